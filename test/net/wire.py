@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A wire with a will of its own: a third host that carries frames between two others.
+
+Each direction has a list of rules. A rule is called with a Packet and a bytearray of its
+frame; it may change the bytes (and then calls fix_checksum) and returns whether the frame
+goes on. Frames that are not TCP pass untouched.
+"""
+import contextlib
+import select
+import socket
+import struct
+import threading
+
+from packets import (
+    ACK,
+    ETH_P_ALL,
+    KIND_ENO,
+    KIND_NOP,
+    RST,
+    SOL_SOCKET_RCVBUFFORCE,
+    SYN,
+    flows,
+    parse,
+)
+
+OFFLOADS = ("rx", "tx", "sg", "tso", "gso", "gro")
+
+
+def checksum(data):
+    """The Internet checksum of some bytes."""
+    if len(data) % 2:
+        data = bytes(data) + b"\0"
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def fix_checksum(packet, frame):
+    """Writes the TCP checksum of a frame that was changed without changing its length."""
+    tcp = packet.tcp_offset
+    ip = packet.ip_offset
+    v4 = frame[ip] >> 4 == 4
+    end = ip + int.from_bytes(frame[ip + 2 : ip + 4], "big") if v4 else (
+        tcp + int.from_bytes(frame[ip + 4 : ip + 6], "big")
+    )
+    addresses = frame[ip + 12 : ip + 20] if v4 else frame[ip + 8 : ip + 40]
+    frame[tcp + 16 : tcp + 18] = b"\0\0"
+    pseudo = addresses + struct.pack("!II", end - tcp, socket.IPPROTO_TCP)
+    frame[tcp + 16 : tcp + 18] = struct.pack("!H", checksum(pseudo + frame[tcp:end]))
+
+
+def is_syn(packet):
+    return packet.flags & (SYN | ACK) == SYN
+
+
+def is_synack(packet):
+    return packet.has(SYN | ACK)
+
+
+def is_ack(packet):
+    return packet.flags & (SYN | ACK | RST) == ACK
+
+
+class StripEno:
+    """Replaces the ENO option by NOPs in the segments that `which` picks."""
+
+    def __init__(self, which):
+        self.which = which
+        self.count = 0
+
+    def __call__(self, packet, frame):
+        if not self.which(packet):
+            return True
+        for kind, offset, whole in packet.options:
+            if kind == KIND_ENO:
+                frame[offset : offset + len(whole)] = bytes([KIND_NOP]) * len(whole)
+                fix_checksum(packet, frame)
+                self.count += 1
+        return True
+
+
+class DropEnoSyns:
+    """A middlebox that eats SYNs with an option it does not know."""
+
+    def __init__(self):
+        self.count = 0
+
+    def __call__(self, packet, frame):
+        if is_syn(packet) and packet.eno():
+            self.count += 1
+            return False
+        return True
+
+
+class FlipBit:
+    """Flips one bit, once, at a place in a direction's byte stream; the checksum is right."""
+
+    def __init__(self, place):
+        self.place = place
+        self.starts = {}
+        self.count = 0
+
+    def __call__(self, packet, frame):
+        if packet.has(SYN):
+            self.starts[packet.src] = packet.seq + 1
+        start = (packet.seq - self.starts.get(packet.src, packet.seq)) & 0xFFFFFFFF
+        inside = self.place - start
+        if not self.count and 0 <= inside < len(packet.payload):
+            data = packet.tcp_offset + (frame[packet.tcp_offset + 12] >> 4) * 4
+            frame[data + inside] ^= 0x01
+            fix_checksum(packet, frame)
+            self.count += 1
+        return True
+
+
+class Wire:
+    """Carries frames between interface `left` and `right` of host `middle`."""
+
+    def __init__(self, middle, left, right):
+        self.to_right = []
+        self.to_left = []
+        self.frames = []  # as they went on, in order
+        self.dropped = 0
+        self.sockets = [self.open(middle, name) for name in (left, right)]
+        self.wake, self.waker = socket.socketpair()
+        self.thread = threading.Thread(target=self.carry, daemon=True)
+
+    @staticmethod
+    def open(middle, interface):
+        raw = middle.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        raw.setsockopt(socket.SOL_SOCKET, SOL_SOCKET_RCVBUFFORCE, 16 << 20)
+        raw.bind((interface, ETH_P_ALL))
+        return raw
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.waker.close()
+        self.thread.join()
+        self.wake.close()
+        for raw in self.sockets:
+            raw.close()
+
+    def carry(self):
+        left, right = self.sockets
+        while True:
+            ready, _, _ = select.select([left, right, self.wake], [], [])
+            if self.wake in ready:
+                return
+            if left in ready:
+                self.pass_on(left, right, self.to_right)
+            if right in ready:
+                self.pass_on(right, left, self.to_left)
+
+    def pass_on(self, source, target, rules):
+        frame, address = source.recvfrom(1 << 17)
+        if address[2] == socket.PACKET_OUTGOING:
+            return  # what this wire sent itself
+        frame = bytearray(frame)
+        packet = parse(bytes(frame))
+        if packet and not all(rule(packet, frame) for rule in list(rules)):
+            self.dropped += 1
+            return
+        self.frames.append(bytes(frame))
+        with contextlib.suppress(OSError):  # as on any wire: what does not fit is lost
+            target.send(frame)
+
+    def packets(self, port=None):
+        parsed = [p for p in map(parse, list(self.frames)) if p]
+        return [p for p in parsed if port is None or port in (p.src[1], p.dst[1])]
+
+    def flows(self, port=None):
+        return flows(self.packets(port))
+
+    def contains(self, text):
+        return any(text in frame for frame in list(self.frames))
+
+
+def wired_pair(net):
+    """Two hosts joined by a Wire through a third; returns (left host, right host, wire)."""
+    a, middle, b = net.host(), net.host(), net.host()
+    middle.sysctl("ipv6/conf/all/disable_ipv6", 1)
+    left, right = net.veth(a, middle), net.veth(b, middle)
+    for host, name in ((a, left), (middle, left), (b, right), (middle, right)):
+        switches = [word for offload in OFFLOADS for word in (offload, "off")]
+        host.run(["ethtool", "-K", name, *switches])
+    net.number(a, left, net.links, 1)
+    net.number(b, right, net.links, 2)
+    return a, b, net.use(Wire(middle, left, right))
