@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Finding ENO in a TCP option area and negotiating fresh key exchange, written so that the
+ * BPF verifier follows it: every loop is a callback over one byte. The same code compiles
+ * natively, where the unit test runs the test vectors through it. Resumption is decided in
+ * user space; here a resumption suboption is an offer of fresh exchange (8548-3.5-8).
+ */
+#ifndef BPF_ENO_OPTIONS_H
+#define BPF_ENO_OPTIONS_H
+
+#include <stdint.h>
+
+#include "bpf/shared.h"
+#include "core/eno_scan.h"
+
+#ifdef __bpf__
+#define ENO_EACH_BYTE(n, fn, ctx) bpf_loop(n, fn, ctx, 0)
+#else
+#define ENO_EACH_BYTE(n, fn, ctx)                                                                  \
+	for (uint32_t eno_i_ = 0; eno_i_ < (n); eno_i_++)                                          \
+		if (fn(eno_i_, ctx))                                                               \
+			break;
+#endif
+
+#define ENO_KIND	69
+#define ENO_OPT_EOL	0
+#define ENO_OPT_NOP	1
+#define ENO_RESUME_MIN	9  /* half an identifier: less is an offer of fresh exchange */
+#define ENO_RESUME_MAX	17 /* half an identifier and the longest nonce */
+#define ENO_GLOBAL_B	0x01
+#define ENO_GLOBAL_A	0x02
+
+struct eno_area {
+	uint8_t bytes[64]; /* the TCP options of one segment, at most 40; power of two to mask */
+	uint32_t len;
+	/* Where the walk stands. */
+	uint32_t kind; /* option whose length byte comes next; 0: none */
+	uint32_t skip; /* bytes of the current option still to pass over */
+	/* What it found. */
+	uint32_t eno_count;
+	uint32_t eno_at;  /* offset of the first ENO option's kind byte */
+	uint32_t eno_len; /* its length, kind and length byte included */
+};
+
+/* Decision D14: options before a broken one count, the rest of the area does not exist. */
+static long eno_area_step(uint32_t i, void *ctx)
+{
+	struct eno_area *a = ctx;
+	uint8_t byte = a->bytes[i & 63];
+
+	if (i >= a->len)
+		return 1;
+	if (a->skip) {
+		a->skip--;
+		return 0;
+	}
+	if (!a->kind) {
+		if (byte == ENO_OPT_EOL)
+			return 1;
+		if (byte != ENO_OPT_NOP)
+			a->kind = byte;
+		return 0;
+	}
+	if (byte < 2 || i - 1 + byte > a->len)
+		return 1;
+	if (a->kind == ENO_KIND) {
+		if (!a->eno_count) {
+			a->eno_at = i - 1;
+			a->eno_len = byte;
+		}
+		a->eno_count++;
+	}
+	a->skip = byte - 2;
+	a->kind = 0;
+	return 0;
+}
+
+/* Walks a->bytes[0..len): sets what was found. The other members must be zero. */
+static inline void eno_area_walk(struct eno_area *a)
+{
+	ENO_EACH_BYTE(SHARED_OPTION_MAX, eno_area_step, a);
+}
+
+struct eno_slot {
+	uint8_t tep;   /* as configured or offered by this host */
+	uint8_t octet; /* as last seen: TEP and v */
+	uint8_t count;
+	uint8_t data_len;
+	uint8_t at; /* where it was last seen */
+};
+
+struct eno_match {
+	struct eno_area *area;
+	struct eno_scan scan;
+	uint8_t explicit_global;
+	uint8_t global; /* the first one counts (8547-4.2-2) */
+	uint8_t n_teps; /* suboptions with any TEP; 0: vacuous */
+	uint8_t ill_formed;
+	struct eno_slot slots[SHARED_TEPS_MAX];
+};
+
+static long eno_match_step(uint32_t i, void *ctx)
+{
+	struct eno_match *m = ctx;
+	struct eno_area *a = m->area;
+	uint32_t at = a->eno_at + 2 + i;
+	uint8_t byte = a->bytes[at & 63];
+
+	if (i + 2 >= a->eno_len)
+		return 1;
+	switch (eno_scan_byte(&m->scan, byte, a->eno_len - 3 - i)) {
+	case ENO_SCAN_NOTHING:
+		break;
+	case ENO_SCAN_GLOBAL:
+		if (!m->explicit_global)
+			m->global = byte;
+		m->explicit_global = 1;
+		break;
+	case ENO_SCAN_TEP:
+		m->n_teps++;
+		for (int t = 0; t < SHARED_TEPS_MAX; t++) {
+			struct eno_slot *slot = &m->slots[t];
+
+			if (!slot->tep || slot->tep != (byte & ENO_GLT))
+				continue;
+			slot->octet = byte;
+			slot->count++;
+			slot->data_len = m->scan.data_left;
+			slot->at = at;
+		}
+		break;
+	case ENO_SCAN_BAD:
+		m->ill_formed = 1;
+		return 1;
+	}
+	return 0;
+}
+
+/*
+ * Reads the ENO option that eno_area_walk() found against teps, this host's, into *m (zeroed).
+ * Returns 1 when it is a well-formed option with at least one TEP, and the only one
+ * (8547-4.1-6, 8547-4.4-5, 8547-4.6-11).
+ */
+static inline int eno_match_read(struct eno_match *m, struct eno_area *a,
+				 const uint8_t teps[SHARED_TEPS_MAX])
+{
+	if (a->eno_count != 1)
+		return 0;
+	m->area = a;
+	for (int t = 0; t < SHARED_TEPS_MAX; t++)
+		m->slots[t].tep = teps[t];
+	ENO_EACH_BYTE(SHARED_OPTION_MAX, eno_match_step, m);
+	return !m->ill_formed && m->n_teps;
+}
+
+/*
+ * The passive opener's choice: the first of its TEPs, in its own order, that host A offered
+ * validly (8547-4.5-1; decisions D2, D3, D5). 0: none, or the roles conflict (8547-4.3-2).
+ */
+static inline uint8_t eno_match_answer(const struct eno_match *m)
+{
+	if (m->global & ENO_GLOBAL_B)
+		return 0;
+	for (int t = 0; t < SHARED_TEPS_MAX; t++) {
+		const struct eno_slot *slot = &m->slots[t];
+
+		if (slot->tep && slot->count == 1 && slot->data_len <= ENO_RESUME_MAX)
+			return slot->tep;
+	}
+	return 0;
+}
+
+/*
+ * The active opener's reading of host B's option when it offered fresh exchange only: the
+ * last valid TEP (8547-4.5; decision D1: v = 1 answers nothing that was asked). 0: none.
+ */
+static inline uint8_t eno_match_accept(const struct eno_match *m)
+{
+	uint8_t tep = 0, at = 0;
+
+	if (!(m->global & ENO_GLOBAL_B))
+		return 0;
+	for (int t = 0; t < SHARED_TEPS_MAX; t++) {
+		const struct eno_slot *slot = &m->slots[t];
+
+		if (!slot->tep || slot->count != 1 || slot->octet & ENO_V || slot->at < at)
+			continue;
+		tep = slot->tep;
+		at = slot->at;
+	}
+	return tep;
+}
+
+#endif

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/*
+ * Hook: TC egress on lo. Holds the SYN of a program whose connect() was turned to the
+ * daemon: hands it to the daemon and takes it off the wire, so that connect() stays where
+ * it is until the far side has answered. The daemon sends the SYN again under its mark.
+ */
+#include "bpf/packet.h"
+
+static __always_inline struct app_sock *app_sock_of(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	sk = sk ? bpf_sk_fullsock(sk) : NULL;
+	return sk ? bpf_sk_storage_get(&app_socks, sk, NULL, 0) : NULL;
+}
+
+SEC("tc")
+int tcpcrypt_hold(struct __sk_buff *skb)
+{
+	struct shared_settings *s = settings_get();
+	struct shared_event *e;
+	struct app_sock *app;
+	struct packet p;
+	__u32 len;
+
+	if (!s || !s->out_port || !packet_read(skb, &p) || p.dst.port != s->out_port)
+		return TC_ACT_OK;
+	if (!p.tcp.syn || p.tcp.ack || skb->mark == s->release_mark || !settings_daemon_lives(s))
+		return TC_ACT_OK;
+	/* Not one of ours: the daemon resets what it did not expect. */
+	app = app_sock_of(skb);
+	if (!app)
+		return TC_ACT_OK;
+	len = p.ip_len + p.tcp_len;
+	if (len > SHARED_SYN_MAX || len < sizeof(struct tcphdr))
+		return TC_ACT_SHOT;
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e)
+		/* The program's retransmission will try again. */
+		return TC_ACT_SHOT;
+	e->type = SHARED_EVENT_HELD_SYN;
+	e->syn_len = len;
+	e->cookie = bpf_get_socket_cookie(skb);
+	e->app = *app;
+	if (bpf_skb_load_bytes_relative(skb, 0, e->syn, len, BPF_HDR_START_NET)) {
+		bpf_ringbuf_discard(e, 0);
+		return TC_ACT_SHOT;
+	}
+	bpf_ringbuf_submit(e, 0);
+	/* Not SHOT: TCP would take the loss for congestion and start slowly. */
+	return TC_ACT_STOLEN;
+}
+
+char hold_license[] SEC("license") = "Dual BSD/GPL";

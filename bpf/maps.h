@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* The maps that the programs share, and the three questions every program asks. Kernel side. */
+#ifndef BPF_MAPS_H
+#define BPF_MAPS_H
+
+#include <linux/bpf.h>
+#include <linux/in.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "bpf/shared.h"
+
+#define AF_INET	 2
+#define AF_INET6 10
+
+/* Weak: every program's object defines them, the static linker keeps one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct shared_settings);
+} settings __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, struct eno_sock);
+} eno_socks __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct app_sock);
+} app_socks __weak SEC(".maps");
+
+/* This host's own addresses: connections to them stay on the host. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u8[16]);
+	__type(value, __u8);
+} own_addresses __weak SEC(".maps");
+
+/* Destinations that lately answered without ENO, with the time until which that counts. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct shared_endpoint);
+	__type(value, __u64);
+} plain_destinations __weak SEC(".maps");
+
+/* The daemon's connections to local servers that are being opened: whom to show instead. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct shared_tuple);
+	__type(value, struct shared_endpoint);
+} clients __weak SEC(".maps");
+
+/* Programs' sockets (by cookie) whose upstream connection is made: its local end. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct shared_endpoint);
+} released __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 << 20);
+} events __weak SEC(".maps");
+
+static __always_inline struct shared_settings *settings_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&settings, &zero);
+}
+
+/* A daemon that crashed or hangs must not take connections along. */
+static __always_inline int settings_daemon_lives(const struct shared_settings *s)
+{
+	return bpf_ktime_get_ns() - s->heartbeat_ns < SHARED_HEARTBEAT_MAX_NS;
+}
+
+static __always_inline int settings_port_left_alone(const struct shared_settings *s, __u16 port)
+{
+	return s->left_alone[(port >> 6) & 1023] >> (port & 63) & 1;
+}
+
+static __always_inline void endpoint_set_v4(struct shared_endpoint *e, __u32 addr, __u16 port)
+{
+	__u32 *words = (__u32 *)e->addr;
+
+	words[0] = 0;
+	words[1] = 0;
+	words[2] = bpf_htonl(0xffff);
+	words[3] = addr;
+	e->port = port;
+	e->pad = 0;
+}
+
+#endif

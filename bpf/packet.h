@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Reading IP and TCP headers in the TC programs. Kernel side. */
+#ifndef BPF_PACKET_H
+#define BPF_PACKET_H
+
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+#include <linux/tcp.h>
+
+#include "bpf/maps.h"
+
+#define IP_FRAGMENT 0x3fff /* more-fragments bit and offset */
+
+struct packet {
+	struct shared_endpoint src;
+	struct shared_endpoint dst;
+	__u32 ip_len;  /* bytes of IP header, before the TCP header */
+	__u32 tcp_len; /* bytes of TCP header */
+	struct tcphdr tcp;
+};
+
+/* Reads a whole TCP packet's headers, which offsets count from the network header, so that
+ * devices with and without a link header are alike. Returns 0 when it is none. */
+static __always_inline int packet_read(struct __sk_buff *skb, struct packet *p)
+{
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		struct iphdr ip;
+
+		if (bpf_skb_load_bytes_relative(skb, 0, &ip, sizeof(ip), BPF_HDR_START_NET))
+			return 0;
+		if (ip.protocol != IPPROTO_TCP || ip.frag_off & bpf_htons(IP_FRAGMENT))
+			return 0;
+		p->ip_len = ip.ihl * 4;
+		endpoint_set_v4(&p->src, ip.saddr, 0);
+		endpoint_set_v4(&p->dst, ip.daddr, 0);
+	} else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		struct ipv6hdr ip;
+
+		if (bpf_skb_load_bytes_relative(skb, 0, &ip, sizeof(ip), BPF_HDR_START_NET))
+			return 0;
+		if (ip.nexthdr != IPPROTO_TCP)
+			return 0;
+		p->ip_len = sizeof(ip);
+		__builtin_memcpy(p->src.addr, &ip.saddr, 16);
+		__builtin_memcpy(p->dst.addr, &ip.daddr, 16);
+		p->src.pad = p->dst.pad = 0;
+	} else {
+		return 0;
+	}
+	if (bpf_skb_load_bytes_relative(skb, p->ip_len, &p->tcp, sizeof(p->tcp),
+					BPF_HDR_START_NET))
+		return 0;
+	p->src.port = bpf_ntohs(p->tcp.source);
+	p->dst.port = bpf_ntohs(p->tcp.dest);
+	p->tcp_len = p->tcp.doff * 4;
+	return p->tcp_len >= sizeof(p->tcp);
+}
+
+#endif

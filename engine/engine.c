@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "engine/inject.h"
+#include "engine/tc.h"
+
+/* Generated, and not as strict as we are. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wcast-qual"
+#include "programs.skel.h"
+#pragma GCC diagnostic pop
+
+struct engine {
+	struct programs *programs;
+	struct shared_settings *settings; /* the settings map, mapped */
+	struct ring_buffer *events;
+	struct inject inject;
+	struct tc tc;
+	int cgroup_fd;
+	char cgroup[256];
+	struct shared_settings initial;
+	/* The handler of the engine_events_dispatch() under way. */
+	void (*handler)(const struct shared_event *, void *);
+	void *handler_data;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+/* The programs must see the sockets of every program, so they go to the hierarchy's root,
+ * which is not always at /sys/fs/cgroup. */
+static int cgroup_find(char *path, size_t size)
+{
+	char line[1024], mount_point[256], type[64];
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	int ret = -ENOENT;
+
+	if (!f)
+		return -errno;
+	while (ret && fgets(line, sizeof(line), f)) {
+		const char *rest = strstr(line, " - ");
+
+		if (sscanf(line, "%*s %*s %*s %*s %255s", mount_point) != 1 || !rest ||
+		    sscanf(rest, " - %63s", type) != 1 || strcmp(type, "cgroup2"))
+			continue;
+		if ((size_t)snprintf(path, size, "%s", mount_point) < size)
+			ret = 0;
+	}
+	fclose(f);
+	return ret;
+}
+
+static int netns_cookie(uint64_t *ret)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof(*ret);
+	int error = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, ret, &len))
+		error = -errno;
+	close(fd);
+	return error;
+}
+
+static int event_handle(void *ctx, void *data, size_t size)
+{
+	struct engine *e = ctx;
+
+	if (size >= sizeof(struct shared_event))
+		e->handler(data, e->handler_data);
+	return 0;
+}
+
+static int settings_prepare(struct engine *e, const struct engine_params *params)
+{
+	struct shared_settings *s = &e->initial;
+	int error;
+
+	if (params->n_teps > SHARED_TEPS_MAX)
+		return -EINVAL;
+	error = netns_cookie(&s->netns_cookie);
+	if (error)
+		return error;
+	if (getrandom(&s->release_mark, sizeof(s->release_mark), 0) != sizeof(s->release_mark))
+		return -EIO;
+	s->out_port = params->out_port;
+	s->in_port = params->in_port;
+	memcpy(s->teps, params->teps, params->n_teps);
+	if (params->left_alone)
+		memcpy(s->left_alone, params->left_alone, sizeof(s->left_alone));
+	return 0;
+}
+
+/* Only the engine's own messages reach the log, not every step of libbpf's. */
+__attribute__((format(printf, 2, 0))) static int libbpf_quiet(enum libbpf_print_level level, const char *format, va_list args)
+{
+	return level == LIBBPF_WARN ? vfprintf(stderr, format, args) : 0;
+}
+
+static int programs_load(struct engine *e)
+{
+	libbpf_print_fn_t print = libbpf_set_print(libbpf_quiet);
+
+	e->programs = programs__open_and_load();
+	libbpf_set_print(print);
+	if (!e->programs)
+		return -errno;
+	e->settings = mmap(NULL, sizeof(*e->settings), PROT_READ | PROT_WRITE, MAP_SHARED,
+			   bpf_map__fd(e->programs->maps.settings), 0);
+	if (e->settings == MAP_FAILED) {
+		e->settings = NULL;
+		return -errno;
+	}
+	e->events = ring_buffer__new(bpf_map__fd(e->programs->maps.events), event_handle, e, NULL);
+	return e->events ? 0 : -errno;
+}
+
+int engine_open(const struct engine_params *params, struct engine **ret)
+{
+	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+	struct engine *e = calloc(1, sizeof(*e));
+	int error;
+
+	if (!e)
+		return -ENOMEM;
+	e->cgroup_fd = -1;
+	inject_init(&e->inject);
+	/* Kernels without memory accounting for BPF count maps as locked memory. */
+	setrlimit(RLIMIT_MEMLOCK, &unlimited);
+	error = settings_prepare(e, params);
+	if (!error)
+		error = cgroup_find(e->cgroup, sizeof(e->cgroup));
+	if (!error) {
+		e->cgroup_fd = open(e->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		error = e->cgroup_fd < 0 ? -errno : 0;
+	}
+	if (!error)
+		error = inject_open(&e->inject, e->initial.release_mark);
+	if (!error)
+		error = programs_load(e);
+	if (error) {
+		engine_close(e);
+		return error;
+	}
+	tc_init(&e->tc, bpf_program__fd(e->programs->progs.tcpcrypt_steer),
+		bpf_program__fd(e->programs->progs.tcpcrypt_hold));
+	*ret = e;
+	return 0;
+}
+
+/* Links end with the process: whatever kills it, the programs go. */
+static int cgroup_attach(struct engine *e, struct bpf_program *program, struct bpf_link **link)
+{
+	*link = bpf_program__attach_cgroup(program, e->cgroup_fd);
+	return *link ? 0 : -errno;
+}
+
+int engine_attach(struct engine *e)
+{
+	struct programs *p = e->programs;
+	const struct {
+		struct bpf_program *program;
+		struct bpf_link **link;
+	} hooks[] = {
+		{ p->progs.tcpcrypt_sockops, &p->links.tcpcrypt_sockops },
+		{ p->progs.tcpcrypt_getpeername4, &p->links.tcpcrypt_getpeername4 },
+		{ p->progs.tcpcrypt_getpeername6, &p->links.tcpcrypt_getpeername6 },
+		{ p->progs.tcpcrypt_getsockname4, &p->links.tcpcrypt_getsockname4 },
+		{ p->progs.tcpcrypt_getsockname6, &p->links.tcpcrypt_getsockname6 },
+		{ p->progs.tcpcrypt_connect4, &p->links.tcpcrypt_connect4 },
+		{ p->progs.tcpcrypt_connect6, &p->links.tcpcrypt_connect6 },
+	};
+
+	e->initial.heartbeat_ns = now_ns();
+	*e->settings = e->initial;
+	for (size_t i = 0; i < sizeof(hooks) / sizeof(hooks[0]); i++) {
+		int error = cgroup_attach(e, hooks[i].program, hooks[i].link);
+
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+void engine_close(struct engine *e)
+{
+	if (!e)
+		return;
+	tc_deinit(&e->tc);
+	ring_buffer__free(e->events);
+	if (e->settings)
+		munmap(e->settings, sizeof(*e->settings));
+	programs__destroy(e->programs);
+	inject_close(&e->inject);
+	if (e->cgroup_fd >= 0)
+		close(e->cgroup_fd);
+	free(e);
+}
+
+void engine_heartbeat(struct engine *e)
+{
+	__atomic_store_n(&e->settings->heartbeat_ns, now_ns(), __ATOMIC_RELAXED);
+}
+
+const char *engine_cgroup(const struct engine *e)
+{
+	return e->cgroup;
+}
+
+uint64_t engine_netns_cookie(const struct engine *e)
+{
+	return e->initial.netns_cookie;
+}
+
+int engine_interface_add(struct engine *e, int ifindex, bool loopback)
+{
+	return tc_attach(&e->tc, ifindex, loopback);
+}
+
+void engine_interface_remove(struct engine *e, int ifindex)
+{
+	tc_detach(&e->tc, ifindex);
+}
+
+int engine_own_address_add(struct engine *e, const uint8_t addr[16])
+{
+	uint8_t yes = 1;
+
+	return bpf_map_update_elem(bpf_map__fd(e->programs->maps.own_addresses), addr, &yes,
+				   BPF_ANY);
+}
+
+int engine_own_address_remove(struct engine *e, const uint8_t addr[16])
+{
+	return bpf_map_delete_elem(bpf_map__fd(e->programs->maps.own_addresses), addr);
+}
+
+static int mark(struct engine *e, int fd, const struct eno_sock *sock)
+{
+	return bpf_map_update_elem(bpf_map__fd(e->programs->maps.eno_socks), &fd, sock, BPF_ANY);
+}
+
+int engine_mark_upstream(struct engine *e, int fd, const uint8_t *option, size_t len)
+{
+	struct eno_sock sock = { .kind = ENO_SOCK_UPSTREAM, .own_len = len };
+
+	if (len > sizeof(sock.own))
+		return -EINVAL;
+	memcpy(sock.own, option, len);
+	memcpy(sock.teps, e->initial.teps, sizeof(sock.teps));
+	return mark(e, fd, &sock);
+}
+
+int engine_mark_listener(struct engine *e, int fd, enum eno_sock_kind kind)
+{
+	struct eno_sock sock = { .kind = kind };
+
+	return mark(e, fd, &sock);
+}
+
+int engine_mark_to_app(struct engine *e, int fd, const struct shared_endpoint *client)
+{
+	struct eno_sock sock = { .kind = ENO_SOCK_TO_APP, .client = *client };
+
+	return mark(e, fd, &sock);
+}
+
+int engine_eno(struct engine *e, int fd, struct eno_sock *ret)
+{
+	return bpf_map_lookup_elem(bpf_map__fd(e->programs->maps.eno_socks), &fd, ret);
+}
+
+int engine_remember_plain(struct engine *e, const struct shared_endpoint *dst, unsigned int seconds)
+{
+	uint64_t until = now_ns() + seconds * 1000000000ULL;
+
+	return bpf_map_update_elem(bpf_map__fd(e->programs->maps.plain_destinations), dst, &until,
+				   BPF_ANY);
+}
+
+int engine_forget_plain(struct engine *e)
+{
+	int fd = bpf_map__fd(e->programs->maps.plain_destinations);
+	struct shared_endpoint key;
+
+	while (!bpf_map_get_next_key(fd, NULL, &key))
+		if (bpf_map_delete_elem(fd, &key) && errno != ENOENT)
+			return -errno;
+	return 0;
+}
+
+int engine_events_fd(const struct engine *e)
+{
+	return ring_buffer__epoll_fd(e->events);
+}
+
+int engine_events_dispatch(struct engine *e, void (*handler)(const struct shared_event *, void *),
+			   void *data)
+{
+	int n;
+
+	e->handler = handler;
+	e->handler_data = data;
+	n = ring_buffer__consume(e->events);
+	return n < 0 ? n : 0;
+}
+
+int engine_release(struct engine *e, const struct shared_event *held,
+		   const struct shared_endpoint *local)
+{
+	int error = bpf_map_update_elem(bpf_map__fd(e->programs->maps.released), &held->cookie,
+					local, BPF_ANY);
+
+	return error ? error : inject_syn(&e->inject, held->syn, held->syn_len);
+}
+
+int engine_refuse(struct engine *e, const struct shared_event *held, int error)
+{
+	switch (error) {
+	case EHOSTUNREACH:
+	case ENETUNREACH:
+	case EACCES:
+		return inject_icmp(&e->inject, held->syn, held->syn_len, error);
+	case ETIMEDOUT:
+		/* The program's own SYN timer says so, as it would have without us. */
+		return 0;
+	default:
+		return inject_rst(&e->inject, held->syn, held->syn_len);
+	}
+}

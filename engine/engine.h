@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The engine owns the BPF programs of one network namespace: it loads and attaches them,
+ * writes their settings, marks the daemon's sockets for them and tells what was negotiated
+ * on a socket. It knows nothing of flows. One thread.
+ *
+ * Functions return 0 or a negative errno value.
+ */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/shared.h"
+
+struct engine;
+
+struct engine_params {
+	uint16_t out_port; /* loopback listener for local programs; 0: no outgoing steering */
+	uint16_t in_port;  /* loopback listener for steered SYNs; 0: no incoming steering */
+	const uint8_t *teps; /* in decreasing preference, at most SHARED_TEPS_MAX */
+	size_t n_teps;
+	const uint64_t *left_alone; /* 1024 words, one bit a port; NULL: none */
+};
+
+/*
+ * Loads the programs for the calling thread's network namespace and finds the cgroup v2
+ * hierarchy. Nothing is intercepted before engine_attach().
+ */
+int engine_open(const struct engine_params *params, struct engine **ret);
+
+/* Intercepts from now on; interfaces are added by engine_interface_add(). */
+int engine_attach(struct engine *e);
+
+/* Detaches everything and frees the engine. Accepts NULL. */
+void engine_close(struct engine *e);
+
+/* Tells the programs that the daemon is alive; at least once a second. */
+void engine_heartbeat(struct engine *e);
+
+/* Where the cgroup hierarchy is, and which namespace is served; valid as long as e is. */
+const char *engine_cgroup(const struct engine *e);
+uint64_t engine_netns_cookie(const struct engine *e);
+
+/*
+ * Puts the programs on an interface: SYNs with ENO that come in there are steered; on lo the
+ * SYNs of local programs are held. Adding one again is harmless. remove is for interfaces
+ * that stay but shall be left; those that vanish need nothing.
+ */
+int engine_interface_add(struct engine *e, int ifindex, bool loopback);
+void engine_interface_remove(struct engine *e, int ifindex);
+
+/* This host's own addresses, to which connections stay on the host. */
+int engine_own_address_add(struct engine *e, const uint8_t addr[16]);
+int engine_own_address_remove(struct engine *e, const uint8_t addr[16]);
+
+/*
+ * Before connect(): fd offers ENO with this SYN-form option (kind and length included) for
+ * these TEPs.
+ */
+int engine_mark_upstream(struct engine *e, int fd, const uint8_t *option, size_t len);
+
+/* Before listen(): the listener for steered SYNs (ENO_SOCK_STEERED) or for local programs
+ * (ENO_SOCK_OUTGOING); what they accept inherits the mark. */
+int engine_mark_listener(struct engine *e, int fd, enum eno_sock_kind kind);
+
+/* Before connect(): fd goes to a local server, which shall see client as its peer. */
+int engine_mark_to_app(struct engine *e, int fd, const struct shared_endpoint *client);
+
+/* What the programs recorded for a marked socket. */
+int engine_eno(struct engine *e, int fd, struct eno_sock *ret);
+
+/* Does so for destinations that answered without ENO: for so many seconds they are left
+ * alone. forget_plain empties that memory. */
+int engine_remember_plain(struct engine *e, const struct shared_endpoint *dst, unsigned int seconds);
+int engine_forget_plain(struct engine *e);
+
+/* Events come on this descriptor; dispatch calls handler for each that has arrived. The
+ * event is only valid during the call. */
+int engine_events_fd(const struct engine *e);
+int engine_events_dispatch(struct engine *e, void (*handler)(const struct shared_event *, void *),
+			   void *data);
+
+/*
+ * Lets a held SYN go: the program's connect() completes, and its getsockname() will tell
+ * local. refuse makes connect() fail with error, a positive errno value; for those that no
+ * packet can express it becomes the nearest.
+ */
+int engine_release(struct engine *e, const struct shared_event *held,
+		   const struct shared_endpoint *local);
+int engine_refuse(struct engine *e, const struct shared_event *held, int error);
+
+#endif

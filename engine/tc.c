@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "engine/tc.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bpf/libbpf.h>
+
+#include "engine/qdisc.h"
+
+/* Ours among the filters of an interface: option kind and RFC number, easy to recognise. */
+#define TC_HANDLE   69
+#define TC_PRIORITY 8547
+
+void tc_init(struct tc *tc, int steer_fd, int hold_fd)
+{
+	memset(tc, 0, sizeof(*tc));
+	tc->steer_fd = steer_fd;
+	tc->hold_fd = hold_fd;
+}
+
+static struct bpf_tc_hook hook_of(const struct tc *tc, int ifindex)
+{
+	struct bpf_tc_hook hook = { .sz = sizeof(hook), .ifindex = ifindex };
+
+	hook.attach_point = ifindex == tc->loopback ? BPF_TC_EGRESS : BPF_TC_INGRESS;
+	return hook;
+}
+
+static int remember(struct tc *tc, int ifindex)
+{
+	int *grown;
+
+	for (size_t i = 0; i < tc->n; i++)
+		if (tc->ifindexes[i] == ifindex)
+			return 0;
+	grown = reallocarray(tc->ifindexes, tc->n + 1, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	tc->ifindexes = grown;
+	tc->ifindexes[tc->n++] = ifindex;
+	return 0;
+}
+
+/* libbpf warns of every hook that exists already, and of every filter that is gone. */
+static int print_nothing(enum libbpf_print_level level, const char *format, va_list args)
+{
+	return 0;
+}
+
+int tc_attach(struct tc *tc, int ifindex, bool loopback)
+{
+	struct bpf_tc_opts opts = { .sz = sizeof(opts),
+				    .handle = TC_HANDLE,
+				    .priority = TC_PRIORITY,
+				    .flags = BPF_TC_F_REPLACE };
+	libbpf_print_fn_t print;
+	struct bpf_tc_hook hook;
+	int error;
+
+	if (loopback)
+		tc->loopback = ifindex;
+	hook = hook_of(tc, ifindex);
+	opts.prog_fd = loopback ? tc->hold_fd : tc->steer_fd;
+	print = libbpf_set_print(print_nothing);
+	error = bpf_tc_hook_create(&hook);
+	libbpf_set_print(print);
+	if (error && error != -EEXIST)
+		return error;
+	error = bpf_tc_attach(&hook, &opts);
+	return error ? error : remember(tc, ifindex);
+}
+
+static void detach(const struct tc *tc, int ifindex)
+{
+	struct bpf_tc_opts opts = { .sz = sizeof(opts),
+				    .handle = TC_HANDLE,
+				    .priority = TC_PRIORITY };
+	struct bpf_tc_hook hook = hook_of(tc, ifindex);
+	libbpf_print_fn_t print = libbpf_set_print(print_nothing);
+
+	/* An interface that is gone took its filters along. */
+	bpf_tc_detach(&hook, &opts);
+	/* Others may use the same hook: it goes only when nothing is on it any more. */
+	if (qdisc_clsact_is_empty(ifindex) == 1) {
+		hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
+		bpf_tc_hook_destroy(&hook);
+	}
+	libbpf_set_print(print);
+}
+
+void tc_detach(struct tc *tc, int ifindex)
+{
+	for (size_t i = 0; i < tc->n; i++) {
+		if (tc->ifindexes[i] != ifindex)
+			continue;
+		detach(tc, ifindex);
+		tc->ifindexes[i] = tc->ifindexes[--tc->n];
+		return;
+	}
+}
+
+void tc_deinit(struct tc *tc)
+{
+	while (tc->n)
+		tc_detach(tc, tc->ifindexes[0]);
+	free(tc->ifindexes);
+	tc->ifindexes = NULL;
+}
