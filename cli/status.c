@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* tcpcrypt status: what the daemon does and what became of the connections it saw. */
+#include "command.h"
+#include "format.h"
+#include "reason.h"
+#include "report.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define LABEL_WIDTH 18
+#define NAME_WIDTH  20
+
+static void print_label(const char *label)
+{
+	fputs("  ", stdout);
+	format_padded(label, LABEL_WIDTH);
+}
+
+static void print_heading(const json_t *status)
+{
+	const char *state = json_string_value(json_object_get(status, "state"));
+	const char *version = json_string_value(json_object_get(status, "version"));
+	const json_t *pid = json_object_get(status, "pid");
+	const json_t *started = json_object_get(status, "started");
+	bool good = state && strcmp(state, "intercepting") == 0;
+	char buffer[FORMAT_MAX];
+
+	fputs("tcpcryptd", stdout);
+	if (version) {
+		putchar(' ');
+		format_text(stdout, version);
+	}
+	if (json_is_integer(pid))
+		printf(" (pid %lld)", (long long)json_integer_value(pid));
+	fputs(": ", stdout);
+	format_style(good ? FORMAT_GOOD : FORMAT_ATTENTION);
+	format_text(stdout, state ? state : "state unknown");
+	format_style(FORMAT_NORMAL);
+	if (json_is_number(started))
+		printf(", up %s",
+		       format_duration((double)time(NULL) - json_number_value(started), buffer));
+	putchar('\n');
+}
+
+static void print_count(const char *label, const json_t *count, const char *behind)
+{
+	print_label(label);
+	if (json_is_integer(count))
+		printf("%lld%s\n", (long long)json_integer_value(count), behind);
+	else
+		puts("-");
+}
+
+/* A total, and under it one line a reason, in the daemon's order. */
+static void print_reasons(const char *label, json_t *reasons)
+{
+	const char *name;
+	const char *words;
+	json_t *count;
+	long long total = 0;
+
+	json_object_foreach (reasons, name, count)
+		total += json_integer_value(count);
+	print_label(label);
+	printf("%lld\n", total);
+	json_object_foreach (reasons, name, count) {
+		words = reason_words(name);
+		fputs("    ", stdout);
+		format_padded(name, NAME_WIDTH);
+		printf(" %7lld  %s\n", (long long)json_integer_value(count), words ? words : "");
+	}
+}
+
+static void print_engine(const json_t *engine)
+{
+	const char *cgroup = json_string_value(json_object_get(engine, "cgroup"));
+	const json_t *cookie = json_object_get(engine, "netns_cookie");
+	const json_t *interfaces = json_object_get(engine, "interfaces");
+	const char *name;
+
+	if (json_is_array(interfaces)) {
+		print_label("interfaces");
+		for (size_t i = 0; i < json_array_size(interfaces); i++) {
+			name = json_string_value(json_array_get(interfaces, i));
+			fputs(i > 0 ? ", " : "", stdout);
+			format_text(stdout, name ? name : "-");
+		}
+		puts(json_array_size(interfaces) ? "" : "none but loopback");
+	}
+	if (cgroup) {
+		print_label("cgroup");
+		format_text(stdout, cgroup);
+		putchar('\n');
+	}
+	if (json_is_integer(cookie))
+		print_count("network namespace", cookie, " (cookie)");
+}
+
+static void print_status(const json_t *status)
+{
+	print_heading(status);
+	print_count("connections now", json_object_get(status, "connections"), "");
+	print_count("encrypted", json_object_get(status, "encrypted"), "");
+	print_reasons("plain", json_object_get(status, "plain"));
+	print_reasons("failed", json_object_get(status, "failed"));
+	print_engine(json_object_get(status, "engine"));
+}
+
+int status_main(const struct command_options *options, char **arguments)
+{
+	struct control *control;
+	struct control_line line;
+	int status;
+
+	status = report_answer(options, json_pack("{s:s}", "command", "status"), &control, &line);
+	if (status != COMMAND_DONE)
+		return status;
+	if (options->json)
+		report_line(&line);
+	else
+		print_status(line.object);
+	control_free(control);
+	return COMMAND_DONE;
+}
