@@ -122,7 +122,9 @@ void connection_print_details(const struct connection *connection)
 	bool first = true;
 
 	print_reason(connection, &first);
-	if (connection->encrypted)
+	if (connection->encrypted && connection->reason)
+		print_item("", "encrypted until then", &first);
+	else if (connection->encrypted)
 		print_cipher(connection, &first);
 	if (first)
 		fputs("no more is known", stdout);

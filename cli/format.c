@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "format.h"
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +45,7 @@ static bool is_deceptive(wchar_t c)
 static size_t put_character(FILE *out, const char *text, mbstate_t *state, int *columns)
 {
 	wchar_t c;
-	size_t len = mbrtowc(&c, text, strlen(text), state);
+	size_t len = mbrtowc(&c, text, strnlen(text, MB_LEN_MAX), state);
 	bool valid = len != (size_t)-1 && len != (size_t)-2;
 
 	if (valid && c == L'\\') {
@@ -129,6 +130,14 @@ const char *format_duration(double seconds, char buffer[static FORMAT_MAX])
 	else
 		snprintf(buffer, FORMAT_MAX, "%lldd %02lldh", s / 86400, s % 86400 / 3600);
 	return buffer;
+}
+
+double format_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
 const char *format_time(double since_epoch, char buffer[static FORMAT_MAX])

@@ -45,6 +45,9 @@ const char *format_size(int64_t bytes, char buffer[static FORMAT_MAX]);
 /* "0s", "2m 05s", "3h 12m", "4d 07h"; "-" when negative. */
 const char *format_duration(double seconds, char buffer[static FORMAT_MAX]);
 
+/* Seconds since the epoch, with the fraction that the daemon's times have too. */
+double format_now(void);
+
 /* "2026-08-05 12:34:56", local time; "-" when negative. */
 const char *format_time(double since_epoch, char buffer[static FORMAT_MAX]);
 

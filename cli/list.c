@@ -10,7 +10,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define INDENT	    "     "
 #define BYTES_WIDTH 10
@@ -105,7 +104,7 @@ static void print_list(const json_t *rows)
 	size_t n = json_array_size(rows);
 	struct widths widths = measure(rows);
 	struct connection connection;
-	double now = (double)time(NULL);
+	double now = format_now();
 	const char *separator = ": ";
 
 	if (n == 0) {

@@ -7,9 +7,8 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
-#define LABEL_WIDTH 18
+#define LABEL_WIDTH 19
 #define NAME_WIDTH  20
 
 static void print_label(const char *label)
@@ -40,7 +39,7 @@ static void print_heading(const json_t *status)
 	format_style(FORMAT_NORMAL);
 	if (json_is_number(started))
 		printf(", up %s",
-		       format_duration((double)time(NULL) - json_number_value(started), buffer));
+		       format_duration(format_now() - json_number_value(started), buffer));
 	putchar('\n');
 }
 
@@ -69,7 +68,8 @@ static void print_reasons(const char *label, json_t *reasons)
 		words = reason_words(name);
 		fputs("    ", stdout);
 		format_padded(name, NAME_WIDTH);
-		printf(" %7lld  %s\n", (long long)json_integer_value(count), words ? words : "");
+		printf(" %7lld%s%s\n", (long long)json_integer_value(count), words ? "  " : "",
+		       words ? words : "");
 	}
 }
 

@@ -1,0 +1,703 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+Goal of this test: `tcpcrypt` against a scripted daemon. Every command asks what
+doc/control.md says, prints what people need, hands --json through unchanged, keeps
+its exit status, and survives whatever comes over the socket.
+
+usage: cli_test.py PATH_OF_TCPCRYPT
+"""
+
+import contextlib
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import unittest.mock
+
+from fake_daemon import FakeDaemon, FakeHost
+
+TOOL = None
+ID = "23" + "".join(f"{i:08x}" for i in range(0xA0000000, 0xA0000008))
+GROUPED = " ".join([ID[:2]] + [ID[i : i + 8] for i in range(2, len(ID), 8)])
+
+
+def connection(**changes):
+    now = time.time()
+    answer = {
+        "id": 7,
+        "direction": "out",
+        "local": "10.0.0.1:43210",
+        "peer": "192.0.2.7:5000",
+        "state": "encrypted",
+        "encrypted": True,
+        "reason": None,
+        "role": "A",
+        "tep": "x25519",
+        "aead": "aes-128-gcm",
+        "resumed": False,
+        "session_id": ID,
+        "bytes_in": 734,
+        "bytes_out": 12595,
+        "rekeys": 0,
+        "started": now - 125.5,
+        "ended": None,
+        "pid": 1234,
+        "comm": "curl",
+    }
+    answer.update(changes)
+    return answer
+
+
+PLAIN = {
+    "state": "plain",
+    "encrypted": False,
+    "reason": "no-eno",
+    "role": None,
+    "tep": None,
+    "aead": None,
+    "session_id": None,
+}
+
+STATUS = {
+    "state": "intercepting",
+    "version": "9.8.7",
+    "pid": 4321,
+    "started": time.time() - 7300,
+    "engine": {"netns_cookie": 4097, "cgroup": "/sys/fs/cgroup", "interfaces": ["eth0", "wlan0"]},
+    "connections": 12,
+    "encrypted": 1234,
+    "plain": {"no-eno": 40, "remembered": 16},
+    "failed": {"auth-failed": 1, "brand-new-reason": 2},
+}
+
+
+def lines(*objects):
+    return b"".join(json.dumps(o).encode() + b"\n" for o in objects)
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.dir = self.enterContext(tempfile.TemporaryDirectory())
+
+    def daemon(self, *replays, **options):
+        daemon = FakeDaemon(self.dir, replays, **options)
+        self.addCleanup(daemon.close)
+        return daemon
+
+    def host(self, *arguments):
+        host = FakeHost(*arguments)
+        self.addCleanup(host.close)
+        return host
+
+    def command(self, *arguments):
+        return [TOOL, "--run-dir", self.dir, *arguments]
+
+    def run_tool(self, *arguments, status=0, locale="C.UTF-8", command=None):
+        environment = dict(os.environ, LC_ALL=locale, TZ="UTC")
+        done = subprocess.run(
+            command or self.command(*arguments),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=30,
+            env=environment,
+        )
+        self.assertEqual(done.returncode, status, done)
+        for output in (done.stdout, done.stderr):
+            self.assertFalse(set(output) & (set(range(32)) - {10} | {127}), output)
+        return done.stdout.decode(), done.stderr.decode()
+
+    def assert_one_error(self, output, *parts):
+        self.assertEqual(output.count("\n"), 1, output)
+        answer = json.loads(output)
+        for part in parts:
+            self.assertIn(part, answer["error"])
+
+
+class Usage(Case):
+    """Goal: usage errors exit 2 and say so on standard error; help and version exit 0."""
+
+    def test_usage_errors(self):
+        for arguments in (
+            [],
+            ["nonsense"],
+            ["--nonsense"],
+            ["status", "--nonsense"],
+            ["status", "extra"],
+            ["list", "extra"],
+            ["status", "--recent"],
+            ["--recent", "list"],
+            ["list", "--timeout", "3"],
+            ["--run-dir"],
+            ["--run-dir", ""],
+            ["status", "--json=1"],
+            ["verify"],
+            ["verify", "localhost"],
+            ["verify", "localhost", "80", "more"],
+            ["verify", "localhost", "0"],
+            ["verify", "localhost", "65536"],
+            ["verify", "localhost", ""],
+            ["verify", "localhost", "80", "--timeout", "0"],
+            ["verify", "localhost", "80", "--timeout", "nan"],
+            ["verify", "localhost", "80", "--timeout", "5x"],
+            ["verify", "localhost", "80", "--timeout", "99999"],
+        ):
+            with self.subTest(arguments=arguments):
+                out, err = self.run_tool(status=2, command=[TOOL, *arguments])
+                self.assertEqual(out, "")
+                self.assertNotEqual(err, "")
+
+    def test_help_and_version(self):
+        for arguments in (["--help"], ["list", "--help"]):
+            out, err = self.run_tool(command=[TOOL, *arguments])
+            self.assertEqual(err, "")
+            for word in ("status", "list", "watch", "verify HOST PORT", "flush", "--json"):
+                self.assertIn(word, out)
+        out, _ = self.run_tool(command=[TOOL, "--version"])
+        self.assertRegex(out, r"^tcpcrypt \d+\.\d+")
+
+    def test_options_on_either_side(self):
+        daemon = self.daemon(lines(STATUS))
+        for command in (
+            [TOOL, "--run-dir", self.dir, "--json", "status"],
+            [TOOL, "status", "--json", "--run-dir", self.dir],
+            [TOOL, "--json", "status", f"--run-dir={self.dir}"],
+        ):
+            out, _ = self.run_tool(command=command)
+            self.assertEqual(json.loads(out), STATUS)
+        self.assertEqual(len(daemon.requests), 3)
+
+
+class NotRunning(Case):
+    """Goal: without a daemon every command says so, says what to do, and exits 1."""
+
+    def test_every_command(self):
+        for arguments in (["status"], ["list"], ["watch"], ["flush"]):
+            with self.subTest(arguments=arguments):
+                out, err = self.run_tool(*arguments, status=1)
+                self.assertEqual(out, "")
+                self.assertIn("tcpcryptd is not running", err)
+                self.assertIn(f"start it as root: tcpcryptd --run-dir {self.dir}", err)
+                out, err = self.run_tool(*arguments, "--json", status=1)
+                self.assertEqual(err, "")
+                self.assert_one_error(out, "not running")
+
+    def test_stale_socket(self):
+        stale = socket.socket(socket.AF_UNIX)
+        stale.bind(os.path.join(self.dir, "control.sock"))
+        stale.close()
+        _, err = self.run_tool("status", status=1)
+        self.assertIn("tcpcryptd is not running", err)
+
+    def test_verify_says_plain(self):
+        host = self.host()
+        out, err = self.run_tool("verify", "127.0.0.1", str(host.port), status=1)
+        self.assertEqual(out, "")
+        self.assertIn("plain as far as can be told", err)
+        self.assertIn("tcpcryptd is not running", err)
+        out, _ = self.run_tool("verify", "127.0.0.1", str(host.port), "--json", status=1)
+        self.assert_one_error(out, "not running")
+        self.assertIs(json.loads(out)["encrypted"], False)
+
+    def test_name_too_long(self):
+        _, err = self.run_tool(status=1, command=[TOOL, "status", "--run-dir", "/" + "x" * 200])
+        self.assertIn("too long", err)
+
+    def test_daemon_that_hangs(self):
+        self.daemon(b"", hold=True)
+        host = self.host()
+        _, err = self.run_tool(
+            "verify", "127.0.0.1", str(host.port), "--timeout", "0.3", status=1
+        )
+        self.assertIn("does not answer in time", err)
+
+
+class Status(Case):
+    """Goal: status shows the state, the totals and every reason in words."""
+
+    def test_human(self):
+        daemon = self.daemon(lines(STATUS))
+        out, err = self.run_tool("status")
+        self.assertEqual(daemon.requests, [{"command": "status"}])
+        self.assertEqual(err, "")
+        self.assertRegex(out, r"tcpcryptd 9\.8\.7 \(pid 4321\): intercepting, up 2h 0\dm\n")
+        self.assertRegex(out, r"connections now +12\n")
+        self.assertRegex(out, r"encrypted +1234\n")
+        self.assertRegex(out, r"plain +56\n")
+        self.assertRegex(out, r"no-eno +40  the far end did not answer")
+        self.assertRegex(out, r"failed +3\n")
+        self.assertRegex(out, r"brand-new-reason +2")
+        self.assertRegex(out, r"interfaces +eth0, wlan0\n")
+        self.assertLessEqual(max(map(len, out.splitlines())), 100)
+
+    def test_sparse(self):
+        for status in ({}, {"state": 5, "plain": [], "engine": 1, "pid": "x"}):
+            self.daemon(lines(status))
+            self.run_tool("status")
+
+
+class List(Case):
+    """Goal: list shows each connection, its verdict and its whole session ID."""
+
+    def test_human(self):
+        daemon = self.daemon(
+            lines(
+                connection(resumed=True, rekeys=2),
+                connection(direction="in", local="[2001:db8::1]:22222", **PLAIN),
+                connection(state="negotiating", encrypted=False, session_id=None),
+                connection(state="closed", reason="auth-failed", ended=time.time() - 61),
+                connection(reason="remembered", state="plain", bytes_in=None, bytes_out=None),
+            )
+        )
+        out, err = self.run_tool("list")
+        self.assertEqual(daemon.requests, [{"command": "list", "recent": False}])
+        self.assertEqual(err, "")
+        rows = out.splitlines()
+        self.assertRegex(rows[0], r"^DIR +LOCAL +PEER +IN +OUT +TIME +PROGRAM$")
+        self.assertRegex(
+            rows[1],
+            r"^out +10\.0\.0\.1:43210 +192\.0\.2\.7:5000 +734 B +12\.3 KiB +2m 05s +curl \(1234\)$",
+        )
+        self.assertEqual(
+            rows[2].strip(), "encrypted: x25519, aes-128-gcm, role A, resumed, 2 key updates"
+        )
+        self.assertEqual(rows[3].strip(), "session ID " + GROUPED)
+        self.assertEqual(rows[4].index("192.0.2.7"), rows[1].index("192.0.2.7"))
+        self.assertIn("plain: the far end did not answer the offer to encrypt (no-eno)", rows[5])
+        self.assertEqual(rows[7].strip(), "negotiating")
+        self.assertRegex(rows[9], r"closed 1m 0\ds ago, failed: data was changed .*auth-failed")
+        self.assertIn("5 connections: 1 negotiating, 1 encrypted, 2 plain, 1 failed", rows[-1])
+        self.assertLessEqual(max(map(len, rows)), 100)
+
+    def test_recent_and_order(self):
+        answers = [connection(local=f"10.0.0.1:{port}") for port in (9, 3, 5)]
+        daemon = self.daemon(lines(*answers))
+        out, _ = self.run_tool("list", "--recent")
+        self.assertEqual(daemon.requests, [{"command": "list", "recent": True}])
+        places = [out.index(f"10.0.0.1:{port} ") for port in (9, 3, 5)]
+        self.assertEqual(places, sorted(places))
+
+    def test_empty(self):
+        self.daemon(b"")
+        self.assertEqual(self.run_tool("list"), ("No connections.\n", ""))
+        self.assertEqual(self.run_tool("list", "--json"), ("", ""))
+
+    def test_unknown_reason(self):
+        """Neither may an encrypted one look plain, nor a plain one encrypted."""
+        self.daemon(
+            lines(
+                connection(state="closed", reason="from-the-future"),
+                connection(state="plain", encrypted=False, reason="also-new"),
+            )
+        )
+        out, _ = self.run_tool("list")
+        self.assertIn("failed: from-the-future", out)
+        self.assertIn("plain: also-new", out)
+
+
+class Json(Case):
+    """Goal: with --json the daemon's lines come through byte for byte."""
+
+    def test_unchanged(self):
+        raw = (
+            b'{ "state":"intercepting",  "future":[1,2.50,{"a":null}], "e":"\\u001b" }\n'
+            b'{"x":1e3,"comm":"\xc3\xa4"}\t\n'
+        )
+        self.daemon(raw)
+        out, err = self.run_tool_raw("list", "--json")
+        self.assertEqual((out, err), (raw, b""))
+        out, _ = self.run_tool_raw("watch", "--json", status=1)
+        self.assertTrue(out.startswith(raw))
+
+    def run_tool_raw(self, *arguments, status=0):
+        done = subprocess.run(self.command(*arguments), capture_output=True, timeout=30)
+        self.assertEqual(done.returncode, status, done)
+        return done.stdout, done.stderr
+
+    def test_error_of_the_daemon(self):
+        self.daemon(b'{"error":"no \\u001b such thing", "code":7}\n')
+        for command in (["status"], ["list"], ["flush"], ["watch"]):
+            out, _ = self.run_tool(*command, "--json", status=1)
+            self.assertEqual(out, '{"error":"no \\u001b such thing", "code":7}\n')
+            out, err = self.run_tool(*command, status=1)
+            self.assertEqual(out, "")
+            self.assertIn("tcpcryptd answers: no \\x1b such thing", err)
+
+
+class Flush(Case):
+    """Goal: flush asks for it and believes only the daemon's word."""
+
+    def test_flush(self):
+        daemon = self.daemon(b'{"flushed":true}\n')
+        out, _ = self.run_tool("flush")
+        self.assertIn("forgotten", out)
+        self.assertEqual(daemon.requests, [{"command": "flush"}])
+        self.assertEqual(self.run_tool("flush", "--json")[0], '{"flushed":true}\n')
+
+    def test_not_flushed(self):
+        self.daemon(b'{"flushed":false}\n')
+        _, err = self.run_tool("flush", status=1)
+        self.assertIn("did not say", err)
+
+
+class Hostile(Case):
+    """Goal: nothing from the socket steers the terminal, hangs or crashes the tool."""
+
+    def test_control_characters(self):
+        comm = "a\x1b[2J\r\n\t\x07\x7f\u009b31m\u202egnp\u200b\\ä"
+        answer = connection(comm=comm, peer="\x1b]0;x\x07", session_id="\x1b[1m", role="\n")
+        escaped = "a\\x1b[2J\\x0d\\x0a\\x09\\x07\\x7f\\xc2\\x9b31m\\xe2\\x80\\xaegnp\\xe2\\x80\\x8b\\\\ä"
+        self.daemon(lines(answer, dict(answer, event="established\x1b", time=1e9)))
+        out, _ = self.run_tool("list")
+        self.assertIn(escaped + " (1234)\n", out)
+        out, _ = self.run_tool("watch", status=1)
+        self.assertIn(escaped, out)
+        out, _ = self.run_tool("list", locale="C")
+        self.assertIn("\\\\\\xc3\\xa4 (1234)\n", out)
+
+    def test_status_strings(self):
+        bad = "\x1b[31m"
+        self.daemon(
+            lines(
+                dict(
+                    STATUS,
+                    state=bad,
+                    version=bad,
+                    plain={bad: 3},
+                    engine={"cgroup": bad, "interfaces": [bad, 5]},
+                )
+            )
+        )
+        out, _ = self.run_tool("status")
+        self.assertEqual(out.count("\\x1b[31m"), 5)
+
+    def test_closed_in_the_middle(self):
+        self.daemon(lines(connection()) + b'{"id":8,"direc')
+        out, err = self.run_tool("list", status=1)
+        self.assertEqual(out, "")
+        self.assertIn("went away in the middle", err)
+        out, _ = self.run_tool("list", "--json", status=1)
+        first, second = out.splitlines()
+        self.assertEqual(json.loads(first)["id"], 7)
+        self.assertIn("went away", json.loads(second)["error"])
+
+    def test_no_answer_at_all(self):
+        self.daemon(b"")
+        for command in ("status", "flush"):
+            _, err = self.run_tool(command, status=1)
+            self.assertIn("without an answer", err)
+
+    def test_not_json(self):
+        for garbage in (b"hello\n", b"\n", b"[1]\n", b'"x"\n', b"{}{}\n", b"\xff\xfe\0\n",
+                        b'{"a":"\xff"}\n', b"[" * 100000 + b"\n", b"\0" * 70000 + b"\n"):
+            with self.subTest(garbage=garbage[:20]):
+                daemon = FakeDaemon(self.dir, [garbage])
+                for command in ("status", "list", "watch", "flush"):
+                    _, err = self.run_tool(command, status=1)
+                    self.assertIn("not a JSON object", err)
+                    out, _ = self.run_tool(command, "--json", status=1)
+                    self.assert_one_error(out, "not a JSON object")
+                daemon.close()
+
+    def test_long_lines(self):
+        long = connection(comm="x" * 3_000_000)
+        short = connection()
+        self.daemon(lines(long, short, long))
+        out, _ = self.run_tool("list", "--json")
+        self.assertEqual([len(line) for line in out.splitlines()],
+                         [len(json.dumps(o)) for o in (long, short, long)])
+        out, _ = self.run_tool("list")
+        self.assertIn("3 connections", out)
+
+    def test_endless_line(self):
+        self.daemon(b"x" * 6_000_000)
+        _, err = self.run_tool("list", status=1)
+        self.assertIn("too long", err)
+
+    def test_many_lines(self):
+        self.daemon(lines(*[connection(id=i) for i in range(20000)]))
+        out, _ = self.run_tool("list")
+        self.assertIn("20000 connections: 20000 encrypted", out)
+
+    def test_wrong_types(self):
+        numbers = {key: "1" for key in ("bytes_in", "started", "pid", "rekeys", "ended")}
+        texts = {key: 5 for key in ("direction", "local", "peer", "state", "reason", "comm")}
+        self.daemon(lines({}, connection(**numbers, **texts), connection(session_id="2"),
+                          connection(started=-1e300, ended=1e300, bytes_in=2**63 - 1, pid=-5),
+                          connection(started=1e300, ended=-1e300)))
+        self.run_tool("list")
+        self.run_tool("watch", status=1)
+
+
+class Watch(Case):
+    """Goal: one flushed line an event; SIGINT, SIGTERM and a reader that goes end it with 0."""
+
+    EVENTS = (
+        {"event": "watching", "time": 1e9},
+        connection(event="established", time=1e9 + 1),
+        connection(event="plain", time=1e9 + 2, direction="in", **PLAIN),
+        connection(event="failed", time=1e9 + 3, reason="truncated", state="closed"),
+        connection(event="closed", time=1e9 + 4, state="closed", started=1e9, ended=1e9 + 65),
+    )
+
+    @contextlib.contextmanager
+    def watching(self, *arguments, **options):
+        tool = subprocess.Popen(
+            self.command("watch", *arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(os.environ, LC_ALL="C.UTF-8", TZ="UTC"),
+            **options,
+        )
+        try:
+            yield tool
+        finally:
+            tool.kill()
+            tool.wait()
+            tool.stdout.close()
+            tool.stderr.close()
+
+    def test_lines(self):
+        daemon = self.daemon(lines(*self.EVENTS), hold=True)
+        with self.watching() as tool:
+            got = [tool.stdout.readline().decode() for _ in self.EVENTS]
+            self.assertEqual(daemon.requests, [{"command": "watch"}])
+            self.assertEqual(got[0], "2001-09-09 01:46:40  watching    events from here on\n")
+            self.assertIn("established out 10.0.0.1:43210 -> 192.0.2.7:5000  x25519, aes", got[1])
+            self.assertIn("session ID " + GROUPED, got[1])
+            self.assertIn("plain       in  10.0.0.1:43210 <- 192.0.2.7:5000  the far end", got[2])
+            self.assertIn("cut off before the end of the data (truncated)", got[3])
+            self.assertIn("in 734 B, out 12.3 KiB, after 1m 05s", got[4])
+            daemon.end_all()
+            self.assertEqual(tool.wait(10), 1)
+            self.assertIn(b"tcpcryptd has stopped", tool.stderr.read())
+
+    def test_json(self):
+        self.daemon(lines(*self.EVENTS), hold=True)
+        with self.watching("--json") as tool:
+            got = [json.loads(tool.stdout.readline()) for _ in self.EVENTS]
+            self.assertEqual(tuple(got), self.EVENTS)
+
+    def test_signals(self):
+        self.daemon(lines(self.EVENTS[0]), hold=True)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with self.watching() as tool:
+                tool.stdout.readline()
+                tool.send_signal(number)
+                self.assertEqual(tool.wait(10), 0)
+                self.assertEqual(tool.stderr.read(), b"")
+
+    def test_reader_goes_away(self):
+        """Without waiting for one more event, as `tcpcrypt watch | head -1` would."""
+        self.daemon(lines(self.EVENTS[0]), hold=True)
+        with self.watching() as tool:
+            tool.stdout.readline()
+            tool.stdout.close()
+            self.assertEqual(tool.wait(10), 0)
+            self.assertEqual(tool.stderr.read(), b"")
+
+    def test_reader_goes_away_in_a_flood(self):
+        self.daemon(lines(*[self.EVENTS[1]] * 20000), hold=True)
+        with self.watching() as tool:
+            tool.stdout.readline()
+            tool.stdout.close()
+            self.assertEqual(tool.wait(10), 0)
+            self.assertEqual(tool.stderr.read(), b"")
+
+
+class Verify(Case):
+    """Goal: verify exits 0 only for encrypted and confirmed, and sends nothing itself."""
+
+    def answer(self, **changes):
+        """What the daemon answers: the connection that it was asked for."""
+
+        def reply(request):
+            changed = dict(
+                {"peer_confirmed": True, "round_trip_ms": 1.25},
+                local=request["local"],
+                peer=request["peer"],
+                **changes,
+            )
+            return lines(connection(**changed))
+
+        return reply
+
+    def verify(self, host, *options, status=0, name="127.0.0.1"):
+        out, err = self.run_tool("verify", name, str(host.port), *options, status=status)
+        self.assertTrue(host.ended.acquire(timeout=10))
+        self.assertEqual(host.received, b"")
+        self.assertIsNone(host.error)
+        return out, err
+
+    def test_encrypted(self):
+        host = self.host()
+        daemon = self.daemon(self.answer())
+        out, err = self.verify(host)
+        self.assertEqual(err, "")
+        request = daemon.requests[0]
+        self.assertEqual(request["command"], "verify")
+        self.assertEqual(request["peer"], f"127.0.0.1:{host.port}")
+        self.assertRegex(request["local"], r"^127\.0\.0\.1:\d+$")
+        self.assertIn("is encrypted: x25519, aes-128-gcm, role A\n", out)
+        self.assertIn("confirmed that it holds the keys of this session, in 1.2 ms", out)
+        self.assertIn("session ID  " + GROUPED, out)
+        self.assertIn("man in the middle", out)
+        self.assertIn("tcpcrypt list --recent", out)
+        self.assertIn(request["local"], out)
+        self.assertLessEqual(max(map(len, out.splitlines())), 100)
+        out, _ = self.verify(host, "--json")
+        self.assertEqual(json.loads(out)["session_id"], ID)
+
+    def test_ipv6(self):
+        try:
+            host = self.host(socket.AF_INET6, "::1")
+        except OSError as error:
+            self.skipTest(f"no IPv6: {error}")
+        daemon = self.daemon(self.answer())
+        self.verify(host, name="::1")
+        self.assertEqual(daemon.requests[0]["peer"], f"[::1]:{host.port}")
+
+    def test_mapped(self):
+        host = self.host()
+        daemon = self.daemon(self.answer())
+        self.verify(host, name="::ffff:127.0.0.1")
+        self.assertEqual(daemon.requests[0]["peer"], f"127.0.0.1:{host.port}")
+        self.assertRegex(daemon.requests[0]["local"], r"^127\.0\.0\.1:\d+$")
+
+    def test_every_address_is_tried(self):
+        """localhost is ::1 first in most places; the host listens on 127.0.0.1 only."""
+        host = self.host()
+        self.daemon(self.answer())
+        self.verify(host, name="localhost")
+
+    def test_plain(self):
+        host = self.host()
+        self.daemon(self.answer(**PLAIN, peer_confirmed=False))
+        out, _ = self.verify(host, status=1)
+        self.assertIn("is plain: the far end did not answer the offer to encrypt (no-eno)", out)
+        out, _ = self.verify(host, "--json", status=1)
+        self.assertIs(json.loads(out)["encrypted"], False)
+
+    def test_not_confirmed(self):
+        host = self.host()
+        for changes in ({"peer_confirmed": False}, {"peer_confirmed": 1}):
+            daemon = FakeDaemon(self.dir, [self.answer(**changes)])
+            out, _ = self.verify(host, status=1)
+            self.assertIn("not confirmed", out)
+            self.verify(host, "--json", status=1)
+            daemon.close()
+
+    def test_not_listed(self):
+        host = self.host()
+        daemon = self.daemon(b'{"error":"connection not found"}\n')
+        out, err = self.verify(host, status=1)
+        self.assertEqual(out, "")
+        self.assertIn("plain: tcpcryptd does not handle this connection", err)
+        self.assertGreater(len(daemon.requests), 1)
+        self.assertLess(len(daemon.requests), 20)
+        out, _ = self.verify(host, "--json", status=1)
+        self.assert_one_error(out, "plain")
+
+    def test_listed_a_moment_later(self):
+        host = self.host()
+        missing = b'{"error":"connection not found"}\n'
+        daemon = self.daemon(missing, missing, self.answer())
+        self.verify(host)
+        self.assertEqual(len(daemon.requests), 3)
+
+    def test_other_error(self):
+        host = self.host()
+        self.daemon(b'{"error":"the far end reset the connection"}\n')
+        _, err = self.verify(host, status=1)
+        self.assertIn("tcpcryptd answers: the far end reset", err)
+        out, _ = self.verify(host, "--json", status=1)
+        self.assertEqual(out, '{"error":"the far end reset the connection"}\n')
+
+    def test_daemon_gone(self):
+        host = self.host()
+        for answer in (b"", b'{"encrypted":true,', b"garbage\n"):
+            daemon = FakeDaemon(self.dir, [answer])
+            _, err = self.verify(host, status=1)
+            self.assertIn("tcpcryptd", err)
+            out, _ = self.verify(host, "--json", status=1)
+            self.assert_one_error(out, "tcpcryptd")
+            daemon.close()
+
+    def test_no_connection(self):
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            port = str(unused.getsockname()[1])
+            _, err = self.run_tool("verify", "127.0.0.1", port, status=1)
+            self.assertIn("Connection refused", err)
+            out, _ = self.run_tool("verify", "127.0.0.1", port, "--json", status=1)
+            self.assert_one_error(out, "Connection refused")
+        _, err = self.run_tool("verify", "127.0.0.1.", "no-such-service", status=1)
+        self.assertIn("cannot resolve", err)
+
+    def test_standard_output_closed(self):
+        """No socket of the tool's may become file descriptor 1."""
+        host = self.host()
+        self.daemon(self.answer())
+        command = self.command("verify", "127.0.0.1", str(host.port))
+        subprocess.run(["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *command], timeout=30)
+        self.assertTrue(host.ended.acquire(timeout=10))
+        self.assertEqual(host.received, b"")
+
+
+class Output(Case):
+    """Goal: colours only for a terminal, and an output that cannot be written is an error."""
+
+    def on_terminal(self, **environment):
+        master, slave = pty.openpty()
+        command = self.command("status")
+        environment = dict(os.environ, TERM="xterm", **environment)
+        subprocess.run(command, stdout=slave, env=environment, timeout=30, check=True)
+        os.close(slave)
+        output = os.read(master, 65536)
+        os.close(master)
+        return output
+
+    def test_colours(self):
+        self.daemon(lines(STATUS))
+        with unittest.mock.patch.dict(os.environ):
+            os.environ.pop("NO_COLOR", None)
+            self.assertIn(b"\x1b[32mintercepting\x1b[0m", self.on_terminal())
+        self.assertNotIn(b"\x1b", self.on_terminal(NO_COLOR="1"))
+        self.assertNotIn("\x1b", self.run_tool("status")[0])
+
+    def test_full_disk(self):
+        self.daemon(lines(*[connection()] * 500))
+        for command in (["list"], ["list", "--json"], ["watch"]):
+            with open("/dev/full", "w") as full:
+                done = subprocess.run(self.command(*command), stdout=full, stderr=subprocess.PIPE,
+                                      timeout=30)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(b"cannot write", done.stderr)
+
+    def test_head(self):
+        self.daemon(lines(*[connection()] * 5000))
+        for command in ("list", "list --json"):
+            shell = f'"{TOOL}" --run-dir "{self.dir}" {command} | head -1; echo ${{PIPESTATUS[0]}}'
+            done = subprocess.run(["bash", "-c", shell], capture_output=True, timeout=30)
+            self.assertEqual(done.stdout.splitlines()[-1], b"0")
+            self.assertEqual(done.stderr, b"")
+
+
+def print_goals():
+    print("Goal of this test: tcpcrypt against a scripted daemon")
+    for case in Case.__subclasses__():
+        print(f"  {case.__name__}: {case.__doc__.removeprefix('Goal: ')}")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    TOOL = os.path.abspath(sys.argv.pop(1))
+    print_goals()
+    unittest.main(verbosity=2)
