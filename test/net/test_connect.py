@@ -1,0 +1,269 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""connect() with tcpcryptd behaves as without; its life and death leave nothing behind."""
+import contextlib
+import errno
+import pathlib
+import re
+import select
+import socket
+
+from apps import (
+    CHUNK,
+    Nginx,
+    Server,
+    bound_time,
+    connect,
+    curl,
+    echo,
+    errno_of,
+    exchange,
+    family_name,
+    read_exactly,
+)
+from harness import Net, check, check_equal, listening_ports, main, wait_for
+
+FAMILIES = (socket.AF_INET, socket.AF_INET6)
+CLOSED = 9999
+MESSAGE = b"hello" * 1000
+
+
+# ---- errors -------------------------------------------------------------------------------
+
+
+def blocking(host, address, family):
+    """The error that a blocking connect() gives."""
+    with bound_time(host.socket(family)) as sock:
+        return sock.connect_ex((address, CLOSED))
+
+
+def polled(host, address, family):
+    """The error that a non-blocking connect() and poll() give."""
+    with host.socket(family) as sock:
+        sock.setblocking(False)
+        error = sock.connect_ex((address, CLOSED))
+        if error != errno.EINPROGRESS:
+            return error
+        poll = select.poll()
+        poll.register(sock, select.POLLOUT)
+        if not poll.poll(30_000):
+            return errno.EINPROGRESS
+        return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+
+def hasten_neighbours(host):
+    """Lets the kernel give up sooner on a neighbour that does not answer."""
+    for family in ("ipv4", "ipv6"):
+        host.sysctl(f"{family}/neigh/{host.interfaces[0]}/retrans_time_ms", 100)
+
+
+def bad_destinations(a, b, family):
+    """name -> address that no connection can be made to; routes are added as needed."""
+    v4 = family == socket.AF_INET
+    routes = {
+        "unreachable route": ("unreachable", "10.200.0.0/24", "fd00:200::/64"),
+        "prohibited route": ("prohibit", "10.201.0.0/24", "fd00:201::/64"),
+        "black hole": ("blackhole", "10.202.0.0/24", "fd00:202::/64"),
+    }
+    found = {
+        "closed port": b.addresses[family],
+        "no such neighbour": "10.1.0.77" if v4 else "fd00:1::77",
+        "no route": "10.203.0.1" if v4 else "fd00:203::1",
+        "own address, closed port": a.addresses[family],
+        "loopback, closed port": "127.0.0.1" if v4 else "::1",
+    }
+    for name, (kind, subnet4, subnet6) in routes.items():
+        subnet = subnet4 if v4 else subnet6
+        a.ip("-4" if v4 else "-6", "route", "add", kind, subnet)
+        found[name] = subnet.partition("/")[0].rstrip("0" if v4 else "") + "1"
+    return found
+
+
+def errors():
+    with Net() as net:
+        a, b = net.pair()
+        hasten_neighbours(a)
+        cases = [
+            (f"{family_name(family)}, {name}, {how.__name__}", how, address, family)
+            for family in FAMILIES
+            for name, address in bad_destinations(a, b, family).items()
+            for how in (blocking, polled)
+        ]
+        without = {text: how(a, address, family) for text, how, address, family in cases}
+        check_equal(without["IPv4, closed port, blocking"], errno.ECONNREFUSED, "refused")
+        check_equal(without["IPv4, no such neighbour, blocking"], errno.EHOSTUNREACH, "no host")
+        check_equal(without["IPv4, no route, blocking"], errno.ENETUNREACH, "no route")
+        net.daemon(a)
+        for where in ("daemon at the client", "daemons at both ends"):
+            for text, how, address, family in cases:
+                got, expected = how(a, address, family), without[text]
+                words = f"{errno.errorcode.get(got, got)}, not {errno.errorcode.get(expected)}"
+                check(got == expected, f"{where}: {text}: the kernel's own error", words)
+            if where == "daemon at the client":
+                net.daemon(b)
+
+
+def happy_eyeballs():
+    with Net() as net:
+        a, b = net.pair()
+        nginx = Nginx(net, b)
+        (nginx.root / "page").write_text("alive")
+        net.daemon(a)
+        net.daemon(b)
+        live, live6 = b.addresses[socket.AF_INET], b.addresses[socket.AF_INET6]
+        for dead, why in (("fd00:1::77", "nobody"), ("fd00:203::1", "no route")):
+            args = ["--resolve", f"host.test:80:{dead},{live}", "-w", " %{remote_ip}"]
+            got = curl(a, *args, "http://host.test/page").stdout
+            check_equal(got, f"alive {live}", f"curl with a dead IPv6 address ({why})")
+        args = ["--resolve", f"host.test:80:{live6},10.1.0.77", "-w", " %{remote_ip}"]
+        got = curl(a, *args, "http://host.test/page").stdout
+        check_equal(got, f"alive {live6}", "curl with a dead IPv4 address")
+
+
+# ---- what is left alone -------------------------------------------------------------------
+
+
+def own_addresses():
+    with Net() as net:
+        a, b = net.pair()
+        daemon = net.daemon(a)
+        for family, loopback in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+            with Server(a, echo, family) as server:
+                for address in (loopback, a.addresses[family]):
+                    check_equal(exchange(a, server, address, MESSAGE, family), MESSAGE,
+                                f"a connection to {address} works")
+                check_equal(daemon.list(port=server.port), [], "and is none of the daemon's")
+
+
+def knock(host, address, port, family):
+    """What a stranger gets from a port: an error number, or bytes (b"" is a clean end)."""
+    try:
+        with connect(host, address, port, family) as sock:
+            sock.sendall(b"let me through\r\n\r\n")
+            return sock.recv(100)
+    except OSError as error:
+        return error.errno
+
+
+def no_open_doors():
+    refusals = (errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE)
+    with Net() as net:
+        a, b = net.pair()
+        daemon = net.daemon(a)
+        net.daemon(b)
+        ports = listening_ports(a, daemon.process.pid)
+        check(ports, "the daemon listens")
+        for port in ports:
+            for family, loopback in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+                own = a.addresses[family]
+                for host, address in ((a, loopback), (a, own), (b, own)):
+                    got = knock(host, address, port, family)
+                    where = "the same host" if host is a else "another host"
+                    check(got in refusals, f"port {port} at {address} refuses {where}", f"{got!r}")
+
+
+# ---- life and death -----------------------------------------------------------------------
+
+
+def stream_until_error(conn, peer):
+    """Sends and never ends: the error number that stops it."""
+    return errno_of(lambda: [conn.sendall(bytes(CHUNK)) for _ in range(16384)])
+
+
+def read_until_end(sock):
+    """0 for a clean end of the stream, else the error number."""
+
+    def read():
+        while sock.recv(CHUNK):
+            pass
+
+    return errno_of(read)
+
+
+def check_death(end, text, die):
+    """The daemon at one end dies during a transfer: both programs see an error."""
+    broken = (errno.ECONNRESET, errno.EPIPE)
+    with Net() as net:
+        a, b = net.pair()
+        daemons = {"client": net.daemon(a), "server": net.daemon(b)}
+        with Server(b, stream_until_error) as server:
+            with connect(a, b.addresses[socket.AF_INET], server.port) as sock:
+                read_exactly(sock, 1 << 20)
+                die(daemons[end])
+                error = read_until_end(sock)
+                check(error in broken, f"{text}: the client sees an error", f"{error}")
+            error = server.wait_results()[0]
+            check(error in broken, f"{text}: the server sees an error", f"{error}")
+        for family in FAMILIES:
+            with Server(b, echo, family) as server:
+                got = exchange(a, server, b.addresses[family], MESSAGE, family)
+                check(got == MESSAGE, f"{text}: new connections work, {family_name(family)}")
+        restarted = net.daemon(a if end == "client" else b)
+        for daemon in daemons.values():
+            if not daemon.stopped:
+                daemon.tool("flush")
+        with Server(b, echo) as server:
+            exchange(a, server, b.addresses[socket.AF_INET], MESSAGE)
+        restarted.wait_list(port=server.port, encrypted=True)
+        check(True, f"{text}: a new one encrypts again")
+
+
+def killed():
+    for end in ("client", "server"):
+        check_death(end, f"kill -9 at the {end}'s end", lambda daemon: daemon.kill())
+
+
+def terminated():
+    for end in ("client", "server"):
+        text = f"SIGTERM at the {end}'s end"
+        check_death(end, text, lambda daemon: check_equal(daemon.stop(), "", f"{text}: exit 0"))
+
+
+def program_ids(pid):
+    """The identifiers of the BPF programs that a process holds."""
+    found = set()
+    for info in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
+        with contextlib.suppress(OSError):
+            found.update(re.findall(r"^prog_id:\t(\d+)", info.read_text(), re.MULTILINE))
+    return found
+
+
+def loaded(host, programs):
+    """Those of the BPF programs that the kernel still has."""
+    shown = [(p, host.run(["bpftool", "prog", "show", "id", p], check=False)) for p in programs]
+    return [program for program, done in shown if done.returncode == 0]
+
+
+def leaves_nothing():
+    with Net() as net:
+        a, b = net.pair()
+        net.daemon(b)
+        daemon = net.daemon(a)
+        with Server(b, echo) as server:
+            exchange(a, server, b.addresses[socket.AF_INET], MESSAGE)
+        programs = program_ids(daemon.process.pid)
+        check(programs, "the daemon has BPF programs")
+        attached = a.run(["bpftool", "net"]).stdout
+        check(a.interfaces[0] in attached, "one is attached to the veth", attached)
+        check_equal(daemon.stop(), "", "SIGTERM: exit 0")
+        attached = a.run(["bpftool", "net"]).stdout
+        names = [name for name in ("lo(", *a.interfaces) if name in attached]
+        check_equal(names, [], "no program is attached to an interface")
+        wait_for(lambda: not loaded(a, programs), "the BPF programs to go")
+        check(True, "no BPF program is left")
+        left = list(daemon.run_dir.iterdir()) if daemon.run_dir.exists() else []
+        check_equal(left, [], "no file is left in the run directory")
+        check_equal(a.listeners(), set(), "no listener is left")
+
+
+if __name__ == "__main__":
+    main(
+        "connect() behaves as without tcpcryptd, and the daemon's end harms nobody",
+        errors,
+        happy_eyeballs,
+        own_addresses,
+        no_open_doors,
+        killed,
+        terminated,
+        leaves_nothing,
+    )

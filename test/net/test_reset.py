@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""A connection that one program breaks is broken for the other one too."""
+import errno
+import fcntl
+import socket
+import struct
+import subprocess
+import termios
+import threading
+
+from apps import Server, connect, errno_of, family_name, read_exactly, read_to_end
+from harness import Net, check, check_equal, main, wait_for
+
+FAMILIES = (socket.AF_INET, socket.AF_INET6)
+BROKEN = (errno.ECONNRESET, errno.EPIPE)
+PIPE_SIZE = 65536
+
+
+def reset(sock):
+    """close() that sends a RST."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def send_until_error(sock):
+    """Sends up to 4 GB: the error number that stops it."""
+    return errno_of(lambda: [sock.sendall(bytes(65536)) for _ in range(65536)])
+
+
+def check_reasons(da, db, port, breaker, text):
+    """The end whose program broke it says local-reset, the other one reset."""
+    ends = {"client": da, "server": db}
+    for end, daemon in ends.items():
+        found = daemon.wait_list(port=port, state="closed", encrypted=True)[-1]
+        expected = "local-reset" if end == breaker else "reset"
+        check_equal(found["reason"], expected, f"{text}: the {end}'s end says")
+
+
+def two_daemons(net):
+    a, b = net.pair()
+    return a, b, net.daemon(a), net.daemon(b)
+
+
+def client_resets():
+    def wait_for_more(conn, peer):
+        read_exactly(conn, 5)
+        return errno_of(lambda: read_to_end(conn))
+
+    for family in FAMILIES:
+        text = f"RST by the client, {family_name(family)}"
+        with Net() as net:
+            a, b, da, db = two_daemons(net)
+            with Server(b, wait_for_more, family) as server:
+                sock = connect(a, b.addresses[family], server.port, family)
+                sock.sendall(b"hello")
+                da.wait_list(port=server.port, bytes_out=5)
+                reset(sock)
+                check_equal(server.wait_results(), [errno.ECONNRESET], f"{text}: the server's end")
+            check_reasons(da, db, server.port, "client", text)
+
+
+def server_resets():
+    def reset_after_hello(conn, peer):
+        read_exactly(conn, 5)
+        reset(conn)
+
+    for family in FAMILIES:
+        text = f"RST by the server, {family_name(family)}"
+        with Net() as net:
+            a, b, da, db = two_daemons(net)
+            with Server(b, reset_after_hello, family) as server:
+                with connect(a, b.addresses[family], server.port, family) as sock:
+                    sock.sendall(b"hello")
+                    error = errno_of(lambda: read_to_end(sock))
+                check_equal(error, errno.ECONNRESET, f"{text}: the client's end")
+            check_reasons(da, db, server.port, "server", text)
+
+
+def server_killed():
+    with Net() as net:
+        a, b, da, db = two_daemons(net)
+        # Nobody reads its output, so that it dies with data that it has not read.
+        nc = b.start(["nc", "-l", "-p", 7000], stdout=subprocess.PIPE)
+        b.wait_listening(7000)
+        with connect(a, b.addresses[socket.AF_INET], 7000) as sock:
+            errors = []
+            sender = threading.Thread(target=lambda: errors.append(send_until_error(sock)))
+            sender.start()
+            wait_for(lambda: unread(nc.stdout) >= PIPE_SIZE, "a full pipe")
+            wait_for(lambda: db.list(port=7000)[-1]["bytes_in"] > 3 * PIPE_SIZE, "more than that")
+            nc.kill()
+            nc.wait()
+            sender.join()
+        text = "server killed during a transfer"
+        check(errors[0] in BROKEN, f"{text}: the client sees it", f"{errors}")
+        nc.stdout.close()
+        check_reasons(da, db, 7000, "server", text)
+
+
+def unread(pipe):
+    size = struct.pack("i", 0)
+    return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, size))[0]
+
+
+def client_leaves_early():
+    with Net() as net:
+        a, b, da, db = two_daemons(net)
+        with Server(b, lambda conn, peer: send_until_error(conn)) as server:
+            with connect(a, b.addresses[socket.AF_INET], server.port) as sock:
+                read_exactly(sock, 1 << 20)
+            error = server.wait_results()[0]
+            check(error in BROKEN, "client closes with unread data: the server sees it", f"{error}")
+        check_reasons(da, db, server.port, "client", "client closes with unread data")
+
+
+def orderly_end():
+    """What is no reset must not look like one, even when it ends at once."""
+    with Net() as net:
+        a, b, da, db = two_daemons(net)
+        with Server(b, lambda conn, peer: read_to_end(conn)) as server:
+            for _ in range(20):
+                with connect(a, b.addresses[socket.AF_INET], server.port) as sock:
+                    sock.sendall(b"goodbye")
+            got = server.wait_results(20)
+            check_equal((got, server.errors), ([b"goodbye"] * 20, []), "write and close: all arrives")
+        for daemon in (da, db):
+            found = daemon.wait_list(20, port=server.port, state="closed")
+            check_equal({c["reason"] for c in found}, {None}, "and nobody calls it a failure")
+
+
+if __name__ == "__main__":
+    main(
+        "a reset is a reset at the other end, and only then",
+        client_resets,
+        server_resets,
+        server_killed,
+        client_leaves_early,
+        orderly_end,
+    )
