@@ -98,7 +98,8 @@ static __always_inline __u16 port_for(struct bpf_sock_addr *ctx, const struct sh
 		return 0;
 	if (ctx->type != SOCK_STREAM || ctx->protocol != IPPROTO_TCP || is_tied(ctx))
 		return 0;
-	if (!settings_daemon_lives(s) || !s->out_port || bpf_sk_storage_get(&eno_socks, ctx->sk, NULL, 0))
+	if (!settings_takes_connections(s) || !s->out_port ||
+	    bpf_sk_storage_get(&eno_socks, ctx->sk, NULL, 0))
 		return 0;
 	if (settings_port_left_alone(s, dst->port) || stays_on_host(dst) || !is_unicast(dst) ||
 	    is_link_local(dst))

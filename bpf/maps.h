@@ -86,6 +86,11 @@ static __always_inline int settings_daemon_lives(const struct shared_settings *s
 	return bpf_ktime_get_ns() - s->heartbeat_ns < SHARED_HEARTBEAT_MAX_NS;
 }
 
+static __always_inline int settings_takes_connections(const struct shared_settings *s)
+{
+	return !s->paused && settings_daemon_lives(s);
+}
+
 static __always_inline int settings_port_left_alone(const struct shared_settings *s, __u16 port)
 {
 	return s->left_alone[(port >> 6) & 1023] >> (port & 63) & 1;

@@ -43,7 +43,8 @@ struct shared_settings {
 	uint8_t teps[SHARED_TEPS_MAX]; /* accepted, most preferred first; 0: none */
 	uint8_t global;		/* own global suboption, without b */
 	uint8_t mandatory_app_aware;
-	uint8_t pad[2];
+	uint8_t paused; /* take no new connections */
+	uint8_t pad;
 	uint64_t left_alone[1024]; /* one bit a port */
 };
 

@@ -121,7 +121,7 @@ int tcpcrypt_steer(struct __sk_buff *skb)
 		return TC_ACT_OK;
 	if (settings_port_left_alone(s, p.dst.port) || !settings_daemon_lives(s))
 		return TC_ACT_OK;
-	if (opening && !carries_eno(skb, &p))
+	if (opening && (!settings_takes_connections(s) || !carries_eno(skb, &p)))
 		return TC_ACT_OK;
 	if (!server_listens(skb, &p))
 		return TC_ACT_OK;

@@ -195,6 +195,7 @@ int engine_attach(struct engine *e)
 	};
 
 	e->initial.heartbeat_ns = now_ns();
+	e->initial.paused = true;
 	*e->settings = e->initial;
 	for (size_t i = 0; i < sizeof(hooks) / sizeof(hooks[0]); i++) {
 		int error = cgroup_attach(e, hooks[i].program, hooks[i].link);
@@ -203,6 +204,11 @@ int engine_attach(struct engine *e)
 			return error;
 	}
 	return 0;
+}
+
+void engine_set_paused(struct engine *e, bool paused)
+{
+	__atomic_store_n(&e->settings->paused, paused, __ATOMIC_RELAXED);
 }
 
 void engine_close(struct engine *e)

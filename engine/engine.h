@@ -27,12 +27,19 @@ struct engine_params {
 
 /*
  * Loads the programs for the calling thread's network namespace and finds the cgroup v2
- * hierarchy. Nothing is intercepted before engine_attach().
+ * hierarchy.
  */
 int engine_open(const struct engine_params *params, struct engine **ret);
 
-/* Intercepts from now on; interfaces are added by engine_interface_add(). */
+/*
+ * Attaches the programs, which from now on see the marked sockets; listeners must be opened
+ * after this. No connection is taken before engine_set_paused(e, false); interfaces are added
+ * by engine_interface_add().
+ */
 int engine_attach(struct engine *e);
+
+/* Paused, the programs leave new connections alone; those under way go on. */
+void engine_set_paused(struct engine *e, bool paused);
 
 /* Detaches everything and frees the engine. Accepts NULL. */
 void engine_close(struct engine *e);

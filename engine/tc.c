@@ -28,13 +28,18 @@ static struct bpf_tc_hook hook_of(const struct tc *tc, int ifindex)
 	return hook;
 }
 
+static bool is_attached(const struct tc *tc, int ifindex)
+{
+	for (size_t i = 0; i < tc->n; i++)
+		if (tc->ifindexes[i] == ifindex)
+			return true;
+	return false;
+}
+
 static int remember(struct tc *tc, int ifindex)
 {
 	int *grown;
 
-	for (size_t i = 0; i < tc->n; i++)
-		if (tc->ifindexes[i] == ifindex)
-			return 0;
 	grown = reallocarray(tc->ifindexes, tc->n + 1, sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
@@ -59,6 +64,8 @@ int tc_attach(struct tc *tc, int ifindex, bool loopback)
 	struct bpf_tc_hook hook;
 	int error;
 
+	if (is_attached(tc, ifindex))
+		return 0;
 	if (loopback)
 		tc->loopback = ifindex;
 	hook = hook_of(tc, ifindex);

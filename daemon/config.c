@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/config.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
+
+#define DEFAULT_REMEMBER_PLAIN_SECONDS 600
+
+/* Ports whose protocols are encrypted already. */
+#define DEFAULT_LEFT_ALONE "22 443 465 563 636 853 989-995 5061 5349 6514 8443"
+
+struct name {
+	const char *text;
+	uint16_t value;
+};
+
+static const struct name tep_names[] = {
+	{ "x25519", TCPCRYPT_TEP_X25519 },
+	{ "x448", TCPCRYPT_TEP_X448 },
+	{ "p256", TCPCRYPT_TEP_P256 },
+	{ "p521", TCPCRYPT_TEP_P521 },
+	{ NULL, 0 },
+};
+
+static const struct name aead_names[] = {
+	{ "aes-128-gcm", TCPCRYPT_AEAD_AES_128_GCM },
+	{ "aes-256-gcm", TCPCRYPT_AEAD_AES_256_GCM },
+	{ "chacha20-poly1305", TCPCRYPT_AEAD_CHACHA20_POLY1305 },
+	{ NULL, 0 },
+};
+
+static const char *name_of(const struct name *names, uint16_t value)
+{
+	for (; names->text; names++)
+		if (names->value == value)
+			return names->text;
+	return NULL;
+}
+
+const char *config_tep_name(uint8_t tep)
+{
+	return name_of(tep_names, tep);
+}
+
+const char *config_aead_name(uint16_t aead)
+{
+	return name_of(aead_names, aead);
+}
+
+/* Splits in place at blanks and commas; NULL at the end. */
+static char *next_word(char **rest)
+{
+	char *word;
+
+	while ((word = strsep(rest, " \t,")))
+		if (*word)
+			return word;
+	return NULL;
+}
+
+static int value_of(const struct name *names, const char *text, uint16_t *ret)
+{
+	for (; names->text; names++) {
+		if (!strcmp(names->text, text)) {
+			*ret = names->value;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+/* A list of distinct names, at least one. */
+static int parse_names(char *value, const struct name *names, uint16_t *ret, size_t max,
+		       size_t *ret_n)
+{
+	size_t n = 0;
+	char *word;
+
+	while ((word = next_word(&value))) {
+		if (n == max || value_of(names, word, &ret[n]))
+			return -EINVAL;
+		for (size_t i = 0; i < n; i++)
+			if (ret[i] == ret[n])
+				return -EINVAL;
+		n++;
+	}
+	*ret_n = n;
+	return n ? 0 : -EINVAL;
+}
+
+static int parse_number(const char *text, unsigned long long max, unsigned long long *ret)
+{
+	char *end;
+
+	errno = 0;
+	*ret = strtoull(text, &end, 10);
+	return errno || end == text || *end || *text == '-' || *ret > max ? -EINVAL : 0;
+}
+
+static int set_teps(struct config *c, char *value)
+{
+	uint16_t teps[SHARED_TEPS_MAX];
+	int error = parse_names(value, tep_names, teps, SHARED_TEPS_MAX, &c->n_teps);
+
+	for (size_t i = 0; !error && i < c->n_teps; i++)
+		c->teps[i] = teps[i];
+	return error;
+}
+
+static int set_aeads(struct config *c, char *value)
+{
+	return parse_names(value, aead_names, c->aeads, TCPCRYPT_AEADS_MAX, &c->n_aeads);
+}
+
+/* Ports and ranges; replaces the list. An empty one leaves none alone. */
+static int set_left_alone(struct config *c, char *value)
+{
+	unsigned long long first, last;
+	char *word, *dash;
+
+	memset(c->left_alone, 0, sizeof(c->left_alone));
+	while ((word = next_word(&value))) {
+		dash = strchr(word, '-');
+		if (dash)
+			*dash++ = '\0';
+		if (parse_number(word, 65535, &first) ||
+		    parse_number(dash ? dash : word, 65535, &last) || !first || first > last)
+			return -EINVAL;
+		for (; first <= last; first++)
+			c->left_alone[first >> 6] |= 1ULL << (first & 63);
+	}
+	return 0;
+}
+
+static int set_max_connections(struct config *c, char *value)
+{
+	unsigned long long n;
+
+	if (parse_number(value, INT_MAX, &n))
+		return -EINVAL;
+	c->max_connections = n;
+	return 0;
+}
+
+static int set_rekey_bytes(struct config *c, char *value)
+{
+	unsigned long long n;
+
+	if (parse_number(value, ULLONG_MAX, &n))
+		return -EINVAL;
+	c->rekey_bytes = n;
+	return 0;
+}
+
+static int set_remember(struct config *c, char *value)
+{
+	unsigned long long n;
+
+	if (parse_number(value, INT_MAX, &n))
+		return -EINVAL;
+	c->remember_plain_seconds = n;
+	return 0;
+}
+
+static const struct key {
+	const char *name;
+	int (*set)(struct config *c, char *value);
+	const char *wants;
+} keys[] = {
+	{ "teps", set_teps, "a list of x25519, x448, p256, p521" },
+	{ "aeads", set_aeads, "a list of aes-128-gcm, aes-256-gcm, chacha20-poly1305" },
+	{ "ports-left-alone", set_left_alone, "a list of ports and ranges like 989-995" },
+	{ "max-connections", set_max_connections, "a number" },
+	{ "rekey-bytes", set_rekey_bytes, "a number of bytes" },
+	{ "remember-plain-seconds", set_remember, "a number of seconds" },
+};
+
+/* Without AES instructions ChaCha20 is faster and free of timing leaks. */
+static bool cpu_has_aes(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	return __builtin_cpu_supports("aes");
+#elif defined(__aarch64__)
+	return getauxval(AT_HWCAP) & HWCAP_AES;
+#else
+	return false;
+#endif
+}
+
+void config_default(struct config *c)
+{
+	char ports[] = DEFAULT_LEFT_ALONE;
+	char aes_first[] = "aes-128-gcm aes-256-gcm chacha20-poly1305";
+	char chacha_first[] = "chacha20-poly1305 aes-128-gcm aes-256-gcm";
+	char teps[] = "x25519 p256";
+
+	memset(c, 0, sizeof(*c));
+	c->remember_plain_seconds = DEFAULT_REMEMBER_PLAIN_SECONDS;
+	set_left_alone(c, ports);
+	set_teps(c, teps);
+	set_aeads(c, cpu_has_aes() ? aes_first : chacha_first);
+}
+
+static char *trim(char *s)
+{
+	size_t len;
+
+	s += strspn(s, " \t\r\n");
+	len = strlen(s);
+	while (len && strchr(" \t\r\n", s[len - 1]))
+		s[--len] = '\0';
+	return s;
+}
+
+static int read_line(struct config *c, char *line, char *error)
+{
+	char *equals, *name, *value;
+
+	line[strcspn(line, "#")] = '\0';
+	name = trim(line);
+	if (!*name)
+		return 0;
+	equals = strchr(name, '=');
+	if (!equals) {
+		snprintf(error, CONFIG_ERROR_MAX, "expected `key = value`");
+		return -EINVAL;
+	}
+	*equals = '\0';
+	value = trim(equals + 1);
+	name = trim(name);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		if (strcmp(keys[i].name, name))
+			continue;
+		if (!keys[i].set(c, value))
+			return 0;
+		snprintf(error, CONFIG_ERROR_MAX, "%s wants %s", name, keys[i].wants);
+		return -EINVAL;
+	}
+	snprintf(error, CONFIG_ERROR_MAX, "there is no key '%.64s'", name);
+	return -EINVAL;
+}
+
+int config_read(struct config *c, const char *path, char error[static CONFIG_ERROR_MAX])
+{
+	char message[CONFIG_ERROR_MAX];
+	FILE *f = fopen(path, "re");
+	char *line = NULL;
+	size_t size = 0;
+	int n = 0, ret = 0;
+
+	if (!f) {
+		ret = -errno;
+		snprintf(error, CONFIG_ERROR_MAX, "%.100s: %s", path, strerror(errno));
+		return ret;
+	}
+	config_default(c);
+	while (!ret && getline(&line, &size, f) >= 0) {
+		n++;
+		ret = read_line(c, line, message);
+		if (ret)
+			snprintf(error, CONFIG_ERROR_MAX, "%.100s:%d: %.120s", path, n, message);
+	}
+	free(line);
+	fclose(f);
+	return ret;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The configuration: `key = value` lines. Everything has a default, so that none is needed. */
+#ifndef DAEMON_CONFIG_H
+#define DAEMON_CONFIG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <tcpcrypt/eno.h>
+
+#include "bpf/shared.h"
+
+#define CONFIG_ERROR_MAX 256
+
+struct config {
+	uint8_t teps[SHARED_TEPS_MAX]; /* in decreasing preference */
+	size_t n_teps;
+	uint16_t aeads[TCPCRYPT_AEADS_MAX]; /* in decreasing preference */
+	size_t n_aeads;
+	uint64_t left_alone[1024]; /* ports, one bit each */
+	size_t max_connections;	   /* 0: as many as file descriptors allow */
+	uint64_t rekey_bytes;	   /* 0: the AEAD's default */
+	unsigned int remember_plain_seconds;
+};
+
+void config_default(struct config *c);
+
+/* Reads a file over the defaults. 0, or a negative errno value with a message that names
+ * the line; then *c is unspecified. */
+int config_read(struct config *c, const char *path, char error[static CONFIG_ERROR_MAX]);
+
+/* "x25519", "aes-128-gcm": the names of TEPs and AEADs; NULL when there is none such. */
+const char *config_tep_name(uint8_t tep);
+const char *config_aead_name(uint16_t aead);
+
+#endif

@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/control.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon/address.h"
+#include "daemon/flow.h"
+#include "daemon/json.h"
+#include "daemon/log.h"
+
+#define REQUEST_MAX    4096
+#define CLIENTS_MAX    64
+#define VERIFY_SECONDS 10
+
+/* A watcher that does not read is dropped when so much waits for it. */
+#define OUTPUT_MAX (1 << 20)
+
+enum client_state {
+	CLIENT_EXPECT_REQUEST,
+	CLIENT_EXPECT_KEYS,   /* verify: the connection is still negotiating */
+	CLIENT_EXPECT_REKEY,  /* verify: the other end's key update */
+	CLIENT_WATCHING,
+	CLIENT_ANSWERED, /* closes when all is written */
+};
+
+struct client {
+	TAILQ_ENTRY(client) entry;
+	struct loop_source source;
+	struct control *control;
+	enum client_state state;
+	char request[REQUEST_MAX];
+	size_t request_len;
+	char *output;
+	size_t output_start, output_len, output_size;
+	/* verify */
+	uint64_t record_id;
+	double began, deadline;
+};
+
+TAILQ_HEAD(client_list, client);
+
+struct control {
+	struct worker *worker;
+	struct control_status status;
+	struct loop_source listener;
+	struct client_list clients;
+	size_t n_clients;
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+};
+
+static double precise_now(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+static void client_free(struct client *c)
+{
+	struct control *control = c->control;
+
+	loop_remove(control->worker->loop, &c->source);
+	close(c->source.fd);
+	TAILQ_REMOVE(&control->clients, c, entry);
+	control->n_clients--;
+	free(c->output);
+	free(c);
+}
+
+/* Writes what can be written. Returns false when the client is gone (and freed). */
+static bool client_flush(struct client *c)
+{
+	while (c->output_start < c->output_len) {
+		ssize_t n = send(c->source.fd, c->output + c->output_start,
+				 c->output_len - c->output_start, MSG_NOSIGNAL);
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return true;
+		if (n < 0) {
+			client_free(c);
+			return false;
+		}
+		c->output_start += n;
+	}
+	c->output_start = c->output_len = 0;
+	if (c->state == CLIENT_ANSWERED) {
+		client_free(c);
+		return false;
+	}
+	return true;
+}
+
+static bool output_reserve(struct client *c, size_t len)
+{
+	size_t size = c->output_size ? c->output_size : 4096;
+	char *grown;
+
+	while (size < c->output_len + len)
+		size *= 2;
+	if (size == c->output_size)
+		return true;
+	grown = realloc(c->output, size);
+	if (!grown)
+		return false;
+	c->output = grown;
+	c->output_size = size;
+	return true;
+}
+
+/* Appends one object as a line; takes the reference. */
+static void client_say(struct client *c, json_t *o)
+{
+	size_t len = o ? json_dumpb(o, NULL, 0, JSON_COMPACT) : 0;
+
+	if (len && output_reserve(c, len + 1)) {
+		json_dumpb(o, c->output + c->output_len, len, JSON_COMPACT);
+		c->output_len += len;
+		c->output[c->output_len++] = '\n';
+	}
+	json_decref(o);
+}
+
+static void client_error(struct client *c, const char *text)
+{
+	client_say(c, json_pack("{s:s}", "error", text));
+	c->state = CLIENT_ANSWERED;
+}
+
+static void do_status(struct client *c, const json_t *request)
+{
+	client_say(c, json_of_status(c->control->worker, &c->control->status));
+	c->state = CLIENT_ANSWERED;
+}
+
+static void do_list(struct client *c, const json_t *request)
+{
+	struct worker *w = c->control->worker;
+	struct flow *f;
+
+	if (json_is_true(json_object_get(request, "recent")))
+		for (size_t i = 0; i < ledger_recent_count(w->ledger); i++)
+			client_say(c, json_of_record(ledger_recent(w->ledger, i)));
+	TAILQ_FOREACH(f, &w->flows, all_entry) {
+		flow_record_update(f);
+		client_say(c, json_of_record(&f->record));
+	}
+	c->state = CLIENT_ANSWERED;
+}
+
+static void do_watch(struct client *c, const json_t *request)
+{
+	client_say(c, json_of_event("watching", precise_now(CLOCK_REALTIME), NULL));
+	c->state = CLIENT_WATCHING;
+}
+
+static void do_flush(struct client *c, const json_t *request)
+{
+	if (engine_forget_plain(c->control->worker->engine)) {
+		client_error(c, "the learned destinations could not be forgotten");
+		return;
+	}
+	client_say(c, json_pack("{s:b}", "flushed", true));
+	c->state = CLIENT_ANSWERED;
+}
+
+/* verify: the answer, with what is known of the connection now. */
+static void verify_answer(struct client *c, const struct record *r, bool confirmed)
+{
+	json_t *o = json_of_record(r);
+
+	json_object_set_new(o, "peer_confirmed", json_boolean(confirmed));
+	json_object_set_new(o, "round_trip_ms",
+			    confirmed ? json_real((precise_now(CLOCK_MONOTONIC) - c->began) * 1000)
+				      : json_null());
+	client_say(c, o);
+	c->state = CLIENT_ANSWERED;
+}
+
+static void verify_begin(struct client *c, struct flow *f)
+{
+	int outcome = flow_rekey(f);
+
+	if (outcome < 0) {
+		verify_answer(c, &f->record, false);
+		return;
+	}
+	/* One that is under way already proves as much when it is answered. */
+	c->began = precise_now(CLOCK_MONOTONIC);
+	c->state = CLIENT_EXPECT_REKEY;
+}
+
+static void do_verify(struct client *c, const json_t *request)
+{
+	const char *local = json_string_value(json_object_get(request, "local"));
+	const char *peer = json_string_value(json_object_get(request, "peer"));
+	struct shared_endpoint ends[2];
+	struct flow *f;
+
+	if (!local || !peer || address_parse(local, &ends[0]) || address_parse(peer, &ends[1])) {
+		client_error(c, "verify wants local and peer as addr:port");
+		return;
+	}
+	f = flow_find(c->control->worker, &ends[0], &ends[1]);
+	if (!f) {
+		client_error(c, "no such connection: not found among those of this daemon");
+		return;
+	}
+	flow_record_update(f);
+	c->record_id = f->record.id;
+	c->deadline = loop_now(c->control->worker->loop) + VERIFY_SECONDS;
+	if (f->record.state == RECORD_NEGOTIATING)
+		c->state = CLIENT_EXPECT_KEYS;
+	else
+		verify_begin(c, f);
+}
+
+static const struct {
+	const char *name;
+	void (*run)(struct client *c, const json_t *request);
+} commands[] = {
+	{ "status", do_status }, { "list", do_list },	{ "watch", do_watch },
+	{ "verify", do_verify }, { "flush", do_flush },
+};
+
+static void client_request(struct client *c, size_t len)
+{
+	json_error_t error;
+	json_t *request = json_loadb(c->request, len, JSON_REJECT_DUPLICATES, &error);
+	const char *name = json_string_value(json_object_get(request, "command"));
+	size_t i, n = sizeof(commands) / sizeof(commands[0]);
+
+	for (i = 0; i < n && name; i++)
+		if (!strcmp(commands[i].name, name))
+			break;
+	if (!name || i == n)
+		client_error(c, name ? "unknown command" : "expected one JSON object with a command");
+	else
+		commands[i].run(c, request);
+	json_decref(request);
+}
+
+static void client_ready(struct loop_source *source, uint32_t events)
+{
+	struct client *c = (struct client *)(void *)((char *)source -
+						     offsetof(struct client, source));
+	char discard[256];
+	char *newline;
+	ssize_t n;
+
+	if (c->state == CLIENT_EXPECT_REQUEST)
+		n = recv(source->fd, c->request + c->request_len, REQUEST_MAX - c->request_len, 0);
+	else
+		n = recv(source->fd, discard, sizeof(discard), 0);
+	/* A client that has asked may close its half and still gets its answer. */
+	if ((n == 0 && (events & EPOLLHUP || c->state == CLIENT_EXPECT_REQUEST)) ||
+	    (n < 0 && errno != EAGAIN && errno != EINTR)) {
+		client_free(c);
+		return;
+	}
+	if (n > 0 && c->state == CLIENT_EXPECT_REQUEST) {
+		c->request_len += n;
+		newline = memchr(c->request, '\n', c->request_len);
+		if (newline)
+			client_request(c, newline - c->request);
+		else if (c->request_len == REQUEST_MAX)
+			client_error(c, "the request is too long");
+	}
+	client_flush(c);
+}
+
+static void control_ready(struct loop_source *source, uint32_t events)
+{
+	struct control *control =
+		(struct control *)(void *)((char *)source - offsetof(struct control, listener));
+	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct client *c;
+
+	if (fd < 0)
+		return;
+	c = control->n_clients < CLIENTS_MAX ? calloc(1, sizeof(*c)) : NULL;
+	if (!c) {
+		close(fd);
+		return;
+	}
+	c->control = control;
+	c->source.fd = fd;
+	c->source.handler = client_ready;
+	if (loop_add(control->worker->loop, &c->source, EPOLLIN | EPOLLOUT | EPOLLET)) {
+		close(fd);
+		free(c);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&control->clients, c, entry);
+	control->n_clients++;
+}
+
+/* A verification goes on, or ends, with what happens to its connection. */
+static void verify_event(struct client *c, enum ledger_event event, const struct record *r)
+{
+	struct worker *w = c->control->worker;
+	struct flow *f;
+
+	if (c->record_id != r->id)
+		return;
+	switch (event) {
+	case LEDGER_ESTABLISHED:
+		f = flow_find(w, &r->local, &r->peer);
+		if (f && c->state == CLIENT_EXPECT_KEYS)
+			verify_begin(c, f);
+		break;
+	case LEDGER_REKEYED:
+		if (c->state == CLIENT_EXPECT_REKEY)
+			verify_answer(c, r, true);
+		break;
+	case LEDGER_PLAIN:
+	case LEDGER_FAILED:
+	case LEDGER_CLOSED:
+		verify_answer(c, r, false);
+		break;
+	}
+}
+
+static void watch_event(struct client *c, enum ledger_event event, const struct record *r)
+{
+	static const char *const names[] = {
+		[LEDGER_ESTABLISHED] = "established",
+		[LEDGER_PLAIN] = "plain",
+		[LEDGER_FAILED] = "failed",
+		[LEDGER_CLOSED] = "closed",
+		[LEDGER_REKEYED] = NULL,
+	};
+
+	if (names[event])
+		client_say(c, json_of_event(names[event], precise_now(CLOCK_REALTIME), r));
+}
+
+static void control_event(void *data, enum ledger_event event, const struct record *r)
+{
+	struct control *control = data;
+	struct client *c, *next;
+
+	for (c = TAILQ_FIRST(&control->clients); c; c = next) {
+		next = TAILQ_NEXT(c, entry);
+		if (c->state == CLIENT_WATCHING)
+			watch_event(c, event, r);
+		else if (c->state == CLIENT_EXPECT_KEYS || c->state == CLIENT_EXPECT_REKEY)
+			verify_event(c, event, r);
+		else
+			continue;
+		if (client_flush(c) && c->output_len - c->output_start > OUTPUT_MAX)
+			client_free(c);
+	}
+}
+
+void control_tick(struct control *control)
+{
+	struct client *c, *next;
+
+	for (c = TAILQ_FIRST(&control->clients); c; c = next) {
+		next = TAILQ_NEXT(c, entry);
+		if ((c->state != CLIENT_EXPECT_KEYS && c->state != CLIENT_EXPECT_REKEY) ||
+		    c->deadline > loop_now(control->worker->loop))
+			continue;
+		client_error(c, "the other end did not answer in time");
+		client_flush(c);
+	}
+}
+
+static int control_listen(struct control *c)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int error;
+
+	c->listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (c->listener.fd < 0)
+		return -errno;
+	memcpy(sun.sun_path, c->path, sizeof(sun.sun_path));
+	/* The run directory is locked: what stands there is a dead daemon's. */
+	unlink(c->path);
+	if (bind(c->listener.fd, (struct sockaddr *)&sun, sizeof(sun)) ||
+	    chmod(c->path, 0600) || listen(c->listener.fd, 64)) {
+		error = -errno;
+		close(c->listener.fd);
+		return error;
+	}
+	return 0;
+}
+
+int control_open(struct worker *w, const char *run_dir, const struct control_status *status,
+		 struct control **ret)
+{
+	struct control *c = calloc(1, sizeof(*c));
+	int error;
+
+	if (!c)
+		return -ENOMEM;
+	c->worker = w;
+	c->status = *status;
+	TAILQ_INIT(&c->clients);
+	c->listener.handler = control_ready;
+	if ((size_t)snprintf(c->path, sizeof(c->path), "%s/%s", run_dir, CONTROL_SOCKET_NAME) >=
+	    sizeof(c->path))
+		error = -ENAMETOOLONG;
+	else
+		error = control_listen(c);
+	if (error) {
+		free(c);
+		return error;
+	}
+	error = loop_add(w->loop, &c->listener, EPOLLIN);
+	if (error) {
+		control_close(c);
+		return error;
+	}
+	ledger_set_watcher(w->ledger, control_event, c);
+	*ret = c;
+	return 0;
+}
+
+void control_close(struct control *c)
+{
+	if (!c)
+		return;
+	ledger_set_watcher(c->worker->ledger, NULL, NULL);
+	while (!TAILQ_EMPTY(&c->clients))
+		client_free(TAILQ_FIRST(&c->clients));
+	loop_remove(c->worker->loop, &c->listener);
+	close(c->listener.fd);
+	unlink(c->path);
+	free(c);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The control socket (doc/control.md): one JSON request a client, answered in JSON lines. */
+#ifndef DAEMON_CONTROL_H
+#define DAEMON_CONTROL_H
+
+#include "daemon/worker.h"
+
+#define CONTROL_SOCKET_NAME "control.sock"
+
+struct control;
+
+/* What `status` tells besides the ledger's totals; the strings stay the caller's. */
+struct control_status {
+	const char *state;
+	double started; /* seconds since the epoch */
+	const char *(*interface)(void *data, size_t i); /* NULL behind the last */
+	void *data;
+};
+
+/* Listens on RUN_DIR/control.sock. 0 or a negative errno value. */
+int control_open(struct worker *w, const char *run_dir, const struct control_status *status,
+		 struct control **ret);
+
+/* Drops every client and removes the socket. Accepts NULL. */
+void control_close(struct control *c);
+
+/* Once a second: verifications that have waited long enough. */
+void control_tick(struct control *c);
+
+#endif

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/flow.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "daemon/address.h"
+#include "daemon/incoming.h"
+#include "daemon/log.h"
+#include "daemon/outgoing.h"
+#include "daemon/relay.h"
+
+/* From the TCP handshake to the keys. */
+#define KEY_EXCHANGE_SECONDS 30
+
+static void flow_again(struct loop_work *work)
+{
+	struct flow *f = (struct flow *)(void *)((char *)work - offsetof(struct flow, again));
+
+	flow_progress(f);
+}
+
+static void end_ready(struct loop_source *source, uint32_t events)
+{
+	struct flow_end *end =
+		(struct flow_end *)(void *)((char *)source - offsetof(struct flow_end, source));
+
+	flow_progress(end->flow);
+}
+
+static void end_init(struct flow_end *end, struct flow *f)
+{
+	end->flow = f;
+	end->source.fd = -1;
+	end->source.handler = end_ready;
+}
+
+struct flow *flow_new(struct worker *w, bool outgoing)
+{
+	struct flow *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->worker = w;
+	f->again.run = flow_again;
+	f->plain_in.pipe = PIPE_NONE;
+	f->plain_out.pipe = PIPE_NONE;
+	end_init(&f->net, f);
+	end_init(&f->app, f);
+	f->record.outgoing = outgoing;
+	flow_set_state(f, outgoing ? FLOW_EXPECT_UPSTREAM : FLOW_EXPECT_SERVER);
+	TAILQ_INSERT_TAIL(&w->flows, f, all_entry);
+	w->n_flows++;
+	/* At the limit new connections go their way without us. */
+	if (!worker_has_room(w))
+		engine_set_paused(w->engine, true);
+	ledger_begin(w->ledger, &f->record);
+	return f;
+}
+
+void flow_set_state(struct flow *f, enum flow_state state)
+{
+	static const char *const names[] = {
+		[FLOW_EXPECT_UPSTREAM] = "expect-upstream",
+		[FLOW_EXPECT_PROGRAM] = "expect-program",
+		[FLOW_EXPECT_SERVER] = "expect-server",
+		[FLOW_RELAYING] = "relaying",
+		[FLOW_ENDED] = "ended",
+	};
+
+	log_debug("flow %llu: %s -> %s", (unsigned long long)f->record.id, names[f->state],
+		  names[state]);
+	f->state = state;
+}
+
+void flow_set_deadline(struct flow *f, double seconds)
+{
+	if (f->waiting)
+		TAILQ_REMOVE(&f->worker->waiting, f, waiting_entry);
+	f->waiting = seconds > 0;
+	f->deadline = loop_now(f->worker->loop) + seconds;
+	if (f->waiting)
+		TAILQ_INSERT_TAIL(&f->worker->waiting, f, waiting_entry);
+}
+
+int flow_adopt(struct flow *f, struct flow_end *end, int fd)
+{
+	int one = 1;
+	int error;
+
+	/* Urgent bytes stay in the stream, or they would be lost; and frames are written
+	 * whole, so that waiting for more could only delay them. */
+	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	end->source.fd = fd;
+	error = loop_add(f->worker->loop, &end->source,
+			 EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	if (error) {
+		close(fd);
+		end->source.fd = -1;
+	}
+	return error;
+}
+
+static void end_close(struct flow *f, struct flow_end *end, bool reset)
+{
+	struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+	if (end->source.fd < 0)
+		return;
+	loop_remove(f->worker->loop, &end->source);
+	/* Closing with zero linger time sends RST. */
+	if (reset)
+		setsockopt(end->source.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(end->source.fd);
+	end->source.fd = -1;
+	end->open = false;
+}
+
+static void flow_free(struct flow *f, bool reset, const char *failed_reason)
+{
+	struct worker *w = f->worker;
+
+	flow_record_update(f);
+	flow_set_state(f, FLOW_ENDED);
+	flow_set_deadline(f, 0);
+	loop_unqueue(w->loop, &f->again);
+	outgoing_forget(f);
+	end_close(f, &f->net, reset);
+	end_close(f, &f->app, reset);
+	relay_release(f);
+	tcpcrypt_session_free(f->session);
+	TAILQ_REMOVE(&w->flows, f, all_entry);
+	if (!worker_has_room(w))
+		engine_set_paused(w->engine, false);
+	w->n_flows--;
+	ledger_end(w->ledger, &f->record, failed_reason);
+	explicit_bzero(f, sizeof(*f));
+	free(f);
+}
+
+void flow_finish(struct flow *f)
+{
+	flow_free(f, false, NULL);
+}
+
+void flow_abort(struct flow *f, const char *reason, int error)
+{
+	char peer[ADDRESS_TEXT_MAX];
+
+	address_format(&f->record.peer, peer);
+	log_info("connection %s %s failed: %s", f->record.outgoing ? "to" : "from", peer, reason);
+	if (f->held)
+		outgoing_refuse(f, error);
+	flow_free(f, true, reason);
+}
+
+void flow_record_update(struct flow *f)
+{
+	struct tcpcrypt_session_info info;
+	struct record *r = &f->record;
+
+	if (!f->session)
+		return;
+	tcpcrypt_session_info(f->session, &info);
+	r->role = info.role;
+	r->tep = info.tep;
+	r->aead = info.aead;
+	r->resumed = info.resumed;
+	r->rekeys = info.local_generation;
+	r->bytes_in = info.app_bytes_in;
+	r->bytes_out = info.app_bytes_out;
+	if (info.session_id) {
+		memcpy(r->session_id, info.session_id, sizeof(r->session_id));
+		r->has_session_id = true;
+	}
+}
+
+/* Why the socket is plain: the programs know some reasons, the two options tell the rest. */
+static const char *plain_reason(const struct eno_sock *eno, const struct tcpcrypt_eno_result *result)
+{
+	switch ((enum eno_sock_reason)eno->reason) {
+	case ENO_SOCK_NO_ACK:
+		return "ack-without-eno";
+	case ENO_SOCK_SYN_RETRIES:
+		return "syn-retries";
+	case ENO_SOCK_SYN_COOKIE:
+		return "syn-cookie";
+	case ENO_SOCK_BY_OPTIONS:
+		break;
+	}
+	/* The programs saw something that user space does not: never on our own account. */
+	if (result->reason == TCPCRYPT_ENO_OK)
+		return tcpcrypt_eno_reason_name(TCPCRYPT_ENO_NO_OPTION);
+	return tcpcrypt_eno_reason_name(result->reason);
+}
+
+static int session_start(struct flow *f, const struct tcpcrypt_eno_result *result)
+{
+	const struct config *c = f->worker->config;
+	const struct tcpcrypt_session_params params = {
+		.size = sizeof(params),
+		.crypto = f->worker->crypto,
+		.role = result->role,
+		.tep_byte = result->tep_byte,
+		.transcript = result->transcript,
+		.transcript_len = result->transcript_len,
+		.aeads = c->aeads,
+		.n_aeads = c->n_aeads,
+		.rekey_bytes = c->rekey_bytes,
+	};
+	int error = 0;
+
+	f->session = tcpcrypt_session_new(&params, &error);
+	if (!f->session)
+		return error ? error : TCPCRYPT_E_NOMEM;
+	flow_record_update(f);
+	flow_set_deadline(f, KEY_EXCHANGE_SECONDS);
+	return 0;
+}
+
+static void negotiate(const struct flow *f, const struct eno_sock *eno,
+		      struct tcpcrypt_eno_result *ret)
+{
+	const struct config *c = f->worker->config;
+	const struct tcpcrypt_eno_settings settings = {
+		.opener = f->record.outgoing ? TCPCRYPT_ENO_ACTIVE : TCPCRYPT_ENO_PASSIVE,
+		.teps = c->teps,
+		.n_teps = c->n_teps,
+	};
+
+	tcpcrypt_eno_negotiate(&settings, eno->own_len ? eno->own : NULL, eno->own_len,
+			       eno->peer_len ? eno->peer : NULL, eno->peer_len, ret);
+}
+
+int flow_negotiated(struct flow *f)
+{
+	struct tcpcrypt_eno_result result = { .reason = TCPCRYPT_ENO_NO_OPTION };
+	struct eno_sock eno = {};
+	const char *reason;
+	int error;
+
+	if (engine_eno(f->worker->engine, f->net.source.fd, &eno)) {
+		/* Not knowing is no licence for plain text (8547-4.6-8, 8547-4.6-9). */
+		flow_abort(f, "daemon", ECONNRESET);
+		return -EIO;
+	}
+	negotiate(f, &eno, &result);
+	if (eno.state == ENO_SOCK_ENABLED) {
+		error = result.reason == TCPCRYPT_ENO_OK ? session_start(f, &result)
+							 : TCPCRYPT_E_STATE;
+		if (error)
+			flow_abort(f, tcpcrypt_error_name(error), ECONNRESET);
+		return error;
+	}
+	reason = plain_reason(&eno, &result);
+	ledger_plain(f->worker->ledger, &f->record, reason);
+	if (f->record.outgoing)
+		engine_remember_plain(f->worker->engine, &f->record.peer,
+				      f->worker->config->remember_plain_seconds);
+	return 0;
+}
+
+static void relay(struct flow *f)
+{
+	struct relay_outcome outcome = {};
+	int ret;
+
+	ret = f->session ? relay_encrypted(f, &outcome) : relay_plain(f, &outcome);
+	if (ret < 0)
+		flow_abort(f, outcome.reason, ECONNRESET);
+	else if (ret == RELAY_DONE)
+		flow_finish(f);
+	else if (outcome.again)
+		loop_queue(f->worker->loop, &f->again);
+}
+
+void flow_progress(struct flow *f)
+{
+	switch (f->state) {
+	case FLOW_EXPECT_UPSTREAM:
+		outgoing_upstream_ready(f);
+		break;
+	case FLOW_EXPECT_SERVER:
+		if (!f->app.open && incoming_server_ready(f))
+			break;
+		relay(f);
+		break;
+	case FLOW_EXPECT_PROGRAM:
+		/* Plain bytes wait; an encrypted flow agrees on keys meanwhile. */
+		if (f->session)
+			relay(f);
+		break;
+	case FLOW_RELAYING:
+		relay(f);
+		break;
+	case FLOW_ENDED:
+		break;
+	}
+}
+
+int flow_rekey(struct flow *f)
+{
+	int outcome;
+
+	if (!f->session || !f->established)
+		return TCPCRYPT_E_STATE;
+	outcome = tcpcrypt_session_rekey(f->session);
+	if (!outcome)
+		loop_queue(f->worker->loop, &f->again);
+	return outcome;
+}
+
+struct flow *flow_find(struct worker *w, const struct shared_endpoint *local,
+		       const struct shared_endpoint *peer)
+{
+	struct flow *f;
+
+	TAILQ_FOREACH(f, &w->flows, all_entry)
+		if (address_equal(&f->record.local, local) && address_equal(&f->record.peer, peer))
+			return f;
+	return NULL;
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A flow: one connection between a program of this host and another host, as the daemon
+ * carries it: one socket towards the program ("app"), one towards the other host ("net"),
+ * and between them a session, or nothing when the connection is plain.
+ *
+ *   outgoing: a program's SYN is held -> net connects -> the SYN is released -> app accepted
+ *   incoming: net accepted (steered SYN) -> app connects to the local server
+ *
+ * flow_set_state() is the only writer of the state.
+ */
+#ifndef DAEMON_FLOW_H
+#define DAEMON_FLOW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/uio.h>
+
+#include <tcpcrypt/eno.h>
+#include <tcpcrypt/session.h>
+
+#include "daemon/ledger.h"
+#include "daemon/loop.h"
+#include "daemon/pipe.h"
+#include "daemon/worker.h"
+
+enum flow_state {
+	FLOW_EXPECT_UPSTREAM, /* outgoing: the other host's SYN-ACK */
+	FLOW_EXPECT_PROGRAM,  /* outgoing: the program's handshake with our listener */
+	FLOW_EXPECT_SERVER,   /* incoming: the local server's accept */
+	FLOW_RELAYING,
+	FLOW_ENDED,
+};
+
+struct flow_end {
+	struct loop_source source; /* fd -1: not open */
+	struct flow *flow;
+	bool open; /* connected */
+};
+
+/* Bytes that wait for the app, and those that cannot be decrypted yet. */
+struct flow_inward {
+	uint8_t *buffer;     /* NULL: nothing is under way */
+	size_t start, end;   /* received, not yet consumed by the session */
+	size_t used;	     /* how much of the buffer has held data */
+	size_t need;	     /* the session can do nothing before there are as many */
+	struct iovec plain[16]; /* decrypted, inside the buffer */
+	size_t plain_first, plain_n;
+	bool eof;  /* FINp came */
+	bool shut; /* and was passed on to the app */
+};
+
+/* Frames that wait for the net. */
+struct flow_outward {
+	uint8_t *buffer;
+	size_t start, end;
+	size_t used;  /* how much of the buffer has held data */
+	size_t chunk; /* data bytes in the next frames: grows in bulk */
+	bool eof;     /* the app has ended its stream, FINp is sealed */
+	bool shut;    /* and everything has gone out */
+};
+
+/* One direction of a plain flow. */
+struct flow_splice {
+	struct pipe_pair pipe;
+	size_t inside; /* bytes in the pipe */
+	bool eof, shut;
+};
+
+struct flow {
+	TAILQ_ENTRY(flow) all_entry;
+	TAILQ_ENTRY(flow) waiting_entry;
+	TAILQ_ENTRY(flow) held_entry;
+	struct worker *worker;
+	struct record record;
+	enum flow_state state;
+	bool waiting; /* on the worker's list of those with a deadline */
+	double deadline;
+	struct loop_work again; /* more to do after others had their turn */
+
+	struct flow_end net, app;
+	struct tcpcrypt_session *session; /* NULL: plain, or not yet decided */
+	bool established;		  /* the session has keys */
+	struct flow_inward inward;
+	struct flow_outward outward;
+	struct flow_splice plain_in, plain_out;
+
+	/* Outgoing: the held SYN, until the program is connected. */
+	bool held;
+	struct shared_event syn;
+	struct shared_endpoint program; /* the program's loopback address */
+};
+
+/* A new flow in the ledger, with neither socket; NULL without memory. */
+struct flow *flow_new(struct worker *w, bool outgoing);
+
+void flow_set_state(struct flow *f, enum flow_state state);
+
+/* Gives the flow until so many seconds from now; 0: as long as it takes. */
+void flow_set_deadline(struct flow *f, double seconds);
+
+/* Takes over a connected or connecting descriptor, in every case. 0 or a negative errno. */
+int flow_adopt(struct flow *f, struct flow_end *end, int fd);
+
+/*
+ * The handshake with the other host is over: finds out what was negotiated on the net
+ * socket and goes on encrypted or plain. 0, or negative: the flow was aborted and is gone.
+ */
+int flow_negotiated(struct flow *f);
+
+/* Moves what can be moved. The flow may be gone afterwards. */
+void flow_progress(struct flow *f);
+
+/*
+ * Ends the flow: cleanly, or with RST at both ends (a program that still awaits its connect()
+ * gets error, a positive errno value). reason: static text for the ledger. The flow is gone.
+ */
+void flow_finish(struct flow *f);
+void flow_abort(struct flow *f, const char *reason, int error);
+
+/* Starts a key update, which proves the other end (RFC 8548 section 3.9). 0, TCPCRYPT_AGAIN
+ * when one is under way, or negative when the flow is not encrypted. */
+int flow_rekey(struct flow *f);
+
+/* The live flow with these ends, or NULL. */
+struct flow *flow_find(struct worker *w, const struct shared_endpoint *local,
+		       const struct shared_endpoint *peer);
+
+/* The record's counters as of now. */
+void flow_record_update(struct flow *f);
+
+#endif

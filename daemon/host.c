@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon/log.h"
+#include "engine/links.h"
+
+#define INTERFACES_MAX 256
+
+/* Abstract names live in the network namespace, like what the daemon does. */
+static const char namespace_name[] = "\0tcpcryptd";
+
+struct interface {
+	int ifindex;
+	char name[IF_NAMESIZE];
+};
+
+struct host_links {
+	struct loop_source source;
+	struct loop *loop;
+	struct engine *engine;
+	struct links *links;
+	struct interface interfaces[INTERFACES_MAX];
+	size_t n;
+};
+
+double host_wall_clock(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+static int namespace_claim(struct host_lock *lock)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	socklen_t len = offsetof(struct sockaddr_un, sun_path) + sizeof(namespace_name) - 1;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	memcpy(sun.sun_path, namespace_name, sizeof(namespace_name) - 1);
+	if (bind(fd, (struct sockaddr *)&sun, len)) {
+		int error = errno;
+
+		if (error == EADDRINUSE)
+			log_error("another tcpcryptd serves this network namespace already");
+		close(fd);
+		return -error;
+	}
+	lock->namespace_fd = fd;
+	return 0;
+}
+
+int host_lock(struct host_lock *lock, const char *run_dir)
+{
+	int fd, error;
+
+	error = namespace_claim(lock);
+	if (error)
+		return error;
+	if (mkdir(run_dir, 0755) && errno != EEXIST) {
+		error = -errno;
+		log_error("%s: %s", run_dir, strerror(-error));
+		return error;
+	}
+	fd = open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB)) {
+		error = -errno;
+		log_error("%s: %s", run_dir,
+			  error == -EWOULDBLOCK ? "in use by another tcpcryptd" : strerror(-error));
+		if (fd >= 0)
+			close(fd);
+		return error;
+	}
+	lock->dir_fd = fd;
+	return 0;
+}
+
+void host_unlock(struct host_lock *lock)
+{
+	if (lock->dir_fd)
+		close(lock->dir_fd);
+	if (lock->namespace_fd)
+		close(lock->namespace_fd);
+	memset(lock, 0, sizeof(*lock));
+}
+
+static void interface_forget(struct host_links *h, int ifindex)
+{
+	for (size_t i = 0; i < h->n; i++) {
+		if (h->interfaces[i].ifindex != ifindex)
+			continue;
+		h->interfaces[i] = h->interfaces[--h->n];
+		return;
+	}
+}
+
+static void link_changed(void *data, int ifindex, const char *name, bool loopback, bool present)
+{
+	struct host_links *h = data;
+	int error;
+
+	interface_forget(h, ifindex);
+	if (!present) {
+		/* An index may come back with another interface. */
+		engine_interface_remove(h->engine, ifindex);
+		return;
+	}
+	error = engine_interface_add(h->engine, ifindex, loopback);
+	if (error) {
+		log_warning("interface %s is not served: %s", name, strerror(-error));
+		return;
+	}
+	if (h->n == INTERFACES_MAX)
+		return;
+	h->interfaces[h->n].ifindex = ifindex;
+	strncpy(h->interfaces[h->n].name, name, IF_NAMESIZE - 1);
+	h->n++;
+}
+
+static void address_changed(void *data, const uint8_t addr[16], bool present)
+{
+	struct host_links *h = data;
+
+	if (present)
+		engine_own_address_add(h->engine, addr);
+	else
+		engine_own_address_remove(h->engine, addr);
+}
+
+static void links_ready(struct loop_source *source, uint32_t events)
+{
+	struct host_links *h = (struct host_links *)(void *)((char *)source -
+							     offsetof(struct host_links, source));
+	int error = links_dispatch(h->links);
+
+	if (error)
+		log_warning("changes of interfaces cannot be read: %s", strerror(-error));
+}
+
+int host_links_open(struct engine *e, struct loop *loop, struct host_links **ret)
+{
+	static const struct links_ops ops = { .link = link_changed, .address = address_changed };
+	struct host_links *h = calloc(1, sizeof(*h));
+	int error;
+
+	if (!h)
+		return -ENOMEM;
+	h->engine = e;
+	h->loop = loop;
+	h->source.fd = -1;
+	h->source.handler = links_ready;
+	error = links_open(&ops, h, &h->links);
+	if (!error) {
+		h->source.fd = links_fd(h->links);
+		error = loop_add(loop, &h->source, EPOLLIN);
+	}
+	if (error) {
+		host_links_close(h);
+		return error;
+	}
+	*ret = h;
+	return 0;
+}
+
+void host_links_close(struct host_links *h)
+{
+	if (!h)
+		return;
+	loop_remove(h->loop, &h->source);
+	links_close(h->links);
+	free(h);
+}
+
+const char *host_links_interface(const struct host_links *h, size_t i)
+{
+	return h && i < h->n ? h->interfaces[i].name : NULL;
+}

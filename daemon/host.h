@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The daemon's place on the host: its run directory and the claim to be the only one in the
+ * network namespace; the interfaces and addresses that the engine serves, as they come and go.
+ */
+#ifndef DAEMON_HOST_H
+#define DAEMON_HOST_H
+
+#include <stddef.h>
+
+#include "daemon/loop.h"
+#include "engine/engine.h"
+
+struct host_lock {
+	int namespace_fd; /* 0: not held; an abstract socket, which belongs to the namespace */
+	int dir_fd;	  /* 0: not held */
+};
+
+/* Makes the run directory and claims it and the namespace; logs who is in the way. 0 or a
+ * negative errno value. */
+int host_lock(struct host_lock *lock, const char *run_dir);
+void host_unlock(struct host_lock *lock);
+
+struct host_links;
+
+/* Follows interfaces and addresses on the loop and tells the engine. 0 or a negative errno. */
+int host_links_open(struct engine *e, struct loop *loop, struct host_links **ret);
+void host_links_close(struct host_links *h);
+
+/* The i-th interface that is served; NULL behind the last, or when h is NULL. */
+const char *host_links_interface(const struct host_links *h, size_t i);
+
+/* Seconds since the epoch. */
+double host_wall_clock(void);
+
+#endif

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/incoming.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "daemon/address.h"
+
+/* Loopback: only a server whose backlog is full lets it wait. */
+#define SERVER_SECONDS 60
+
+static int server_open(struct flow *f)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = address_to_sockaddr(&f->record.local, &ss);
+	int fd, error;
+
+	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	error = engine_mark_to_app(f->worker->engine, fd, &f->record.peer);
+	if (!error && connect(fd, (struct sockaddr *)&ss, len) && errno != EINPROGRESS)
+		error = -errno;
+	if (error) {
+		close(fd);
+		return error;
+	}
+	return flow_adopt(f, &f->app, fd);
+}
+
+void incoming_accepted(struct worker *w, int fd, const struct shared_endpoint *client)
+{
+	struct flow *f = flow_new(w, false);
+
+	if (!f) {
+		close(fd);
+		return;
+	}
+	f->record.local = address_local(fd);
+	f->record.peer = *client;
+	if (flow_adopt(f, &f->net, fd)) {
+		flow_abort(f, "daemon", ECONNRESET);
+		return;
+	}
+	f->net.open = true;
+	flow_set_deadline(f, SERVER_SECONDS);
+	if (flow_negotiated(f))
+		return;
+	if (server_open(f)) {
+		flow_abort(f, "refused", ECONNRESET);
+		return;
+	}
+	flow_progress(f);
+}
+
+int incoming_server_ready(struct flow *f)
+{
+	socklen_t len = sizeof(int);
+	struct shared_endpoint peer;
+	int error = 0;
+
+	getsockopt(f->app.source.fd, SOL_SOCKET, SO_ERROR, &error, &len);
+	if (error) {
+		flow_abort(f, "refused", ECONNRESET);
+		return -error;
+	}
+	peer = address_peer(f->app.source.fd);
+	if (!peer.port) {
+		/* The other host need not wait for the server to agree on keys. */
+		return f->session ? 0 : 1;
+	}
+	f->app.open = true;
+	if (!f->session || f->established)
+		flow_set_deadline(f, 0);
+	flow_set_state(f, FLOW_RELAYING);
+	return 0;
+}

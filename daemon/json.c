@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/json.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/address.h"
+#include "daemon/config.h"
+
+static const char *state_name(enum record_state state)
+{
+	switch (state) {
+	case RECORD_NEGOTIATING:
+		return "negotiating";
+	case RECORD_ENCRYPTED:
+		return "encrypted";
+	case RECORD_PLAIN:
+		return "plain";
+	case RECORD_CLOSED:
+		return "closed";
+	}
+	return "closed";
+}
+
+static json_t *string_or_null(const char *s)
+{
+	return s ? json_string(s) : json_null();
+}
+
+static json_t *address(const struct shared_endpoint *e)
+{
+	char text[ADDRESS_TEXT_MAX];
+
+	/* A connection that went out natively has a local end that nobody told us. */
+	if (!e->port)
+		return json_null();
+	address_format(e, text);
+	return json_string(text);
+}
+
+static json_t *session_id(const struct record *r)
+{
+	char hex[2 * TCPCRYPT_SESSION_ID_LEN + 1];
+
+	if (!r->has_session_id)
+		return json_null();
+	for (size_t i = 0; i < TCPCRYPT_SESSION_ID_LEN; i++)
+		snprintf(hex + 2 * i, 3, "%02x", r->session_id[i]);
+	return json_string(hex);
+}
+
+/* A program's name may hold anything; JSON is UTF-8. */
+static json_t *comm(const struct record *r)
+{
+	char text[SHARED_COMM_LEN + 1];
+
+	if (!r->pid)
+		return json_null();
+	memcpy(text, r->comm, SHARED_COMM_LEN);
+	text[SHARED_COMM_LEN] = '\0';
+	for (char *c = text; *c; c++)
+		if ((unsigned char)*c >= 0x80)
+			*c = '?';
+	return json_string(text);
+}
+
+json_t *json_of_record(const struct record *r)
+{
+	const char *role = r->role == TCPCRYPT_ROLE_A ? "A" : "B";
+
+	return json_pack("{s:I, s:s, s:o, s:o, s:s, s:b, s:o, s:o, s:o, s:o, s:b, s:o, s:I, s:I, "
+			 "s:I, s:f, s:o, s:o, s:o}",
+			 "id", (json_int_t)r->id,
+			 "direction", r->outgoing ? "out" : "in",
+			 "local", address(&r->local),
+			 "peer", address(&r->peer),
+			 "state", state_name(r->state),
+			 "encrypted", r->encrypted,
+			 "reason", string_or_null(r->reason),
+			 "role", string_or_null(r->tep ? role : NULL),
+			 "tep", string_or_null(config_tep_name(r->tep)),
+			 "aead", string_or_null(config_aead_name(r->aead)),
+			 "resumed", r->resumed,
+			 "session_id", session_id(r),
+			 "bytes_in", (json_int_t)r->bytes_in,
+			 "bytes_out", (json_int_t)r->bytes_out,
+			 "rekeys", (json_int_t)r->rekeys,
+			 "started", r->started,
+			 "ended", r->ended > 0 ? json_real(r->ended) : json_null(),
+			 "pid", r->pid ? json_integer(r->pid) : json_null(),
+			 "comm", comm(r));
+}
+
+json_t *json_of_event(const char *event, double time, const struct record *r)
+{
+	json_t *o = json_pack("{s:s, s:f}", "event", event, "time", time);
+	json_t *rest = r ? json_of_record(r) : NULL;
+
+	if (o && rest)
+		json_object_update(o, rest);
+	json_decref(rest);
+	return o;
+}
+
+static json_t *totals(const struct ledger *l,
+		      const char *(*total)(const struct ledger *, size_t, uint64_t *))
+{
+	json_t *o = json_object();
+	const char *reason;
+	uint64_t count;
+
+	for (size_t i = 0; (reason = total(l, i, &count)); i++)
+		json_object_set_new(o, reason, json_integer(count));
+	return o;
+}
+
+static json_t *interfaces(const struct control_status *status)
+{
+	json_t *a = json_array();
+	const char *name;
+
+	for (size_t i = 0; (name = status->interface(status->data, i)); i++)
+		json_array_append_new(a, json_string(name));
+	return a;
+}
+
+json_t *json_of_status(const struct worker *w, const struct control_status *status)
+{
+	const struct ledger *l = w->ledger;
+
+	return json_pack("{s:s, s:s, s:i, s:f, s:{s:I, s:s, s:o}, s:I, s:I, s:o, s:o}",
+			 "state", status->state,
+			 "version", TCPCRYPT_VERSION,
+			 "pid", (int)getpid(),
+			 "started", status->started,
+			 "engine",
+			 "netns_cookie", (json_int_t)engine_netns_cookie(w->engine),
+			 "cgroup", engine_cgroup(w->engine),
+			 "interfaces", interfaces(status),
+			 "connections", (json_int_t)ledger_live_count(l),
+			 "encrypted", (json_int_t)ledger_total_encrypted(l),
+			 "plain", totals(l, ledger_total_plain),
+			 "failed", totals(l, ledger_total_failed));
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "daemon/address.h"
+#include "daemon/incoming.h"
+#include "daemon/log.h"
+#include "daemon/outgoing.h"
+
+#define BACKLOG	      4096
+#define BIND_TRIES    64
+#define ACCEPT_BUDGET 64
+
+static int bind_loopback(int family, uint16_t port)
+{
+	struct shared_endpoint loopback = { .port = port };
+	struct sockaddr_storage ss;
+	socklen_t len;
+	int one = 1;
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -errno;
+	if (family == AF_INET)
+		memcpy(loopback.addr, "\0\0\0\0\0\0\0\0\0\0\xff\xff\x7f\0\0\1", 16);
+	else
+		loopback.addr[15] = 1;
+	len = address_to_sockaddr(&loopback, &ss);
+	/* Accepted connections sit on the servers' ports: they must not keep a server that
+	 * restarts from binding its port (with SO_REUSEADDR, as servers do). */
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+	if (bind(fd, (struct sockaddr *)&ss, len)) {
+		int error = -errno;
+
+		close(fd);
+		return error;
+	}
+	return fd;
+}
+
+int listener_open(struct listener *l, bool steered)
+{
+	memset(l, 0, sizeof(*l));
+	l->v4.fd = l->v6.fd = -1;
+	l->steered = steered;
+	for (int i = 0; i < BIND_TRIES; i++) {
+		listener_close(l);
+		l->v4.fd = bind_loopback(AF_INET, 0);
+		if (l->v4.fd < 0)
+			return l->v4.fd;
+		l->port = address_local(l->v4.fd).port;
+		l->v6.fd = bind_loopback(AF_INET6, l->port);
+		if (l->v6.fd >= 0)
+			return 0;
+		if (l->v6.fd == -EAFNOSUPPORT || l->v6.fd == -EADDRNOTAVAIL) {
+			l->v6.fd = -1;
+			return 0;
+		}
+	}
+	listener_close(l);
+	return -EADDRINUSE;
+}
+
+static void reset(int fd)
+{
+	struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+}
+
+static void accepted(struct listener *l, int fd, const struct sockaddr_storage *ss)
+{
+	struct shared_endpoint peer = address_from_sockaddr(ss);
+	struct shared_endpoint local = address_local(fd);
+
+	if (!l->steered)
+		outgoing_accepted(l->worker, fd, &peer);
+	else if (local.port == l->port && address_is_loopback(&local))
+		reset(fd); /* came here by itself: a steered one keeps its destination */
+	else
+		incoming_accepted(l->worker, fd, &peer);
+}
+
+/* Out of descriptors: what waits is dropped, or it would wake the loop for ever; and no more
+ * shall come until flows end. */
+static void drop_one(struct listener *l, int listen_fd)
+{
+	struct worker *w = l->worker;
+	int fd;
+
+	log_warning("out of file descriptors: new connections are left alone");
+	engine_set_paused(w->engine, true);
+	close(w->reserve_fd);
+	fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		reset(fd);
+	w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void ready(struct listener *l, int listen_fd)
+{
+	for (int i = 0; i < ACCEPT_BUDGET; i++) {
+		struct sockaddr_storage ss = {};
+		socklen_t len = sizeof(ss);
+		int fd = accept4(listen_fd, (struct sockaddr *)&ss, &len,
+				 SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd >= 0)
+			accepted(l, fd, &ss);
+		else if (errno == EMFILE || errno == ENFILE)
+			drop_one(l, listen_fd);
+		else if (errno != ECONNABORTED && errno != EINTR)
+			return;
+	}
+}
+
+static void ready_v4(struct loop_source *source, uint32_t events)
+{
+	ready((struct listener *)(void *)((char *)source - offsetof(struct listener, v4)),
+	      source->fd);
+}
+
+static void ready_v6(struct loop_source *source, uint32_t events)
+{
+	ready((struct listener *)(void *)((char *)source - offsetof(struct listener, v6)),
+	      source->fd);
+}
+
+static int start(struct listener *l, struct loop_source *source)
+{
+	enum eno_sock_kind kind = l->steered ? ENO_SOCK_STEERED : ENO_SOCK_OUTGOING;
+	int save_syn = 1;
+	int error;
+
+	if (source->fd < 0)
+		return 0;
+	/* The ACK's hook negotiates from the SYN. */
+	if (l->steered && setsockopt(source->fd, IPPROTO_TCP, TCP_SAVE_SYN, &save_syn,
+				     sizeof(save_syn)))
+		return -errno;
+	error = engine_mark_listener(l->worker->engine, source->fd, kind);
+	if (error)
+		return error;
+	if (listen(source->fd, BACKLOG))
+		return -errno;
+	return loop_add(l->worker->loop, source, EPOLLIN);
+}
+
+int listener_start(struct listener *l, struct worker *w)
+{
+	int error;
+
+	l->worker = w;
+	l->v4.handler = ready_v4;
+	l->v6.handler = ready_v6;
+	error = start(l, &l->v4);
+	return error ? error : start(l, &l->v6);
+}
+
+static void source_close(struct listener *l, struct loop_source *source)
+{
+	if (source->fd < 0)
+		return;
+	if (l->worker)
+		loop_remove(l->worker->loop, source);
+	close(source->fd);
+	source->fd = -1;
+}
+
+void listener_close(struct listener *l)
+{
+	source_close(l, &l->v4);
+	source_close(l, &l->v6);
+}

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* tcpcryptd: encrypts the TCP connections of every program in its network namespace. */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "daemon/config.h"
+#include "daemon/control.h"
+#include "daemon/host.h"
+#include "daemon/ledger.h"
+#include "daemon/listener.h"
+#include "daemon/log.h"
+#include "daemon/loop.h"
+#include "daemon/outgoing.h"
+#include "daemon/worker.h"
+#include "engine/engine.h"
+
+#define DEFAULT_RUN_DIR "/run/tcpcrypt"
+
+#define EXIT_USAGE 2
+
+struct daemon {
+	const char *config_path;
+	const char *run_dir;
+	bool verbose;
+	struct config config;
+	struct host_lock lock;
+	struct loop *loop;
+	struct ledger *ledger;
+	struct engine *engine;
+	struct listener programs; /* for local programs' connections */
+	struct listener steered;  /* for SYNs from the network */
+	struct worker worker;
+	bool worker_ready;
+	struct host_links *links;
+	struct control *control;
+	struct loop_source signals;
+	struct loop_source events; /* of the BPF programs */
+};
+
+static void usage(FILE *to)
+{
+	fprintf(to, "usage: tcpcryptd [--config FILE] [--run-dir DIR] [--verbose]\n"
+		    "\n"
+		    "Encrypts the TCP connections of every program in this network namespace\n"
+		    "with hosts that do the same. See tcpcryptd(8).\n");
+}
+
+/* Returns -1 to go on, or the exit status. */
+static int options_read(struct daemon *d, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "run-dir", required_argument, NULL, 'r' },
+		{ "verbose", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "c:r:vhV", options, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			d->config_path = optarg;
+			break;
+		case 'r':
+			d->run_dir = optarg;
+			break;
+		case 'v':
+			d->verbose = true;
+			break;
+		case 'h':
+			usage(stdout);
+			return EXIT_SUCCESS;
+		case 'V':
+			printf("tcpcryptd %s\n", TCPCRYPT_VERSION);
+			return EXIT_SUCCESS;
+		default:
+			usage(stderr);
+			return EXIT_USAGE;
+		}
+	}
+	if (optind == argc)
+		return -1;
+	fprintf(stderr, "tcpcryptd: unexpected argument '%s'\n", argv[optind]);
+	usage(stderr);
+	return EXIT_USAGE;
+}
+
+static void event_handle(const struct shared_event *event, void *data)
+{
+	outgoing_event(data, event);
+}
+
+static void events_ready(struct loop_source *source, uint32_t events)
+{
+	struct daemon *d = (struct daemon *)(void *)((char *)source -
+						     offsetof(struct daemon, events));
+
+	engine_events_dispatch(d->engine, event_handle, &d->worker);
+}
+
+static int events_open(struct daemon *d)
+{
+	d->events.fd = engine_events_fd(d->engine);
+	d->events.handler = events_ready;
+	return loop_add(d->loop, &d->events, EPOLLIN);
+}
+
+static void tick(void *data)
+{
+	struct daemon *d = data;
+
+	engine_heartbeat(d->engine);
+	worker_tick(&d->worker);
+	control_tick(d->control);
+}
+
+static void signal_ready(struct loop_source *source, uint32_t events)
+{
+	struct daemon *d = (struct daemon *)(void *)((char *)source -
+						     offsetof(struct daemon, signals));
+	struct signalfd_siginfo info;
+
+	if (read(source->fd, &info, sizeof(info)) == sizeof(info)) {
+		log_info("ending on signal %u", info.ssi_signo);
+		loop_stop(d->loop);
+	}
+}
+
+static int signals_open(struct daemon *d)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	d->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (d->signals.fd < 0)
+		return -errno;
+	d->signals.handler = signal_ready;
+	return loop_add(d->loop, &d->signals, EPOLLIN);
+}
+
+static void descriptors_raise(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files))
+		return;
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+}
+
+static const char *interface_name(void *data, size_t i)
+{
+	struct daemon *d = data;
+
+	return host_links_interface(d->links, i);
+}
+
+/* One step of starting up, with what to tell when it fails. */
+static int step(int error, const char *what)
+{
+	if (error)
+		log_error("%s: %s", what, strerror(-error));
+	return error;
+}
+
+static int engine_start(struct daemon *d)
+{
+	const struct engine_params params = {
+		.out_port = d->programs.port,
+		.in_port = d->steered.port,
+		.teps = d->config.teps,
+		.n_teps = d->config.n_teps,
+		.left_alone = d->config.left_alone,
+	};
+	int error = engine_open(&params, &d->engine);
+
+	if (step(error, "the BPF programs cannot be loaded (Linux 6.1 or later, root and cgroup "
+			"v2 are needed)"))
+		return error;
+	return step(engine_attach(d->engine), "the BPF programs cannot be attached");
+}
+
+static int worker_start(struct daemon *d)
+{
+	const struct tcpcrypt_crypto *crypto = tcpcrypt_crypto_openssl();
+	int error;
+
+	/* 8547-10-4, 8548-8-5: no ENO without good randomness. */
+	if (!crypto) {
+		log_error("libcrypto lacks an algorithm that RFC 8548 requires, or randomness");
+		return -ENOTSUP;
+	}
+	error = worker_init(&d->worker, d->loop, d->engine, d->ledger, &d->config, crypto);
+	if (error) {
+		log_error("the ENO option cannot be made: %s", tcpcrypt_error_name(error));
+		return error;
+	}
+	d->worker_ready = true;
+	return 0;
+}
+
+/* Everything up to the moment at which connections are taken. */
+static int daemon_start(struct daemon *d)
+{
+	struct control_status status = { .state = "intercepting",
+					 .started = host_wall_clock(),
+					 .interface = interface_name,
+					 .data = d };
+	int error;
+
+	d->ledger = ledger_new();
+	if (!d->ledger)
+		return step(-ENOMEM, "the ledger");
+	if ((error = step(loop_new(&d->loop), "the event loop")) ||
+	    (error = step(signals_open(d), "signals")) ||
+	    (error = step(listener_open(&d->programs, false), "a loopback listener")) ||
+	    (error = step(listener_open(&d->steered, true), "a loopback listener")) ||
+	    (error = engine_start(d)) || (error = worker_start(d)) ||
+	    (error = step(listener_start(&d->programs, &d->worker), "listening")) ||
+	    (error = step(listener_start(&d->steered, &d->worker), "listening")) ||
+	    (error = step(events_open(d), "the programs' events")) ||
+	    (error = step(host_links_open(d->engine, d->loop, &d->links), "interfaces")) ||
+	    (error = step(control_open(&d->worker, d->run_dir, &status, &d->control),
+			  "the control socket")))
+		return error;
+	loop_set_tick(d->loop, tick, d);
+	engine_set_paused(d->engine, false);
+	return 0;
+}
+
+static void daemon_stop(struct daemon *d)
+{
+	/* First of all nothing new comes; what is under way ends with an error that is one. */
+	if (d->engine)
+		engine_set_paused(d->engine, true);
+	if (d->worker_ready)
+		worker_deinit(&d->worker);
+	control_close(d->control);
+	host_links_close(d->links);
+	listener_close(&d->programs);
+	listener_close(&d->steered);
+	engine_close(d->engine);
+	if (d->signals.fd >= 0)
+		close(d->signals.fd);
+	loop_free(d->loop);
+	ledger_free(d->ledger);
+	host_unlock(&d->lock);
+}
+
+static int configure(struct daemon *d)
+{
+	char message[CONFIG_ERROR_MAX];
+
+	config_default(&d->config);
+	if (!d->config_path || !config_read(&d->config, d->config_path, message))
+		return 0;
+	log_error("%s", message);
+	return -EINVAL;
+}
+
+int main(int argc, char **argv)
+{
+	/* Not on the stack: the worker is large. */
+	static struct daemon d = { .run_dir = DEFAULT_RUN_DIR,
+				   .signals.fd = -1,
+				   .programs.v4.fd = -1,
+				   .programs.v6.fd = -1,
+				   .steered.v4.fd = -1,
+				   .steered.v6.fd = -1 };
+	int status = options_read(&d, argc, argv);
+	int error;
+
+	if (status >= 0)
+		return status;
+	log_init(d.verbose);
+	if (configure(&d))
+		return EXIT_FAILURE;
+	if (geteuid()) {
+		log_error("only root can run this: it loads BPF programs");
+		return EXIT_FAILURE;
+	}
+	descriptors_raise();
+	error = host_lock(&d.lock, d.run_dir);
+	if (!error)
+		error = daemon_start(&d);
+	if (!error) {
+		log_info("intercepting; control socket in %s", d.run_dir);
+		sd_notify(0, "READY=1");
+		error = loop_run(d.loop);
+		sd_notify(0, "STOPPING=1");
+	}
+	daemon_stop(&d);
+	return error ? EXIT_FAILURE : EXIT_SUCCESS;
+}

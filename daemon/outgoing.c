@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/outgoing.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "daemon/address.h"
+#include "daemon/log.h"
+#include "engine/packet.h"
+
+/* From release to the program's ACK: a loopback round trip, or the program is gone. */
+#define PROGRAM_SECONDS 10
+
+/* A destination without a route is left to the kernel for so long: its error is immediate. */
+#define NO_ROUTE_SECONDS 10
+
+static struct flow_list *bucket_of(struct worker *w, const struct shared_endpoint *program)
+{
+	uint32_t hash = program->port;
+
+	for (size_t i = 0; i < sizeof(program->addr); i++)
+		hash = hash * 31 + program->addr[i];
+	return &w->held[hash % WORKER_HELD_BUCKETS];
+}
+
+static struct flow *held_find(struct worker *w, const struct shared_endpoint *program)
+{
+	struct flow *f;
+
+	TAILQ_FOREACH(f, bucket_of(w, program), held_entry)
+		if (address_equal(&f->program, program))
+			return f;
+	return NULL;
+}
+
+void outgoing_forget(struct flow *f)
+{
+	if (!f->held)
+		return;
+	f->held = false;
+	TAILQ_REMOVE(bucket_of(f->worker, &f->program), f, held_entry);
+}
+
+void outgoing_refuse(struct flow *f, int error)
+{
+	engine_refuse(f->worker->engine, &f->syn, error);
+}
+
+static struct shared_endpoint endpoint_of(const struct packet_address *a)
+{
+	struct shared_endpoint e = { .port = a->port };
+
+	if (a->family == AF_INET) {
+		e.addr[10] = e.addr[11] = 0xff;
+		memcpy(e.addr + 12, a->addr, 4);
+	} else {
+		memcpy(e.addr, a->addr, 16);
+	}
+	return e;
+}
+
+/* The program may have chosen its source address; then the SYN has it instead of loopback. */
+static int source_bind(const struct flow *f, int fd)
+{
+	struct shared_endpoint source = f->program;
+	struct sockaddr_storage ss;
+	socklen_t len;
+	int one = 1;
+
+	if (address_is_loopback(&source))
+		return 0;
+	source.port = 0;
+	len = address_to_sockaddr(&source, &ss);
+	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+	return bind(fd, (struct sockaddr *)&ss, len) ? -errno : 0;
+}
+
+/* Opens the connection to the other host, as far as it goes without waiting. */
+static int upstream_open(struct flow *f)
+{
+	struct worker *w = f->worker;
+	struct sockaddr_storage ss;
+	socklen_t len = address_to_sockaddr(&f->record.peer, &ss);
+	uint32_t mark = f->syn.app.mark;
+	int fd, error;
+
+	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	error = engine_mark_upstream(w->engine, fd, w->offer, w->offer_len);
+	if (!error && mark && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)))
+		error = -errno;
+	if (!error)
+		error = source_bind(f, fd);
+	if (!error && connect(fd, (struct sockaddr *)&ss, len) && errno != EINPROGRESS)
+		error = -errno;
+	if (error) {
+		close(fd);
+		return error;
+	}
+	return flow_adopt(f, &f->net, fd);
+}
+
+static const char *connect_reason(int error)
+{
+	switch (error) {
+	case ECONNREFUSED:
+		return "refused";
+	case ETIMEDOUT:
+		return "timeout";
+	case EHOSTUNREACH:
+	case ENETUNREACH:
+	case EACCES:
+		return "unreachable";
+	case ECONNRESET:
+		return "reset";
+	default:
+		return "daemon";
+	}
+}
+
+static void upstream_failed(struct flow *f, int error)
+{
+	if (error == ENETUNREACH)
+		engine_remember_plain(f->worker->engine, &f->record.peer, NO_ROUTE_SECONDS);
+	flow_abort(f, connect_reason(error), error);
+}
+
+static void held_begin(struct worker *w, const struct shared_event *event,
+		       const struct shared_endpoint *program)
+{
+	struct flow *f = flow_new(w, true);
+	int error;
+
+	if (!f) {
+		engine_refuse(w->engine, event, ENOMEM);
+		return;
+	}
+	f->syn = *event;
+	f->program = *program;
+	f->record.peer = event->app.peer;
+	f->record.pid = event->app.pid;
+	memcpy(f->record.comm, event->app.comm, sizeof(f->record.comm));
+	f->held = true;
+	TAILQ_INSERT_TAIL(bucket_of(w, program), f, held_entry);
+	error = upstream_open(f);
+	if (error)
+		upstream_failed(f, -error);
+}
+
+static void release(struct flow *f)
+{
+	int error = engine_release(f->worker->engine, &f->syn, &f->record.local);
+
+	/* The program repeats its SYN, and that is another chance. */
+	if (error)
+		log_warning("a held SYN could not be released: %s", strerror(-error));
+}
+
+static void held_syn(struct worker *w, const struct shared_event *event)
+{
+	struct packet_address source;
+	struct shared_endpoint program;
+	struct flow *f;
+
+	if (packet_syn_source(event->syn, event->syn_len, &source))
+		return;
+	program = endpoint_of(&source);
+	f = held_find(w, &program);
+	if (f && f->syn.cookie != event->cookie) {
+		/* The port has a new owner: the old one gave up. */
+		flow_abort(f, "local-reset", ECONNRESET);
+		f = NULL;
+	}
+	if (!f)
+		held_begin(w, event, &program);
+	else if (f->state == FLOW_EXPECT_PROGRAM)
+		release(f);
+}
+
+/* A connection that the programs let pass, because the destination is known as plain. */
+static void remembered(struct worker *w, const struct shared_event *event)
+{
+	struct record r = { .outgoing = true, .peer = event->app.peer, .pid = event->app.pid };
+
+	memcpy(r.comm, event->app.comm, sizeof(r.comm));
+	ledger_begin(w->ledger, &r);
+	ledger_plain(w->ledger, &r, "remembered");
+	ledger_end(w->ledger, &r, NULL);
+}
+
+void outgoing_event(struct worker *w, const struct shared_event *event)
+{
+	switch ((enum shared_event_type)event->type) {
+	case SHARED_EVENT_HELD_SYN:
+		held_syn(w, event);
+		break;
+	case SHARED_EVENT_REMEMBERED:
+		remembered(w, event);
+		break;
+	}
+}
+
+void outgoing_upstream_ready(struct flow *f)
+{
+	socklen_t len = sizeof(int);
+	struct shared_endpoint peer;
+	int error = 0;
+
+	getsockopt(f->net.source.fd, SOL_SOCKET, SO_ERROR, &error, &len);
+	if (error) {
+		upstream_failed(f, error);
+		return;
+	}
+	peer = address_peer(f->net.source.fd);
+	if (!peer.port)
+		return; /* still connecting */
+	f->net.open = true;
+	f->record.local = address_local(f->net.source.fd);
+	flow_set_deadline(f, PROGRAM_SECONDS);
+	if (flow_negotiated(f))
+		return;
+	flow_set_state(f, FLOW_EXPECT_PROGRAM);
+	release(f);
+	flow_progress(f);
+}
+
+void outgoing_accepted(struct worker *w, int fd, const struct shared_endpoint *program)
+{
+	struct linger now = { .l_onoff = 1, .l_linger = 0 };
+	struct flow *f = held_find(w, program);
+
+	if (!f || f->state != FLOW_EXPECT_PROGRAM) {
+		/* No open doors: only what was steered here is served. */
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+		close(fd);
+		return;
+	}
+	outgoing_forget(f);
+	if (flow_adopt(f, &f->app, fd)) {
+		flow_abort(f, "daemon", ECONNRESET);
+		return;
+	}
+	f->app.open = true;
+	/* A key exchange still under way keeps its own deadline. */
+	if (!f->session || f->established)
+		flow_set_deadline(f, 0);
+	flow_set_state(f, FLOW_RELAYING);
+	flow_progress(f);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Outgoing connections: a local program's SYN is held until the other host has answered the
+ * daemon's own, then released or refused, so that the program's connect() ends as it would
+ * have without the daemon.
+ */
+#ifndef DAEMON_OUTGOING_H
+#define DAEMON_OUTGOING_H
+
+#include "daemon/flow.h"
+#include "daemon/worker.h"
+
+/* The engine's events: held SYNs, and connections that went out natively. */
+void outgoing_event(struct worker *w, const struct shared_event *event);
+
+/* The upstream socket became ready: it is connected or has failed. */
+void outgoing_upstream_ready(struct flow *f);
+
+/* A connection came to the listener for local programs; takes the descriptor over. */
+void outgoing_accepted(struct worker *w, int fd, const struct shared_endpoint *program);
+
+/* The held SYN of a flow that fails; and no trace of the flow among the held ones. */
+void outgoing_refuse(struct flow *f, int error);
+void outgoing_forget(struct flow *f);
+
+#endif

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/relay.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* How often a direction may read before others get their turn. */
+#define RELAY_BUDGET 16
+
+/* A frame is readable only when it is complete: small while the stream is young, so that it
+ * arrives in one segment, large in bulk, where each frame costs. */
+#define CHUNK_FIRST 1380
+#define CHUNK_MAX   TCPCRYPT_FRAME_DATA_MAX
+
+#define FRAME_OVERHEAD (TCPCRYPT_FRAME_HEADROOM + TCPCRYPT_FRAME_TAILROOM)
+#define FRAMES_AT_ONCE 32
+
+#define RELAY_BLOCKED 2 /* nothing more can move in this direction now */
+
+static int fail(struct relay_outcome *ret, const char *reason)
+{
+	ret->reason = reason;
+	return -1;
+}
+
+/* A socket call that failed: would it have blocked, or is the connection gone? */
+static int blocked_or_gone(struct relay_outcome *ret, const char *gone)
+{
+	if (errno == EAGAIN || errno == EINTR)
+		return RELAY_BLOCKED;
+	return fail(ret, errno == ETIMEDOUT ? "timeout" : gone);
+}
+
+static void inward_release(struct flow *f)
+{
+	struct flow_inward *in = &f->inward;
+
+	buffer_put(&f->worker->buffers, in->buffer, in->used);
+	in->buffer = NULL;
+	in->start = in->end = in->used = 0;
+}
+
+static void outward_release(struct flow *f)
+{
+	struct flow_outward *out = &f->outward;
+
+	buffer_put(&f->worker->buffers, out->buffer, out->used);
+	out->buffer = NULL;
+	out->start = out->end = out->used = 0;
+}
+
+/* Outward: from the app, sealed, to the net. */
+
+static int outward_flush(struct flow *f, struct relay_outcome *ret)
+{
+	struct flow_outward *out = &f->outward;
+
+	while (out->start < out->end) {
+		ssize_t n = send(f->net.source.fd, out->buffer + out->start, out->end - out->start,
+				 MSG_NOSIGNAL);
+
+		if (n < 0)
+			return blocked_or_gone(ret, "reset");
+		out->start += n;
+	}
+	out->start = out->end = 0;
+	return 0;
+}
+
+static int outward_buffer(struct flow *f, struct relay_outcome *ret)
+{
+	struct flow_outward *out = &f->outward;
+
+	if (!out->buffer)
+		out->buffer = buffer_get(&f->worker->buffers);
+	return out->buffer ? 0 : fail(ret, tcpcrypt_error_name(TCPCRYPT_E_NOMEM));
+}
+
+/* Init messages and rekey frames go out alone, so that their last byte is pushed. */
+static int outward_protocol(struct flow *f, struct relay_outcome *ret)
+{
+	struct flow_outward *out = &f->outward;
+	size_t len;
+	int error = outward_buffer(f, ret);
+
+	if (error)
+		return error;
+	error = tcpcrypt_session_output(f->session, out->buffer, &len);
+	if (error)
+		return fail(ret, tcpcrypt_error_name(error));
+	out->end = len;
+	if (out->used < len)
+		out->used = len;
+	return 0;
+}
+
+/* Lays the application's bytes out with room for each frame's header and tag between them. */
+static ssize_t outward_read(struct flow *f, size_t *ret_capacity)
+{
+	struct flow_outward *out = &f->outward;
+	struct iovec frames[FRAMES_AT_ONCE];
+	size_t at = 0;
+	int n = 0;
+
+	*ret_capacity = 0;
+	while (n < FRAMES_AT_ONCE && at + FRAME_OVERHEAD + out->chunk <= BUFFER_SIZE) {
+		frames[n].iov_base = out->buffer + at + TCPCRYPT_FRAME_HEADROOM;
+		frames[n++].iov_len = out->chunk;
+		*ret_capacity += out->chunk;
+		at += FRAME_OVERHEAD + out->chunk;
+	}
+	return readv(f->app.source.fd, frames, n);
+}
+
+static int outward_seal(struct flow *f, size_t len, struct relay_outcome *ret)
+{
+	struct flow_outward *out = &f->outward;
+	unsigned int flags = out->eof ? TCPCRYPT_TX_FIN : 0;
+
+	do {
+		size_t data = len < out->chunk ? len : out->chunk;
+		size_t frame;
+		int error = tcpcrypt_session_send(f->session, out->buffer + out->end, data, flags,
+						  0, &frame);
+
+		if (error)
+			return fail(ret, tcpcrypt_error_name(error));
+		out->end += frame;
+		len -= data;
+	} while (len);
+	if (out->used < out->end)
+		out->used = out->end;
+	return 0;
+}
+
+static int outward_step(struct flow *f, struct relay_outcome *ret)
+{
+	struct flow_outward *out = &f->outward;
+	size_t capacity;
+	ssize_t n;
+	int outcome = outward_flush(f, ret);
+
+	if (outcome)
+		return outcome;
+	if (tcpcrypt_session_has_output(f->session))
+		return outward_protocol(f, ret);
+	if (out->eof && !out->shut) {
+		out->shut = true;
+		shutdown(f->net.source.fd, SHUT_WR);
+	}
+	if (out->eof || !f->app.open || !tcpcrypt_session_can_send(f->session))
+		return RELAY_BLOCKED;
+	outcome = outward_buffer(f, ret);
+	if (outcome)
+		return outcome;
+	n = outward_read(f, &capacity);
+	if (n < 0)
+		return blocked_or_gone(ret, "local-reset");
+	out->eof = !n;
+	outcome = outward_seal(f, n, ret);
+	/* The whole room was used: there is more where this came from. */
+	if ((size_t)n == capacity)
+		out->chunk = out->chunk * 2 < CHUNK_MAX ? out->chunk * 2 : CHUNK_MAX;
+	else
+		out->chunk = CHUNK_FIRST;
+	return outcome;
+}
+
+/* Inward: from the net, opened, to the app. */
+
+static int inward_flush(struct flow *f, struct relay_outcome *ret)
+{
+	struct flow_inward *in = &f->inward;
+
+	while (in->plain_n && f->app.open) {
+		struct msghdr message = { .msg_iov = in->plain + in->plain_first,
+					  .msg_iovlen = in->plain_n };
+		ssize_t n = sendmsg(f->app.source.fd, &message, MSG_NOSIGNAL);
+
+		if (n < 0)
+			return blocked_or_gone(ret, "local-reset");
+		while (in->plain_n && (size_t)n >= in->plain[in->plain_first].iov_len) {
+			n -= in->plain[in->plain_first].iov_len;
+			in->plain_first++;
+			in->plain_n--;
+		}
+		if (n) {
+			struct iovec *rest = &in->plain[in->plain_first];
+
+			rest->iov_base = (uint8_t *)rest->iov_base + n;
+			rest->iov_len -= n;
+		}
+	}
+	if (in->plain_n)
+		return RELAY_BLOCKED;
+	in->plain_first = 0;
+	if (in->eof && !in->shut && f->app.open) {
+		in->shut = true;
+		shutdown(f->app.source.fd, SHUT_WR);
+	}
+	return 0;
+}
+
+static void inward_events(struct flow *f, const struct tcpcrypt_received *rx)
+{
+	struct flow_inward *in = &f->inward;
+	struct tcpcrypt_session_info info;
+
+	if (rx->events & TCPCRYPT_RX_DATA)
+		in->plain[in->plain_n++] = (struct iovec){ rx->data, rx->data_len };
+	if (rx->events & TCPCRYPT_RX_EOF)
+		in->eof = true;
+	if (rx->events & TCPCRYPT_RX_ESTABLISHED) {
+		f->established = true;
+		/* Before that the deadline is the program's or the server's. */
+		if (f->state == FLOW_RELAYING)
+			flow_set_deadline(f, 0);
+		flow_record_update(f);
+		ledger_established(f->worker->ledger, &f->record);
+	}
+	if (rx->events & TCPCRYPT_RX_REKEYED) {
+		flow_record_update(f);
+		tcpcrypt_session_info(f->session, &info);
+		if (info.remote_generation >= info.local_generation)
+			ledger_rekeyed(f->worker->ledger, &f->record);
+	}
+}
+
+/* Opens every frame that is complete, as far as there is a place to note its data. */
+static int inward_open(struct flow *f, struct relay_outcome *ret)
+{
+	const size_t places = sizeof(f->inward.plain) / sizeof(f->inward.plain[0]);
+	struct flow_inward *in = &f->inward;
+	struct tcpcrypt_received rx;
+
+	in->need = 0;
+	while (in->start < in->end && in->plain_n < places) {
+		int outcome = tcpcrypt_session_receive(f->session, in->buffer + in->start,
+						       in->end - in->start, &rx);
+
+		if (outcome < 0)
+			return fail(ret, tcpcrypt_error_name(outcome));
+		in->start += rx.consumed;
+		if (outcome == TCPCRYPT_AGAIN) {
+			in->need = rx.need;
+			return 0;
+		}
+		inward_events(f, &rx);
+	}
+	return 0;
+}
+
+/* Makes room for a whole frame behind what is left of the last one. */
+static int inward_room(struct flow *f, struct relay_outcome *ret)
+{
+	struct flow_inward *in = &f->inward;
+
+	if (!in->buffer)
+		in->buffer = buffer_get(&f->worker->buffers);
+	if (!in->buffer)
+		return fail(ret, tcpcrypt_error_name(TCPCRYPT_E_NOMEM));
+	if (in->start == in->end) {
+		in->start = in->end = 0;
+	} else if (BUFFER_SIZE - in->start < TCPCRYPT_RECEIVE_MAX) {
+		memmove(in->buffer, in->buffer + in->start, in->end - in->start);
+		in->end -= in->start;
+		in->start = 0;
+	}
+	return 0;
+}
+
+static int inward_step(struct flow *f, struct relay_outcome *ret)
+{
+	struct flow_inward *in = &f->inward;
+	ssize_t n;
+	int outcome = inward_flush(f, ret);
+
+	if (outcome)
+		return outcome;
+	if (in->start < in->end && in->end - in->start >= in->need) {
+		outcome = inward_open(f, ret);
+		if (outcome || in->plain_n || in->eof)
+			return outcome;
+	}
+	outcome = inward_room(f, ret);
+	if (outcome)
+		return outcome;
+	n = recv(f->net.source.fd, in->buffer + in->end, BUFFER_SIZE - in->end, 0);
+	if (n < 0)
+		return blocked_or_gone(ret, "reset");
+	if (n == 0) {
+		/* 8548-3.7-3: TCP's FIN alone is no end of file. */
+		outcome = tcpcrypt_session_receive_fin(f->session, in->end - in->start);
+		return outcome ? fail(ret, tcpcrypt_error_name(outcome)) : RELAY_BLOCKED;
+	}
+	in->end += n;
+	if (in->used < in->end)
+		in->used = in->end;
+	return in->end - in->start < in->need ? 0 : inward_open(f, ret);
+}
+
+static int direction(struct flow *f, int (*step)(struct flow *, struct relay_outcome *),
+		     struct relay_outcome *ret)
+{
+	int outcome = 0;
+
+	for (int i = 0; i < RELAY_BUDGET && !outcome; i++)
+		outcome = step(f, ret);
+	if (!outcome)
+		ret->again = true;
+	return outcome == RELAY_BLOCKED ? 0 : outcome;
+}
+
+int relay_encrypted(struct flow *f, struct relay_outcome *ret)
+{
+	struct flow_outward *out = &f->outward;
+	struct flow_inward *in = &f->inward;
+	int outcome;
+
+	if (!out->chunk)
+		out->chunk = CHUNK_FIRST;
+	/* Inward first: it may bring keys, or a key update that must be answered. */
+	outcome = direction(f, inward_step, ret);
+	if (!outcome)
+		outcome = direction(f, outward_step, ret);
+	if (outcome)
+		return outcome;
+	if (in->start == in->end && !in->plain_n)
+		inward_release(f);
+	if (out->start == out->end)
+		outward_release(f);
+	return in->shut && out->shut ? RELAY_DONE : 0;
+}
+
+void relay_release(struct flow *f)
+{
+	inward_release(f);
+	outward_release(f);
+	pipe_put(&f->worker->pipes, &f->plain_in.pipe, f->plain_in.inside);
+	pipe_put(&f->worker->pipes, &f->plain_out.pipe, f->plain_out.inside);
+}

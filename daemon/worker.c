@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <tcpcrypt/eno.h>
+
+#include "daemon/flow.h"
+
+/* A flow holds two descriptors, and a third counts for pipes and what else is open. */
+static size_t flows_max(const struct config *config)
+{
+	struct rlimit files;
+	size_t max;
+
+	if (getrlimit(RLIMIT_NOFILE, &files))
+		files.rlim_cur = 1024;
+	max = files.rlim_cur > 128 ? (files.rlim_cur - 64) / 3 : 16;
+	return config->max_connections && config->max_connections < max ? config->max_connections
+									: max;
+}
+
+int worker_init(struct worker *w, struct loop *loop, struct engine *engine, struct ledger *ledger,
+		const struct config *config, const struct tcpcrypt_crypto *crypto)
+{
+	const struct tcpcrypt_eno_settings settings = {
+		.opener = TCPCRYPT_ENO_ACTIVE,
+		.teps = config->teps,
+		.n_teps = config->n_teps,
+	};
+
+	memset(w, 0, sizeof(*w));
+	w->loop = loop;
+	w->engine = engine;
+	w->ledger = ledger;
+	w->config = config;
+	w->crypto = crypto;
+	w->max_flows = flows_max(config);
+	w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	TAILQ_INIT(&w->flows);
+	TAILQ_INIT(&w->waiting);
+	for (size_t i = 0; i < WORKER_HELD_BUCKETS; i++)
+		TAILQ_INIT(&w->held[i]);
+	return tcpcrypt_eno_offer(&settings, w->offer, &w->offer_len);
+}
+
+void worker_deinit(struct worker *w)
+{
+	struct flow *f;
+
+	while ((f = TAILQ_FIRST(&w->flows)))
+		flow_abort(f, "daemon", ECONNRESET);
+	if (w->reserve_fd >= 0)
+		close(w->reserve_fd);
+	buffer_pool_deinit(&w->buffers);
+	pipe_pool_deinit(&w->pipes);
+}
+
+void worker_tick(struct worker *w)
+{
+	struct flow *f, *next;
+
+	for (f = TAILQ_FIRST(&w->waiting); f; f = next) {
+		next = TAILQ_NEXT(f, waiting_entry);
+		if (f->deadline < loop_now(w->loop))
+			flow_abort(f, f->session ? "handshake-timeout" : "timeout", ECONNRESET);
+	}
+}
+
+bool worker_has_room(const struct worker *w)
+{
+	return w->n_flows < w->max_flows;
+}

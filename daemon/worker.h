@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A worker: one thread's loop with everything its flows need. Nothing in it is shared with
+ * another thread.
+ */
+#ifndef DAEMON_WORKER_H
+#define DAEMON_WORKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include <tcpcrypt/crypto.h>
+
+#include "daemon/buffer.h"
+#include "daemon/config.h"
+#include "daemon/ledger.h"
+#include "daemon/loop.h"
+#include "daemon/pipe.h"
+#include "engine/engine.h"
+
+struct flow;
+TAILQ_HEAD(flow_list, flow);
+
+#define WORKER_HELD_BUCKETS 4096
+
+struct worker {
+	struct loop *loop;
+	struct engine *engine;
+	struct ledger *ledger;
+	const struct config *config;
+	const struct tcpcrypt_crypto *crypto;
+	struct buffer_pool buffers;
+	struct pipe_pool pipes;
+
+	struct flow_list flows;	  /* every flow */
+	struct flow_list waiting; /* those that must get on by a deadline */
+	/* Outgoing flows by the program's loopback address, from its SYN to its accept. */
+	struct flow_list held[WORKER_HELD_BUCKETS];
+	size_t n_flows;
+	size_t max_flows;
+	int reserve_fd; /* given up to accept, and drop, when descriptors run out */
+
+	/* The SYN-form ENO option that every upstream connection offers. */
+	uint8_t offer[SHARED_OPTION_MAX];
+	size_t offer_len;
+};
+
+/* crypto, engine, ledger, config and loop stay the caller's. 0 or a negative error. */
+int worker_init(struct worker *w, struct loop *loop, struct engine *engine, struct ledger *ledger,
+		const struct config *config, const struct tcpcrypt_crypto *crypto);
+
+/* Aborts every flow. */
+void worker_deinit(struct worker *w);
+
+/* Once a second: deadlines. */
+void worker_tick(struct worker *w);
+
+/* Is there room for one more flow? If not, new connections are left alone until there is. */
+bool worker_has_room(const struct worker *w);
+
+#endif
