@@ -36,7 +36,7 @@ check: deps
 
 demo: deps
 	$(MAKE) all
-	demo/demo.sh $(BUILD)
+	TCPCRYPTD=$(BUILD)/daemon/tcpcryptd TCPCRYPT=$(BUILD)/cli/tcpcrypt demo/demo.py
 
 install: all
 	meson configure --prefix=$(PREFIX) $(BUILD)

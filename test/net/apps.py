@@ -206,9 +206,9 @@ class Nginx:
         host.wait_listening(80)
 
 
-def url(address, path="", port=80):
+def url(address, path=""):
     where = f"[{address}]" if ":" in address else address
-    return f"http://{where}:{port}/{path}"
+    return f"http://{where}/{path}"
 
 
 def curl(host, *args, **options):

@@ -18,7 +18,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import traceback
 
@@ -27,7 +26,7 @@ TCPCRYPTD = os.environ.get("TCPCRYPTD", str(REPO / "build/daemon/tcpcryptd"))
 TCPCRYPT = os.environ.get("TCPCRYPT", str(REPO / "build/cli/tcpcrypt"))
 LONG = os.environ.get("TCPCRYPT_TEST_LONG") == "1"
 
-PREFIX = "tct-"  # of every namespace: tct-PID-N
+PREFIX = "tct-"  # of every namespace, tct-PID-N, and temporary directory
 NETNS_DIR = pathlib.Path("/run/netns")
 CLONE_NEWNET = 0x40000000
 PATIENCE = 30.0  # seconds to wait for what should come at once: a bound, never a measure
@@ -269,7 +268,7 @@ class Net:
         if os.geteuid() != 0:
             raise Skip("needs root to make network namespaces")
         sweep()
-        self.temp = pathlib.Path(tempfile.mkdtemp(prefix=PREFIX))
+        self.temp = pathlib.Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
         atexit.register(self.close)
         return self
 
@@ -377,11 +376,18 @@ def remove_host(host):
 
 
 def sweep():
-    """Removes namespaces that a run which was killed left behind."""
+    """Removes namespaces and files that a run which was killed left behind."""
     for path in NETNS_DIR.glob(PREFIX + "*"):
-        owner = re.fullmatch(PREFIX + r"(\d+)-\d+", path.name)
-        if owner and not pathlib.Path("/proc", owner[1]).exists():
+        if is_orphan(path):
             subprocess.run(["ip", "netns", "del", path.name], stderr=subprocess.DEVNULL)
+    for path in pathlib.Path(tempfile.gettempdir()).glob(PREFIX + "*"):
+        if is_orphan(path):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def is_orphan(path):
+    owner = re.match(PREFIX + r"(\d+)-", path.name)
+    return owner and not pathlib.Path("/proc", owner[1]).exists()
 
 
 @contextlib.contextmanager

@@ -16,7 +16,6 @@ from apps import (
     CHUNK,
     Nginx,
     Server,
-    bound_time,
     connect,
     curl,
     echo,

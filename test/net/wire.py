@@ -14,6 +14,7 @@ import threading
 from packets import (
     ACK,
     ETH_P_ALL,
+    FIN,
     KIND_ENO,
     KIND_NOP,
     RST,
@@ -109,6 +110,76 @@ class FlipBit:
         if not self.count and 0 <= inside < len(packet.payload):
             data = packet.tcp_offset + (frame[packet.tcp_offset + 12] >> 4) * 4
             frame[data + inside] ^= 0x01
+            fix_checksum(packet, frame)
+            self.count += 1
+        return True
+
+
+class AddEno:
+    """Lends an ENO option to a host without tcpcrypt, in the segments that `which` picks."""
+
+    def __init__(self, which, option):
+        self.which = which
+        self.option = option + bytes([KIND_NOP]) * (-len(option) % 4)
+
+    def __call__(self, packet, frame):
+        if self.which(packet):
+            tcp = packet.tcp_offset
+            end = tcp + (frame[tcp + 12] >> 4) * 4
+            frame[end:end] = self.option
+            frame[tcp + 12] += len(self.option) // 4 << 4
+            lengthen(packet, frame, len(self.option))
+            fix_checksum(packet, frame)
+        return True
+
+
+def lengthen(packet, frame, more):
+    """Corrects the IP header of a frame to which some bytes were added."""
+    ip = packet.ip_offset
+    place = ip + 2 if frame[ip] >> 4 == 4 else ip + 4
+    length = int.from_bytes(frame[place : place + 2], "big") + more
+    frame[place : place + 2] = length.to_bytes(2, "big")
+    if frame[ip] >> 4 == 4:
+        frame[ip + 10 : ip + 12] = b"\0\0"
+        frame[ip + 10 : ip + 12] = checksum(frame[ip : packet.tcp_offset]).to_bytes(2, "big")
+
+
+class ReplaySegment:
+    """Puts the payload of an earlier segment into one of the same length, once."""
+
+    def __init__(self, length):
+        self.length = length  # of the payloads in question, at least
+        self.earlier = None
+        self.count = 0
+
+    def __call__(self, packet, frame):
+        size = len(packet.payload)
+        if size < self.length or self.count:
+            return True
+        if self.earlier is not None and size == len(self.earlier) and self.earlier != packet.payload:
+            frame[len(packet.frame) - size : len(packet.frame)] = self.earlier
+            fix_checksum(packet, frame)
+            self.count += 1
+        self.earlier = packet.payload
+        return True
+
+
+class CutShort:
+    """Ends a direction with FIN at the segment that holds a place; what follows is lost."""
+
+    def __init__(self, place):
+        self.place = place
+        self.starts = {}
+        self.count = 0
+
+    def __call__(self, packet, frame):
+        if packet.has(SYN):
+            self.starts[packet.src] = packet.seq + 1
+        start = (packet.seq - self.starts.get(packet.src, packet.seq)) & 0xFFFFFFFF
+        if self.place < start < 1 << 31:
+            return not packet.payload and not packet.has(FIN)
+        if start <= self.place < start + len(packet.payload):
+            frame[packet.tcp_offset + 13] |= FIN
             fix_checksum(packet, frame)
             self.count += 1
         return True
