@@ -16,19 +16,19 @@
 #ifdef __bpf__
 #define ENO_EACH_BYTE(n, fn, ctx) bpf_loop(n, fn, ctx, 0)
 #else
-#define ENO_EACH_BYTE(n, fn, ctx)                                                                  \
-	for (uint32_t eno_i_ = 0; eno_i_ < (n); eno_i_++)                                          \
-		if (fn(eno_i_, ctx))                                                               \
+#define ENO_EACH_BYTE(n, fn, ctx)                         \
+	for (uint32_t eno_i_ = 0; eno_i_ < (n); eno_i_++) \
+		if (fn(eno_i_, ctx))                      \
 			break;
 #endif
 
-#define ENO_KIND	69
-#define ENO_OPT_EOL	0
-#define ENO_OPT_NOP	1
-#define ENO_RESUME_MIN	9  /* half an identifier: less is an offer of fresh exchange */
-#define ENO_RESUME_MAX	17 /* half an identifier and the longest nonce */
-#define ENO_GLOBAL_B	0x01
-#define ENO_GLOBAL_A	0x02
+#define ENO_KIND       69
+#define ENO_OPT_EOL    0
+#define ENO_OPT_NOP    1
+#define ENO_RESUME_MIN 9  /* half an identifier: less is an offer of fresh exchange */
+#define ENO_RESUME_MAX 17 /* half an identifier and the longest nonce */
+#define ENO_GLOBAL_B   0x01
+#define ENO_GLOBAL_A   0x02
 
 struct eno_area {
 	uint8_t bytes[64]; /* the TCP options of one segment, at most 40; power of two to mask */

@@ -49,8 +49,7 @@ static __always_inline int packet_read(struct __sk_buff *skb, struct packet *p)
 	} else {
 		return 0;
 	}
-	if (bpf_skb_load_bytes_relative(skb, p->ip_len, &p->tcp, sizeof(p->tcp),
-					BPF_HDR_START_NET))
+	if (bpf_skb_load_bytes_relative(skb, p->ip_len, &p->tcp, sizeof(p->tcp), BPF_HDR_START_NET))
 		return 0;
 	p->src.port = bpf_ntohs(p->tcp.source);
 	p->dst.port = bpf_ntohs(p->tcp.dest);

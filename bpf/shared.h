@@ -34,14 +34,14 @@ struct shared_tuple {
 
 /* The one entry of the map "settings": written by the engine, read by every program. */
 struct shared_settings {
-	uint64_t netns_cookie;	/* act in this network namespace only */
-	uint64_t heartbeat_ns;	/* the daemon's last sign of life */
-	uint64_t cookie_ns;	/* when a SYN cookie was last sent from the steered listener */
-	uint32_t release_mark;	/* skb mark of SYNs that the daemon sends again */
-	uint16_t out_port;	/* loopback listener for outgoing connections */
-	uint16_t in_port;	/* loopback listener for steered incoming ones */
+	uint64_t netns_cookie; /* act in this network namespace only */
+	uint64_t heartbeat_ns; /* the daemon's last sign of life */
+	uint64_t cookie_ns;    /* when a SYN cookie was last sent from the steered listener */
+	uint32_t release_mark; /* skb mark of SYNs that the daemon sends again */
+	uint16_t out_port;     /* loopback listener for outgoing connections */
+	uint16_t in_port;      /* loopback listener for steered incoming ones */
 	uint8_t teps[SHARED_TEPS_MAX]; /* accepted, most preferred first; 0: none */
-	uint8_t global;		/* own global suboption, without b */
+	uint8_t global;		       /* own global suboption, without b */
 	uint8_t mandatory_app_aware;
 	uint8_t paused; /* take no new connections */
 	uint8_t pad;
@@ -74,9 +74,9 @@ struct eno_sock {
 	uint32_t kind;	/* enum eno_sock_kind */
 	uint32_t state; /* enum eno_sock_state */
 	uint32_t reason;
-	uint32_t syns;	     /* SYNs sent so far */
-	uint32_t own_len;    /* SYN-form option this host sent; 0: none */
-	uint32_t peer_len;   /* the peer's, 0: none that counts */
+	uint32_t syns;	   /* SYNs sent so far */
+	uint32_t own_len;  /* SYN-form option this host sent; 0: none */
+	uint32_t peer_len; /* the peer's, 0: none that counts */
 	uint8_t own[SHARED_OPTION_MAX];
 	uint8_t peer[SHARED_OPTION_MAX];
 	uint8_t teps[SHARED_TEPS_MAX]; /* offered in own, any order; 0: none */
@@ -102,8 +102,8 @@ enum shared_event_type {
 
 struct shared_event {
 	uint32_t type;
-	uint32_t syn_len;   /* bytes of IP and TCP header in syn */
-	uint64_t cookie;    /* of the program's socket */
+	uint32_t syn_len; /* bytes of IP and TCP header in syn */
+	uint64_t cookie;  /* of the program's socket */
 	struct app_sock app;
 	uint8_t syn[SHARED_SYN_MAX];
 };

@@ -23,8 +23,8 @@ struct eno_answer {
 
 /* The barriers keep the compiler from addressing the context through a changed pointer, which
  * the verifier refuses. */
-#define READ_CONTEXT(var, field)                                                                   \
-	__u32 var = (field);                                                                       \
+#define READ_CONTEXT(var, field) \
+	__u32 var = (field);     \
 	barrier_var(var)
 
 static __always_inline void endpoint_set(struct shared_endpoint *e, __u32 family, __u32 v4,

@@ -2,7 +2,6 @@
 #include "daemon/control.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "daemon/address.h"
+#include "daemon/container.h"
 #include "daemon/flow.h"
 #include "daemon/json.h"
 #include "daemon/log.h"
@@ -26,8 +26,8 @@
 
 enum client_state {
 	CLIENT_EXPECT_REQUEST,
-	CLIENT_EXPECT_KEYS,   /* verify: the connection is still negotiating */
-	CLIENT_EXPECT_REKEY,  /* verify: the other end's key update */
+	CLIENT_EXPECT_KEYS,  /* verify: the connection is still negotiating */
+	CLIENT_EXPECT_REKEY, /* verify: the other end's key update */
 	CLIENT_WATCHING,
 	CLIENT_ANSWERED, /* closes when all is written */
 };
@@ -150,7 +150,7 @@ static void do_list(struct client *c, const json_t *request)
 	if (json_is_true(json_object_get(request, "recent")))
 		for (size_t i = 0; i < ledger_recent_count(w->ledger); i++)
 			client_say(c, json_of_record(ledger_recent(w->ledger, i)));
-	TAILQ_FOREACH(f, &w->flows, all_entry) {
+	TAILQ_FOREACH (f, &w->flows, all_entry) {
 		flow_record_update(f);
 		client_say(c, json_of_record(&f->record));
 	}
@@ -243,7 +243,8 @@ static void client_request(struct client *c, size_t len)
 		if (!strcmp(commands[i].name, name))
 			break;
 	if (!name || i == n)
-		client_error(c, name ? "unknown command" : "expected one JSON object with a command");
+		client_error(c,
+			     name ? "unknown command" : "expected one JSON object with a command");
 	else
 		commands[i].run(c, request);
 	json_decref(request);
@@ -251,8 +252,7 @@ static void client_request(struct client *c, size_t len)
 
 static void client_ready(struct loop_source *source, uint32_t events)
 {
-	struct client *c = (struct client *)(void *)((char *)source -
-						     offsetof(struct client, source));
+	struct client *c = container_of(source, struct client, source);
 	char discard[256];
 	char *newline;
 	ssize_t n;
@@ -280,8 +280,7 @@ static void client_ready(struct loop_source *source, uint32_t events)
 
 static void control_ready(struct loop_source *source, uint32_t events)
 {
-	struct control *control =
-		(struct control *)(void *)((char *)source - offsetof(struct control, listener));
+	struct control *control = container_of(source, struct control, listener);
 	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct client *c;
 
@@ -387,8 +386,8 @@ static int control_listen(struct control *c)
 	memcpy(sun.sun_path, c->path, sizeof(sun.sun_path));
 	/* The run directory is locked: what stands there is a dead daemon's. */
 	unlink(c->path);
-	if (bind(c->listener.fd, (struct sockaddr *)&sun, sizeof(sun)) ||
-	    chmod(c->path, 0600) || listen(c->listener.fd, 64)) {
+	if (bind(c->listener.fd, (struct sockaddr *)&sun, sizeof(sun)) || chmod(c->path, 0600) ||
+	    listen(c->listener.fd, 64)) {
 		error = -errno;
 		close(c->listener.fd);
 		return error;

@@ -12,7 +12,7 @@ struct control;
 /* What `status` tells besides the ledger's totals; the strings stay the caller's. */
 struct control_status {
 	const char *state;
-	double started; /* seconds since the epoch */
+	double started;					/* seconds since the epoch */
 	const char *(*interface)(void *data, size_t i); /* NULL behind the last */
 	void *data;
 };

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/address.h"
+#include "daemon/container.h"
 #include "daemon/incoming.h"
 #include "daemon/log.h"
 #include "daemon/outgoing.h"
@@ -20,15 +21,14 @@
 
 static void flow_again(struct loop_work *work)
 {
-	struct flow *f = (struct flow *)(void *)((char *)work - offsetof(struct flow, again));
+	struct flow *f = container_of(work, struct flow, again);
 
 	flow_progress(f);
 }
 
 static void end_ready(struct loop_source *source, uint32_t events)
 {
-	struct flow_end *end =
-		(struct flow_end *)(void *)((char *)source - offsetof(struct flow_end, source));
+	struct flow_end *end = container_of(source, struct flow_end, source);
 
 	flow_progress(end->flow);
 }
@@ -98,8 +98,7 @@ int flow_adopt(struct flow *f, struct flow_end *end, int fd)
 	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	end->source.fd = fd;
-	error = loop_add(f->worker->loop, &end->source,
-			 EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	error = loop_add(f->worker->loop, &end->source, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 	if (error) {
 		close(fd);
 		end->source.fd = -1;
@@ -182,7 +181,8 @@ void flow_record_update(struct flow *f)
 }
 
 /* Why the socket is plain: the programs know some reasons, the two options tell the rest. */
-static const char *plain_reason(const struct eno_sock *eno, const struct tcpcrypt_eno_result *result)
+static const char *plain_reason(const struct eno_sock *eno,
+				const struct tcpcrypt_eno_result *result)
 {
 	switch ((enum eno_sock_reason)eno->reason) {
 	case ENO_SOCK_NO_ACK:
@@ -321,7 +321,7 @@ struct flow *flow_find(struct worker *w, const struct shared_endpoint *local,
 {
 	struct flow *f;
 
-	TAILQ_FOREACH(f, &w->flows, all_entry)
+	TAILQ_FOREACH (f, &w->flows, all_entry)
 		if (address_equal(&f->record.local, local) && address_equal(&f->record.peer, peer))
 			return f;
 	return NULL;

@@ -42,10 +42,10 @@ struct flow_end {
 
 /* Bytes that wait for the app, and those that cannot be decrypted yet. */
 struct flow_inward {
-	uint8_t *buffer;     /* NULL: nothing is under way */
-	size_t start, end;   /* received, not yet consumed by the session */
-	size_t used;	     /* how much of the buffer has held data */
-	size_t need;	     /* the session can do nothing before there are as many */
+	uint8_t *buffer;	/* NULL: nothing is under way */
+	size_t start, end;	/* received, not yet consumed by the session */
+	size_t used;		/* how much of the buffer has held data */
+	size_t need;		/* the session can do nothing before there are as many */
 	struct iovec plain[16]; /* decrypted, inside the buffer */
 	size_t plain_first, plain_n;
 	bool eof;  /* FINp came */

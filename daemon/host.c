@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -14,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "daemon/container.h"
 #include "daemon/log.h"
 #include "engine/links.h"
 
@@ -144,8 +144,7 @@ static void address_changed(void *data, const uint8_t addr[16], bool present)
 
 static void links_ready(struct loop_source *source, uint32_t events)
 {
-	struct host_links *h = (struct host_links *)(void *)((char *)source -
-							     offsetof(struct host_links, source));
+	struct host_links *h = container_of(source, struct host_links, source);
 	int error = links_dispatch(h->links);
 
 	if (error)

@@ -71,25 +71,17 @@ json_t *json_of_record(const struct record *r)
 
 	return json_pack("{s:I, s:s, s:o, s:o, s:s, s:b, s:o, s:o, s:o, s:o, s:b, s:o, s:I, s:I, "
 			 "s:I, s:f, s:o, s:o, s:o}",
-			 "id", (json_int_t)r->id,
-			 "direction", r->outgoing ? "out" : "in",
-			 "local", address(&r->local),
-			 "peer", address(&r->peer),
-			 "state", state_name(r->state),
-			 "encrypted", r->encrypted,
-			 "reason", string_or_null(r->reason),
-			 "role", string_or_null(r->tep ? role : NULL),
-			 "tep", string_or_null(config_tep_name(r->tep)),
-			 "aead", string_or_null(config_aead_name(r->aead)),
-			 "resumed", r->resumed,
-			 "session_id", session_id(r),
-			 "bytes_in", (json_int_t)r->bytes_in,
-			 "bytes_out", (json_int_t)r->bytes_out,
-			 "rekeys", (json_int_t)r->rekeys,
-			 "started", r->started,
-			 "ended", r->ended > 0 ? json_real(r->ended) : json_null(),
-			 "pid", r->pid ? json_integer(r->pid) : json_null(),
-			 "comm", comm(r));
+			 "id", (json_int_t)r->id, "direction", r->outgoing ? "out" : "in", "local",
+			 address(&r->local), "peer", address(&r->peer), "state",
+			 state_name(r->state), "encrypted", r->encrypted, "reason",
+			 string_or_null(r->reason), "role", string_or_null(r->tep ? role : NULL),
+			 "tep", string_or_null(config_tep_name(r->tep)), "aead",
+			 string_or_null(config_aead_name(r->aead)), "resumed", r->resumed,
+			 "session_id", session_id(r), "bytes_in", (json_int_t)r->bytes_in,
+			 "bytes_out", (json_int_t)r->bytes_out, "rekeys", (json_int_t)r->rekeys,
+			 "started", r->started, "ended",
+			 r->ended > 0 ? json_real(r->ended) : json_null(), "pid",
+			 r->pid ? json_integer(r->pid) : json_null(), "comm", comm(r));
 }
 
 json_t *json_of_event(const char *event, double time, const struct record *r)
@@ -129,17 +121,12 @@ json_t *json_of_status(const struct worker *w, const struct control_status *stat
 {
 	const struct ledger *l = w->ledger;
 
-	return json_pack("{s:s, s:s, s:i, s:f, s:{s:I, s:s, s:o}, s:I, s:I, s:o, s:o}",
-			 "state", status->state,
-			 "version", TCPCRYPT_VERSION,
-			 "pid", (int)getpid(),
-			 "started", status->started,
-			 "engine",
-			 "netns_cookie", (json_int_t)engine_netns_cookie(w->engine),
-			 "cgroup", engine_cgroup(w->engine),
-			 "interfaces", interfaces(status),
-			 "connections", (json_int_t)ledger_live_count(l),
-			 "encrypted", (json_int_t)ledger_total_encrypted(l),
-			 "plain", totals(l, ledger_total_plain),
-			 "failed", totals(l, ledger_total_failed));
+	return json_pack("{s:s, s:s, s:i, s:f, s:{s:I, s:s, s:o}, s:I, s:I, s:o, s:o}", "state",
+			 status->state, "version", TCPCRYPT_VERSION, "pid", (int)getpid(),
+			 "started", status->started, "engine", "netns_cookie",
+			 (json_int_t)engine_netns_cookie(w->engine), "cgroup",
+			 engine_cgroup(w->engine), "interfaces", interfaces(status), "connections",
+			 (json_int_t)ledger_live_count(l), "encrypted",
+			 (json_int_t)ledger_total_encrypted(l), "plain",
+			 totals(l, ledger_total_plain), "failed", totals(l, ledger_total_failed));
 }

@@ -5,12 +5,12 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "daemon/address.h"
+#include "daemon/container.h"
 #include "daemon/incoming.h"
 #include "daemon/log.h"
 #include "daemon/outgoing.h"
@@ -127,14 +127,12 @@ static void ready(struct listener *l, int listen_fd)
 
 static void ready_v4(struct loop_source *source, uint32_t events)
 {
-	ready((struct listener *)(void *)((char *)source - offsetof(struct listener, v4)),
-	      source->fd);
+	ready(container_of(source, struct listener, v4), source->fd);
 }
 
 static void ready_v6(struct loop_source *source, uint32_t events)
 {
-	ready((struct listener *)(void *)((char *)source - offsetof(struct listener, v6)),
-	      source->fd);
+	ready(container_of(source, struct listener, v6), source->fd);
 }
 
 static int start(struct listener *l, struct loop_source *source)
@@ -146,8 +144,8 @@ static int start(struct listener *l, struct loop_source *source)
 	if (source->fd < 0)
 		return 0;
 	/* The ACK's hook negotiates from the SYN. */
-	if (l->steered && setsockopt(source->fd, IPPROTO_TCP, TCP_SAVE_SYN, &save_syn,
-				     sizeof(save_syn)))
+	if (l->steered &&
+	    setsockopt(source->fd, IPPROTO_TCP, TCP_SAVE_SYN, &save_syn, sizeof(save_syn)))
 		return -errno;
 	error = engine_mark_listener(l->worker->engine, source->fd, kind);
 	if (error)

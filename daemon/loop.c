@@ -2,11 +2,12 @@
 #include "daemon/loop.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "daemon/container.h"
 
 #define LOOP_BATCH 256
 
@@ -34,7 +35,7 @@ static void clock_update(struct loop *l)
 
 static void timer_fired(struct loop_source *source, uint32_t events)
 {
-	struct loop *l = (struct loop *)(void *)((char *)source - offsetof(struct loop, timer));
+	struct loop *l = container_of(source, struct loop, timer);
 	uint64_t expirations;
 
 	if (read(source->fd, &expirations, sizeof(expirations)) > 0 && l->tick)

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "daemon/config.h"
+#include "daemon/container.h"
 #include "daemon/control.h"
 #include "daemon/host.h"
 #include "daemon/ledger.h"
@@ -103,8 +103,7 @@ static void event_handle(const struct shared_event *event, void *data)
 
 static void events_ready(struct loop_source *source, uint32_t events)
 {
-	struct daemon *d = (struct daemon *)(void *)((char *)source -
-						     offsetof(struct daemon, events));
+	struct daemon *d = container_of(source, struct daemon, events);
 
 	engine_events_dispatch(d->engine, event_handle, &d->worker);
 }
@@ -127,8 +126,7 @@ static void tick(void *data)
 
 static void signal_ready(struct loop_source *source, uint32_t events)
 {
-	struct daemon *d = (struct daemon *)(void *)((char *)source -
-						     offsetof(struct daemon, signals));
+	struct daemon *d = container_of(source, struct daemon, signals);
 	struct signalfd_siginfo info;
 
 	if (read(source->fd, &info, sizeof(info)) == sizeof(info)) {

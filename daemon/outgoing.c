@@ -31,7 +31,7 @@ static struct flow *held_find(struct worker *w, const struct shared_endpoint *pr
 {
 	struct flow *f;
 
-	TAILQ_FOREACH(f, bucket_of(w, program), held_entry)
+	TAILQ_FOREACH (f, bucket_of(w, program), held_entry)
 		if (address_equal(&f->program, program))
 			return f;
 	return NULL;

@@ -74,7 +74,7 @@ static int plain_direction_run(struct flow *f, const struct plain_direction *d,
 int relay_plain(struct flow *f, struct relay_outcome *ret)
 {
 	struct plain_direction in = { &f->plain_in, f->net.source.fd, f->app.source.fd,
-				      "reset",	    "local-reset",   &f->record.bytes_in };
+				      "reset",	    "local-reset",    &f->record.bytes_in };
 	struct plain_direction out = { &f->plain_out, f->app.source.fd, f->net.source.fd,
 				       "local-reset", "reset",		&f->record.bytes_out };
 	int outcome;

@@ -115,7 +115,8 @@ static int settings_prepare(struct engine *e, const struct engine_params *params
 }
 
 /* Only the engine's own messages reach the log, not every step of libbpf's. */
-__attribute__((format(printf, 2, 0))) static int libbpf_quiet(enum libbpf_print_level level, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static int libbpf_quiet(enum libbpf_print_level level,
+							      const char *format, va_list args)
 {
 	return level == LIBBPF_WARN ? vfprintf(stderr, format, args) : 0;
 }

@@ -18,8 +18,8 @@
 struct engine;
 
 struct engine_params {
-	uint16_t out_port; /* loopback listener for local programs; 0: no outgoing steering */
-	uint16_t in_port;  /* loopback listener for steered SYNs; 0: no incoming steering */
+	uint16_t out_port;   /* loopback listener for local programs; 0: no outgoing steering */
+	uint16_t in_port;    /* loopback listener for steered SYNs; 0: no incoming steering */
 	const uint8_t *teps; /* in decreasing preference, at most SHARED_TEPS_MAX */
 	size_t n_teps;
 	const uint64_t *left_alone; /* 1024 words, one bit a port; NULL: none */
@@ -81,7 +81,8 @@ int engine_eno(struct engine *e, int fd, struct eno_sock *ret);
 
 /* Does so for destinations that answered without ENO: for so many seconds they are left
  * alone. forget_plain empties that memory. */
-int engine_remember_plain(struct engine *e, const struct shared_endpoint *dst, unsigned int seconds);
+int engine_remember_plain(struct engine *e, const struct shared_endpoint *dst,
+			  unsigned int seconds);
 int engine_forget_plain(struct engine *e);
 
 /* Events come on this descriptor; dispatch calls handler for each that has arrived. The

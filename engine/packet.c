@@ -215,9 +215,9 @@ int packet_make_icmp(const uint8_t *syn, size_t len, int error, uint8_t *out, si
 	icmp[0] = v4 ? ICMP_DEST_UNREACH : ICMP6_DST_UNREACH;
 	icmp[1] = icmp_code(s.family, error);
 	memcpy(icmp + ICMP_LEN, syn, len);
-	put16(icmp + 2, v4 ? sum_fold(sum_add(0, icmp, icmp_len))
-			   : transport_sum(s.dst, s.src, s.addr_len, IPPROTO_ICMPV6, icmp,
-					   icmp_len));
+	put16(icmp + 2,
+	      v4 ? sum_fold(sum_add(0, icmp, icmp_len))
+		 : transport_sum(s.dst, s.src, s.addr_len, IPPROTO_ICMPV6, icmp, icmp_len));
 	address_set(ret_to, &s, s.src, 0);
 	*ret_len = icmp + icmp_len - out;
 	return 0;

@@ -61,7 +61,8 @@ int qdisc_clsact_is_empty(int ifindex)
 		error = side_has_filters(nl, ifindex, TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS),
 					 &any);
 	if (!error)
-		error = side_has_filters(nl, ifindex, TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS), &any);
+		error = side_has_filters(nl, ifindex, TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS),
+					 &any);
 	mnl_socket_close(nl);
 	return error ? error : !any;
 }
