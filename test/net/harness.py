@@ -29,7 +29,7 @@ LONG = os.environ.get("TCPCRYPT_TEST_LONG") == "1"
 PREFIX = "tct-"  # of every namespace, tct-PID-N, and temporary directory
 NETNS_DIR = pathlib.Path("/run/netns")
 CLONE_NEWNET = 0x40000000
-PATIENCE = 30.0  # seconds to wait for what should come at once: a bound, never a measure
+PATIENCE = 8.0  # seconds to wait for what should come at once: a bound, never a measure
 SANITIZER = re.compile(r"ERROR: \w*Sanitizer|WARNING: \w*Sanitizer|: runtime error: ")
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -117,19 +117,21 @@ class Host:
         self.net.processes.append(process)
         return process
 
-    def listeners(self):
-        """The (inode, port) pairs of the TCP sockets that listen in this host."""
-        found = set()
+    def tcp_sockets(self):
+        """The TCP sockets of this host."""
+        found = []
         with self.inside():
             for table in ("tcp", "tcp6"):
                 lines = pathlib.Path("/proc/thread-self/net", table).read_text().splitlines()
-                for fields in map(str.split, lines[1:]):
-                    if fields[3] == "0A":
-                        found.add((fields[9], int(fields[1].rpartition(":")[2], 16)))
+                found += [TcpSocket(line.split()) for line in lines[1:]]
         return found
 
+    def listeners(self):
+        """The ports that TCP sockets of this host listen on."""
+        return {s.port for s in self.tcp_sockets() if s.listens}
+
     def wait_listening(self, port):
-        wait_for(lambda: port in {p for _, p in self.listeners()}, f"a listener on port {port}")
+        wait_for(lambda: port in self.listeners(), f"a listener on port {port}")
 
     def pids(self):
         out = subprocess.run(["ip", "netns", "pids", self.name], capture_output=True, text=True)
@@ -147,15 +149,25 @@ def command(args):
         raise RuntimeError(f"{' '.join(args)}: {done.stderr.strip()}")
 
 
-def listening_ports(host, pid):
-    """The TCP ports that process pid listens on in host."""
+class TcpSocket:
+    """A line of /proc/net/tcp."""
+
+    def __init__(self, fields):
+        self.port = int(fields[1].rpartition(":")[2], 16)
+        self.listens = fields[3] == "0A"
+        self.unread = 0 if self.listens else int(fields[4].rpartition(":")[2], 16)
+        self.inode = fields[9]
+
+
+def sockets_of(host, pid):
+    """The TCP sockets of host that process pid holds."""
     inodes = set()
     for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(OSError):
             found = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(fd))
             if found:
                 inodes.add(found[1])
-    return sorted({port for inode, port in host.listeners() if inode in inodes})
+    return [s for s in host.tcp_sockets() if s.inode in inodes]
 
 
 # ---- the daemon ---------------------------------------------------------------------------

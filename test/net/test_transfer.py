@@ -248,7 +248,9 @@ def iperf3():
             server.wait(30)
             text = f"iperf3 -P 4, {family_name(family)}"
             check_equal(server.returncode, 0, f"{text}: the server is content")
-            check(result["end"]["sum_received"]["bytes"] >= 100 << 20, f"{text}: 100 MiB arrive")
+            # It does not wait for the last of its data: how much arrives says nothing.
+            streams = [s["receiver"]["bytes"] for s in result["end"]["streams"]]
+            check(len(streams) == 4 and all(streams), f"{text}: data in each stream", streams)
             check_encrypted(da, db, 5201, text, count=5)
 
 
