@@ -88,11 +88,22 @@ void flow_set_deadline(struct flow *f, double seconds)
 		TAILQ_INSERT_TAIL(&f->worker->waiting, f, waiting_entry);
 }
 
+/* What close() means: RST, or an orderly end. */
+static void close_resets(int fd, bool reset)
+{
+	struct linger linger = { .l_onoff = reset, .l_linger = 0 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+}
+
 int flow_adopt(struct flow *f, struct flow_end *end, int fd)
 {
 	int one = 1;
 	int error;
 
+	/* From the beginning: should the daemon die, the kernel closes in its place, and what
+	 * is cut off must not look like an end of file. */
+	close_resets(fd, true);
 	/* Urgent bytes stay in the stream, or they would be lost; and frames are written
 	 * whole, so that waiting for more could only delay them. */
 	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
@@ -108,14 +119,11 @@ int flow_adopt(struct flow *f, struct flow_end *end, int fd)
 
 static void end_close(struct flow *f, struct flow_end *end, bool reset)
 {
-	struct linger now = { .l_onoff = 1, .l_linger = 0 };
-
 	if (end->source.fd < 0)
 		return;
 	loop_remove(f->worker->loop, &end->source);
-	/* Closing with zero linger time sends RST. */
-	if (reset)
-		setsockopt(end->source.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	if (!reset)
+		close_resets(end->source.fd, false);
 	close(end->source.fd);
 	end->source.fd = -1;
 	end->open = false;

@@ -132,7 +132,9 @@ void ledger_end(struct ledger *l, struct record *r, const char *failed_reason)
 	r->state = RECORD_CLOSED;
 	r->ended = wall_clock();
 	if (failed_reason) {
-		r->reason = failed_reason;
+		/* Why it was plain says more than how it ended. */
+		if (!r->reason)
+			r->reason = failed_reason;
 		r->failed = true;
 		tally_add(&l->failed, failed_reason);
 		tell(l, LEDGER_FAILED, r);

@@ -15,7 +15,8 @@
 /* From release to the program's ACK: a loopback round trip, or the program is gone. */
 #define PROGRAM_SECONDS 10
 
-/* A destination without a route is left to the kernel for so long: its error is immediate. */
+/* A destination that the kernel refuses at once (no route, or one that says no) is left to it
+ * for so long: a program that tries again gets the very error, and as fast. */
 #define NO_ROUTE_SECONDS 10
 
 static struct flow_list *bucket_of(struct worker *w, const struct shared_endpoint *program)
@@ -115,6 +116,7 @@ static const char *connect_reason(int error)
 	case EHOSTUNREACH:
 	case ENETUNREACH:
 	case EACCES:
+	case EINVAL: /* a black hole route */
 		return "unreachable";
 	case ECONNRESET:
 		return "reset";
@@ -125,8 +127,6 @@ static const char *connect_reason(int error)
 
 static void upstream_failed(struct flow *f, int error)
 {
-	if (error == ENETUNREACH)
-		engine_remember_plain(f->worker->engine, &f->record.peer, NO_ROUTE_SECONDS);
 	flow_abort(f, connect_reason(error), error);
 }
 
@@ -148,8 +148,10 @@ static void held_begin(struct worker *w, const struct shared_event *event,
 	f->held = true;
 	TAILQ_INSERT_TAIL(bucket_of(w, program), f, held_entry);
 	error = upstream_open(f);
-	if (error)
-		upstream_failed(f, -error);
+	if (!error)
+		return;
+	engine_remember_plain(w->engine, &f->record.peer, NO_ROUTE_SECONDS);
+	upstream_failed(f, -error);
 }
 
 static void release(struct flow *f)

@@ -347,6 +347,9 @@ int engine_release(struct engine *e, const struct shared_event *held,
 int engine_refuse(struct engine *e, const struct shared_event *held, int error)
 {
 	switch (error) {
+	case EINVAL: /* a black hole route: no packet says so, this comes nearest */
+		error = EHOSTUNREACH;
+		__attribute__((fallthrough));
 	case EHOSTUNREACH:
 	case ENETUNREACH:
 	case EACCES:
