@@ -235,11 +235,13 @@ static int session_start(struct flow *f, const struct tcpcrypt_eno_result *resul
 static void negotiate(const struct flow *f, const struct eno_sock *eno,
 		      struct tcpcrypt_eno_result *ret)
 {
-	const struct config *c = f->worker->config;
+	/* What was enabled when the option was made stands in the option itself. */
+	static const uint8_t implemented[] = { TCPCRYPT_TEP_X25519, TCPCRYPT_TEP_P256,
+					       TCPCRYPT_TEP_X448, TCPCRYPT_TEP_P521 };
 	const struct tcpcrypt_eno_settings settings = {
 		.opener = f->record.outgoing ? TCPCRYPT_ENO_ACTIVE : TCPCRYPT_ENO_PASSIVE,
-		.teps = c->teps,
-		.n_teps = c->n_teps,
+		.teps = implemented,
+		.n_teps = sizeof(implemented),
 	};
 
 	tcpcrypt_eno_negotiate(&settings, eno->own_len ? eno->own : NULL, eno->own_len,
@@ -259,6 +261,7 @@ int flow_negotiated(struct flow *f)
 		return -EIO;
 	}
 	negotiate(f, &eno, &result);
+	/* 8547-4.6-7, 8548-3.2-5: from here on only the session's bytes reach this socket. */
 	if (eno.state == ENO_SOCK_ENABLED) {
 		error = result.reason == TCPCRYPT_ENO_OK ? session_start(f, &result)
 							 : TCPCRYPT_E_STATE;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
@@ -151,14 +152,19 @@ static int signals_open(struct daemon *d)
 	return loop_add(d->loop, &d->signals, EPOLLIN);
 }
 
-static void descriptors_raise(void)
+/* As many descriptors as allowed, and memory that holds keys stays in memory (8548-3.3-4,
+ * 8548-3.5-19): no core dump, no debugger that is not root's. */
+static void process_prepare(void)
 {
+	const struct rlimit none = { 0, 0 };
 	struct rlimit files;
 
-	if (getrlimit(RLIMIT_NOFILE, &files))
-		return;
-	files.rlim_cur = files.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &files);
+	if (!getrlimit(RLIMIT_NOFILE, &files)) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	setrlimit(RLIMIT_CORE, &none);
+	prctl(PR_SET_DUMPABLE, 0);
 }
 
 static const char *interface_name(void *data, size_t i)
@@ -292,7 +298,7 @@ int main(int argc, char **argv)
 		log_error("only root can run this: it loads BPF programs");
 		return EXIT_FAILURE;
 	}
-	descriptors_raise();
+	process_prepare();
 	error = host_lock(&d.lock, d.run_dir);
 	if (!error)
 		error = daemon_start(&d);

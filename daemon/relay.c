@@ -52,6 +52,8 @@ static void outward_release(struct flow *f)
 
 /* Outward: from the app, sealed, to the net. */
 
+/* 8548-3.8-7: each byte is sealed once and given to the kernel once; what TCP repeats, it
+ * repeats from there. */
 static int outward_flush(struct flow *f, struct relay_outcome *ret)
 {
 	struct flow_outward *out = &f->outward;
