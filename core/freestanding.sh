@@ -20,7 +20,7 @@ trap 'rm -rf "$work"' EXIT
 objects=
 for source in $sources; do
 	object=$work/$(basename "$source" .c).o
-	"$@" -std=gnu17 -O2 -Wall -Wextra -Werror -Wno-unused-parameter -ffreestanding -nostdinc \
+	"$@" -std=gnu17 -O2 -Wall -Wextra -Werror -Wno-unused-parameter -fno-pie -ffreestanding -nostdinc \
 		-isystem "$headers" -I"$root" -I"$root/include" -c "$source" -o "$object"
 	objects="$objects $object"
 done

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "core/aead.h"
+#include "test/unit/unit.h"
+
+/* 8548-6-1, 8548-6-3, 8548-3.6-1: table 3, and limits that leave room below the AEAD's own. */
+static void test_table(void **state)
+{
+	static const struct {
+		uint16_t aead;
+		uint8_t key_len;
+	} table[] = {
+		{ TCPCRYPT_AEAD_AES_128_GCM, 16 },
+		{ TCPCRYPT_AEAD_AES_256_GCM, 32 },
+		{ TCPCRYPT_AEAD_CHACHA20_POLY1305, 32 },
+	};
+
+	for (size_t i = 0; i < N_ELEMENTS(table); i++) {
+		const struct aead_limits *limits = aead_find(table[i].aead);
+
+		assert_non_null(limits);
+		assert_int_equal(limits->key_len, table[i].key_len);
+		assert_true(limits->rekey_frames < limits->max_frames);
+		assert_true(limits->rekey_bytes < UINT64_MAX / 2);
+	}
+	assert_null(aead_find(0));
+	assert_null(aead_find(3));
+	assert_null(aead_find(0x1000));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_table) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
