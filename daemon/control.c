@@ -8,10 +8,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "daemon/address.h"
+#include "daemon/clock.h"
 #include "daemon/container.h"
 #include "daemon/flow.h"
 #include "daemon/json.h"
@@ -56,14 +56,6 @@ struct control {
 	size_t n_clients;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 };
-
-static double precise_now(clockid_t clock)
-{
-	struct timespec ts;
-
-	clock_gettime(clock, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
 
 static void client_free(struct client *c)
 {
@@ -159,7 +151,7 @@ static void do_list(struct client *c, const json_t *request)
 
 static void do_watch(struct client *c, const json_t *request)
 {
-	client_say(c, json_of_event("watching", precise_now(CLOCK_REALTIME), NULL));
+	client_say(c, json_of_event("watching", clock_wall(), NULL));
 	c->state = CLIENT_WATCHING;
 }
 
@@ -180,7 +172,7 @@ static void verify_answer(struct client *c, const struct record *r, bool confirm
 
 	json_object_set_new(o, "peer_confirmed", json_boolean(confirmed));
 	json_object_set_new(o, "round_trip_ms",
-			    confirmed ? json_real((precise_now(CLOCK_MONOTONIC) - c->began) * 1000)
+			    confirmed ? json_real((clock_monotonic() - c->began) * 1000)
 				      : json_null());
 	client_say(c, o);
 	c->state = CLIENT_ANSWERED;
@@ -195,7 +187,7 @@ static void verify_begin(struct client *c, struct flow *f)
 		return;
 	}
 	/* One that is under way already proves as much when it is answered. */
-	c->began = precise_now(CLOCK_MONOTONIC);
+	c->began = clock_monotonic();
 	c->state = CLIENT_EXPECT_REKEY;
 }
 
@@ -340,7 +332,7 @@ static void watch_event(struct client *c, enum ledger_event event, const struct 
 	};
 
 	if (names[event])
-		client_say(c, json_of_event(names[event], precise_now(CLOCK_REALTIME), r));
+		client_say(c, json_of_event(names[event], clock_wall(), r));
 }
 
 static void control_event(void *data, enum ledger_event event, const struct record *r)

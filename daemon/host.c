@@ -10,7 +10,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "daemon/container.h"
@@ -35,14 +34,6 @@ struct host_links {
 	struct interface interfaces[INTERFACES_MAX];
 	size_t n;
 };
-
-double host_wall_clock(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
 
 static int namespace_claim(struct host_lock *lock)
 {

@@ -30,7 +30,4 @@ void host_links_close(struct host_links *h);
 /* The i-th interface that is served; NULL behind the last, or when h is NULL. */
 const char *host_links_interface(const struct host_links *h, size_t i);
 
-/* Seconds since the epoch. */
-double host_wall_clock(void);
-
 #endif

@@ -3,7 +3,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "daemon/clock.h"
 
 #define REASONS_MAX 64
 
@@ -25,14 +26,6 @@ struct ledger {
 	void (*watch)(void *data, enum ledger_event event, const struct record *r);
 	void *watch_data;
 };
-
-static double wall_clock(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
 
 static void tally_add(struct tally *t, const char *reason)
 {
@@ -97,7 +90,7 @@ static void tell(const struct ledger *l, enum ledger_event event, const struct r
 void ledger_begin(struct ledger *l, struct record *r)
 {
 	r->id = l->next_id++;
-	r->started = wall_clock();
+	r->started = clock_wall();
 	TAILQ_INSERT_TAIL(&l->live, r, entry);
 	l->live_count++;
 }
@@ -130,7 +123,7 @@ void ledger_end(struct ledger *l, struct record *r, const char *failed_reason)
 	TAILQ_REMOVE(&l->live, r, entry);
 	l->live_count--;
 	r->state = RECORD_CLOSED;
-	r->ended = wall_clock();
+	r->ended = clock_wall();
 	if (failed_reason) {
 		/* Why it was plain says more than how it ended. */
 		if (!r->reason)

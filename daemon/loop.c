@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "daemon/clock.h"
 #include "daemon/container.h"
 
 #define LOOP_BATCH 256
@@ -24,14 +24,6 @@ struct loop {
 	void (*tick)(void *data);
 	void *tick_data;
 };
-
-static void clock_update(struct loop *l)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	l->now = ts.tv_sec + ts.tv_nsec / 1e9;
-}
 
 static void timer_fired(struct loop_source *source, uint32_t events)
 {
@@ -51,7 +43,7 @@ int loop_new(struct loop **ret)
 	if (!l)
 		return -ENOMEM;
 	TAILQ_INIT(&l->work);
-	clock_update(l);
+	l->now = clock_monotonic();
 	l->timer.handler = timer_fired;
 	l->timer.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -152,7 +144,7 @@ int loop_run(struct loop *l)
 		if (n < 0 && errno != EINTR)
 			return -errno;
 		l->batch_len = n < 0 ? 0 : n;
-		clock_update(l);
+		l->now = clock_monotonic();
 		batch_dispatch(l);
 		work_run(l);
 	}

@@ -12,6 +12,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "daemon/clock.h"
 #include "daemon/config.h"
 #include "daemon/container.h"
 #include "daemon/control.h"
@@ -222,7 +223,7 @@ static int worker_start(struct daemon *d)
 static int daemon_start(struct daemon *d)
 {
 	struct control_status status = { .state = "intercepting",
-					 .started = host_wall_clock(),
+					 .started = clock_wall(),
 					 .interface = interface_name,
 					 .data = d };
 	int error;
