@@ -107,11 +107,12 @@ int tcpcrypt_eno_offer(const struct tcpcrypt_eno_settings *settings,
 	    (resume->nonce_len > WIRE_RESUME_NONCE_MAX || !supports(settings, resume->tep)))
 		return TCPCRYPT_E_ARGUMENT;
 	w = begin_option(out);
-	/* 8547-4.2-1: at most one global suboption, and zero goes without saying. */
+	/* 8547-4.2-1: at most one global suboption, and zero goes without saying. 8547-4.6-12:
+	 * without a TEP the option is vacuous, which a probe may want. */
 	if (global)
 		writer_u8(&w, global);
 	for (size_t i = settings->n_teps; i > 0; i--) {
-		/* 8548-3.5-15: a TEP stands in the option once, resumed or fresh. */
+		/* 8548-3.5-15, 8548-3.5-16: a TEP stands in the option once, resumed or fresh. */
 		if (!resume || settings->teps[i - 1] != resume->tep)
 			writer_u8(&w, settings->teps[i - 1]);
 	}
@@ -232,7 +233,7 @@ int tcpcrypt_eno_answer(const struct tcpcrypt_eno_settings *settings, const uint
 	w = begin_option(out);
 	/* 8547-4.2-8, 8547-4.6-14: b = 1 is never left to be understood. */
 	writer_u8(&w, global);
-	/* 8547-4.5-1: one TEP, and a valid one. */
+	/* 8547-4.5-1, 8548-3.2-2, 8548-3.5-8: one TEP, and a valid one. */
 	if (hit)
 		write_resumption(&w, hit);
 	else
@@ -247,13 +248,13 @@ struct negotiation {
 	enum tcpcrypt_role role; /* this host's */
 };
 
-/* Both sent v = 1: do both suboptions name the session that this host offered? */
+/* Both sent v = 1 (8548-3.5-14: in a simultaneous open, too): do both suboptions name the session that this host offered? */
 static bool resumption_matches(const struct negotiation *n, const struct eno_suboption *own,
 			       const struct eno_suboption *peer)
 {
 	const struct tcpcrypt_eno_resume *resume = n->settings->resume;
 
-	/* 8548-3.5-11: the other half of the same identifier or nothing. */
+	/* 8548-3.5-11, 8548-3.5-12: the other half of the same identifier or nothing. */
 	return resume && names(peer, resume) &&
 	       mem_equal(own->data, resume_half(resume->identifier, resume->original_role),
 			 WIRE_RESUME_HALF_LEN);

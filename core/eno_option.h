@@ -5,7 +5,7 @@
 
 #include "core/wire.h"
 
-/* One TEP suboption; data lies inside the option. */
+/* One TEP suboption; data lies inside the option (8547-4.4-1, 8547-4.4-6). */
 struct eno_suboption {
 	uint8_t octet; /* v | glt */
 	bool length_byte;
@@ -34,7 +34,8 @@ size_t eno_option_count(const struct eno_option *option, uint8_t tep,
 			const struct eno_suboption **ret_last);
 
 /*
- * Looks for ENO in the option area of a TCP header: gives the number of ENO options and, in
+ * Looks for ENO in the option area of a TCP header (8547-4.1-5, 8547-4.1-6, 8547-4.1-7: what
+ * more than one means is the caller's to say, by the SYN flag): gives the number of ENO options and, in
  * *ret_option and *ret_len, where the first of them is. Where the area is broken, the options
  * before count and the rest does not exist (D14).
  */

@@ -9,7 +9,7 @@
 int resume_identifier(const struct tcpcrypt_crypto *crypto, const uint8_t ss[static WIRE_K_LEN],
 		      uint8_t id[static WIRE_RESUME_ID_LEN]);
 
-/* The half of an identifier that the host with this original role sends. */
+/* The half of an identifier that the host with this original role sends (8548-3.5-24). */
 const uint8_t *resume_half(const uint8_t id[static WIRE_RESUME_ID_LEN],
 			   enum tcpcrypt_role original_role);
 

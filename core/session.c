@@ -21,7 +21,10 @@ static void forget_secrets(struct tcpcrypt_session *s)
 	s->init_pending = false;
 }
 
-/* Every fatal error of an initialised session comes through here. */
+/*
+ * Every fatal error of an initialised session comes through here: 8547-4.6-8, 8547-4.6-9, nothing
+ * can be sent or delivered afterwards, least of all in plain.
+ */
 static int fail(struct tcpcrypt_session *s, int error)
 {
 	kex_step(&s->kex, KEX_FAILURE);
@@ -48,7 +51,7 @@ static bool params_valid(const struct tcpcrypt_session_params *p)
 		return false;
 	if (p->role != TCPCRYPT_ROLE_A && p->role != TCPCRYPT_ROLE_B)
 		return false;
-	/* 8548-5-7, 8548-5-9: the four TEPs of RFC 8548. */
+	/* 8548-3.2-6, 8548-5-7, 8548-5-9: the four TEPs of RFC 8548. */
 	if (tep < TCPCRYPT_TEP_P256 || tep > TCPCRYPT_TEP_X448)
 		return false;
 	/* The session ID begins with this byte: v must say what really happens. */
@@ -73,7 +76,7 @@ static int establish(struct tcpcrypt_session *s, const uint8_t ss[static WIRE_K_
 	int r;
 
 	r = kdf_session_id(s->crypto, s->tep_byte, ss, sn, s->session_id);
-	/* 8548-3.5-17: the next secret at once; the caller erases ss. */
+	/* 8548-3.5-17, 8548-3.5-21: the next secret at once; the caller erases ss. */
 	if (r == 0)
 		r = kdf_next_secret(s->crypto, ss, s->next_secret);
 	if (r == 0)
@@ -366,6 +369,7 @@ int tcpcrypt_session_output(struct tcpcrypt_session *s, uint8_t *out, size_t *re
 	return 0;
 }
 
+/* 8548-3.2-4, 8548-3.3-7: as soon as the keys are there, whoever sent last. */
 bool tcpcrypt_session_can_send(const struct tcpcrypt_session *s)
 {
 	return s->kex.state == KEX_EXPECT_FRAME && s->half_tx.state == HALF_TX_OPEN;

@@ -111,7 +111,7 @@ static void expect_accepted(const json_t *c, struct tcpcrypt_session *s,
 		assert_int_equal(len, 0);
 }
 
-/* After an abort nothing works any more, and nothing is left to send. */
+/* 8547-4.6-8, 8547-4.6-9: after an abort nothing works any more, and nothing is left to send. */
 static void expect_dead(struct tcpcrypt_session *s)
 {
 	struct tcpcrypt_received rx;

@@ -4,7 +4,7 @@
 #include "test/unit/unit.h"
 #include "test/unit/vectors.h"
 
-/* 8548-5-3, 8548-5-5: what must be refused is refused, and what looks odd is not. */
+/* 8548-5-3, 8548-5-4, 8548-5-5, 8548-5-6: what must be refused is refused, and what looks odd is not. */
 static void run_agreement(const json_t *c)
 {
 	struct bytes private_key = vectors_bytes(c, "private");
