@@ -4,7 +4,7 @@
 #include "core/kdf.h"
 #include "core/mem.h"
 
-int exchange_init(struct exchange *x, const struct tcpcrypt_session_params *p)
+void exchange_init(struct exchange *x, const struct tcpcrypt_session_params *p)
 {
 	*x = (struct exchange){
 		.crypto = p->crypto,
@@ -15,7 +15,6 @@ int exchange_init(struct exchange *x, const struct tcpcrypt_session_params *p)
 	};
 	memcpy(x->transcript, p->transcript, p->transcript_len);
 	memcpy(x->aeads, p->aeads, p->n_aeads * sizeof(p->aeads[0]));
-	return 0;
 }
 
 static void forget_keypair(struct exchange *x)

@@ -29,9 +29,9 @@ struct exchange_result {
 
 /*
  * Takes transcript, AEADs and key pair over from the session's parameters, which were
- * checked, also after an error. exchange_deinit() cleans up in every case.
+ * checked. exchange_deinit() cleans up, after errors of the others as well.
  */
-int exchange_init(struct exchange *x, const struct tcpcrypt_session_params *p);
+void exchange_init(struct exchange *x, const struct tcpcrypt_session_params *p);
 void exchange_deinit(struct exchange *x);
 
 /* Host A: makes Init1 in x->init. */

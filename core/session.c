@@ -114,9 +114,9 @@ static int start_fresh(struct tcpcrypt_session *s, const struct tcpcrypt_session
 	int r;
 
 	s->original_role = p->role;
-	r = exchange_init(&s->exchange, p);
-	if (r < 0 || p->role == TCPCRYPT_ROLE_B)
-		return r < 0 ? r : kex_step(&s->kex, KEX_START_B);
+	exchange_init(&s->exchange, p);
+	if (p->role == TCPCRYPT_ROLE_B)
+		return kex_step(&s->kex, KEX_START_B);
 	r = exchange_offer(&s->exchange);
 	s->init_pending = r == 0;
 	return r < 0 ? r : kex_step(&s->kex, KEX_START_A);

@@ -12,7 +12,7 @@ struct tcpcrypt_session *tcpcrypt_session_new(const struct tcpcrypt_session_para
 
 	if (s)
 		r = tcpcrypt_session_init(s, p);
-	else if (p->keypair)
+	else if (p->keypair && p->crypto)
 		p->crypto->keypair_free(p->keypair);
 	if (r < 0) {
 		free(s);

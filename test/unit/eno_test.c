@@ -145,7 +145,7 @@ static size_t read_cache(const json_t *settings, struct tcpcrypt_eno_resume cach
 	const json_t *session;
 	size_t i;
 
-	/* 8548-3.5-27: a policy that ignores resumption simply has no cache to look into. */
+	/* A policy that ignores resumption simply has no cache to look into. */
 	if (!vectors_bool(settings, "resumption_allowed"))
 		return 0;
 	assert_true(json_array_size(list) <= CACHE_MAX);

@@ -80,8 +80,8 @@ static void test_key_used_once(void **state)
 	struct exchange_result result_a, result_b;
 	struct exchange a, b;
 
-	assert_int_equal(exchange_init(&a, &p), 0);
-	assert_int_equal(exchange_init(&b, &p), 0);
+	exchange_init(&a, &p);
+	exchange_init(&b, &p);
 	assert_int_equal(exchange_offer(&a), 0);
 	assert_non_null(a.keypair);
 	assert_int_equal(exchange_accept_init1(&b, a.init, a.init_len, &result_b), 0);

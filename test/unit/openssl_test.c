@@ -130,7 +130,7 @@ static void test_hmac(void **state)
 	free(tag.data);
 }
 
-/* 8548-8-4, 8547-10-4, 8548-8-5: there is randomness, and it is not constant. */
+/* 8548-8-4: there is randomness, and it is not constant. */
 static void test_random(void **state)
 {
 	uint8_t a[32] = { 0 }, b[32] = { 0 };

@@ -319,7 +319,7 @@ static void test_truncation(void **state)
 	assert_in_range(total, 70, 200);
 }
 
-/* 8548-3.3-1: a FIN inside the key exchange is an error, too. */
+/* 8548-3.7-3: a FIN inside the key exchange is an error, too. */
 static void test_truncated_init(void **state)
 {
 	for (size_t cut = 0; cut < 60; cut++) {
@@ -407,6 +407,44 @@ static void test_transcripts_differ(void **state)
 	say(&pair.a, "hello", 0);
 	pair_run(&pair, ALL);
 	assert_int_equal(pair.b.error, TCPCRYPT_E_AUTH);
+	pair_deinit(&pair);
+}
+
+/* One direction ends, the other goes on; TCP's FIN twice is no harm. */
+static void test_half_close(void **state)
+{
+	struct tcpcrypt_received rx;
+	struct pair pair;
+	uint8_t byte = 0;
+
+	start(&pair, &usual);
+	say(&pair.b, "bye", TCPCRYPT_TX_FIN);
+	pair_run(&pair, ALL);
+	assert_true(pair.a.eof);
+	assert_int_equal(pair_fin(&pair.a), 0);
+	assert_int_equal(pair_fin(&pair.a), 0);
+	say(&pair.a, "still talking", 0);
+	say(&pair.a, "done", TCPCRYPT_TX_FIN);
+	pair_run(&pair, ALL);
+	expect_delivered(&pair.a, &pair.b);
+	assert_int_equal(pair_fin(&pair.b), 0);
+	assert_int_equal(tcpcrypt_session_receive(pair.b.session, &byte, 1, &rx), TCPCRYPT_E_STATE);
+	pair_deinit(&pair);
+}
+
+/* 8548-4.1-2, D10: the longest Init1 that is accepted, nearly all of it ignored bytes. */
+static void test_longest_init(void **state)
+{
+	static uint8_t ignored[WIRE_INIT_MAX];
+	struct pair pair;
+
+	assert_int_equal(pair_init(&pair, &usual), 0);
+	pair_flush(&pair.a);
+	memcpy(pair.a.wire.data + 4, (const uint8_t[]){ 0, 1, 0, 0 }, 4);
+	pair_append(&pair.a.wire, ignored, WIRE_INIT_MAX - pair.a.wire.len);
+	pair_run(&pair, 20000);
+	assert_int_equal(pair.b.established, 1);
+	assert_int_equal(pair.b.session->rx.offset, WIRE_INIT_MAX);
 	pair_deinit(&pair);
 }
 
@@ -611,6 +649,8 @@ int main(void)
 		cmocka_unit_test(test_flipped_frames),
 		cmocka_unit_test(test_flipped_inits),
 		cmocka_unit_test(test_transcripts_differ),
+		cmocka_unit_test(test_half_close),
+		cmocka_unit_test(test_longest_init),
 		cmocka_unit_test(test_after_fin),
 		cmocka_unit_test(test_resumption),
 		cmocka_unit_test(test_wrong_state),

@@ -305,7 +305,7 @@ static void run_as_b(const json_t *c)
 	free(init2.data);
 }
 
-/* 8548-3.3-2, 8548-4.1-1, 8548-4.1-3, 8548-3.6-3: 12 regular sessions and what fits of 6 odd. */
+/* 8548-4.1-1, 8548-4.1-3, 8548-3.6-3: 12 regular sessions and what fits of 6 odd. */
 static void test_fresh(void **state)
 {
 	n_sides = 0;
