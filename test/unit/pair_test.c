@@ -1,47 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Two sessions against each other, over a wire that is cut, changed and ended. */
 #include "core/session_state.h"
-#include "test/unit/frozen.h"
-#include "test/unit/pair.h"
-#include "test/unit/unit.h"
+#include "test/unit/pair_expect.h"
 
 static const uint8_t teps[] = { TCPCRYPT_TEP_P256, TCPCRYPT_TEP_P521, TCPCRYPT_TEP_X25519,
 				TCPCRYPT_TEP_X448 };
 static const uint16_t aeads[] = { TCPCRYPT_AEAD_AES_128_GCM, TCPCRYPT_AEAD_AES_256_GCM,
 				  TCPCRYPT_AEAD_CHACHA20_POLY1305 };
-static const struct pair_params usual = { .tep = TCPCRYPT_TEP_X25519,
-					  .aead = TCPCRYPT_AEAD_AES_128_GCM };
-#define ALL SIZE_MAX
-
-static void start(struct pair *pair, const struct pair_params *params)
-{
-	assert_int_equal(pair_init(pair, params), 0);
-	pair_run(pair, ALL);
-	assert_int_equal(pair->a.error, 0);
-	assert_int_equal(pair->b.error, 0);
-}
-
-static struct tcpcrypt_session_info info_of(const struct pair_end *end)
-{
-	struct tcpcrypt_session_info info;
-
-	tcpcrypt_session_info(end->session, &info);
-	return info;
-}
-
-static void expect_delivered(const struct pair_end *from, const struct pair_end *to)
-{
-	assert_int_equal(to->error, 0);
-	assert_int_equal(to->received.len, from->sent.len);
-	if (from->sent.len)
-		assert_memory_equal(to->received.data, from->sent.data, from->sent.len);
-	assert_int_equal(to->eof, from->sent_fin);
-}
-
-static void say(struct pair_end *end, const char *text, unsigned int flags)
-{
-	assert_int_equal(pair_send(end, (const uint8_t *)text, strlen(text), flags, 0), 0);
-}
 
 /* 8548-3.2-6, 8548-3.3-7, 8548-5-7, 8548-5-9, 8548-6-1, 8548-6-3, 8547-5.1-1: all of them. */
 static void test_all_algorithms(void **state)
@@ -506,130 +471,6 @@ static void test_resumption(void **state)
 	}
 }
 
-/* Calls out of place change nothing. */
-static void test_wrong_state(void **state)
-{
-	uint8_t frame[100];
-	struct tcpcrypt_next_secret next;
-	struct tcpcrypt_received rx;
-	struct pair pair;
-	size_t len;
-
-	assert_int_equal(pair_init(&pair, &usual), 0);
-	assert_null(info_of(&pair.a).session_id); /* 8547-5.1-3 */
-	assert_false(tcpcrypt_session_can_send(pair.a.session));
-	assert_int_equal(tcpcrypt_session_send(pair.a.session, frame, 0, 0, 0, &len),
-			 TCPCRYPT_E_STATE);
-	assert_int_equal(tcpcrypt_session_rekey(pair.a.session), TCPCRYPT_E_STATE);
-	assert_int_equal(tcpcrypt_session_next_secret(pair.a.session, &next), TCPCRYPT_E_STATE);
-	pair_flush(&pair.a);
-	pair_deliver(&pair, &pair.a, ALL);
-	/* Init2 goes out before any frame. */
-	assert_true(tcpcrypt_session_can_send(pair.b.session));
-	assert_int_equal(tcpcrypt_session_send(pair.b.session, frame, 0, 0, 0, &len),
-			 TCPCRYPT_E_STATE);
-	pair_run(&pair, ALL);
-	assert_int_equal(tcpcrypt_session_output(pair.a.session, frame, &len), 0);
-	assert_int_equal(len, 0);
-	assert_int_equal(tcpcrypt_session_receive(pair.a.session, frame, 0, &rx), TCPCRYPT_AGAIN);
-	assert_int_equal(tcpcrypt_session_send(pair.a.session, frame, 65519, 0, 0, &len),
-			 TCPCRYPT_E_ARGUMENT);
-	say(&pair.a, "works", 0);
-	pair_run(&pair, ALL);
-	expect_delivered(&pair.a, &pair.b);
-	pair_deinit(&pair);
-}
-
-/* An Init2 that comes before Init1 was even written cannot be an answer to it. */
-static void test_early_init2(void **state)
-{
-	struct pair one, other;
-	struct tcpcrypt_received rx;
-
-	assert_int_equal(pair_init(&one, &usual), 0);
-	assert_int_equal(pair_init(&other, &usual), 0);
-	pair_flush(&other.a);
-	pair_deliver(&other, &other.a, ALL);
-	pair_flush(&other.b);
-	assert_int_equal(tcpcrypt_session_receive(one.a.session, other.b.wire.data,
-						  other.b.wire.len, &rx),
-			 TCPCRYPT_E_BAD_INIT);
-	pair_deinit(&one);
-	pair_deinit(&other);
-}
-
-static void test_bad_params(void **state)
-{
-	const uint8_t transcript[] = { 1 };
-	const uint16_t good = 1, unknown = 3;
-	struct tcpcrypt_resumption resume = { .aead = 1 };
-	const struct tcpcrypt_session_params valid = {
-		.size = sizeof(valid),
-		.crypto = tcpcrypt_crypto_openssl(),
-		.tep_byte = 0x23,
-		.transcript = transcript,
-		.transcript_len = 1,
-		.aeads = &good,
-		.n_aeads = 1,
-	};
-	struct tcpcrypt_session_params bad[10];
-	int error;
-
-	for (size_t i = 0; i < N_ELEMENTS(bad); i++)
-		bad[i] = valid;
-	bad[0].size--;
-	bad[1].crypto = NULL;
-	bad[2].tep_byte = 0x20;
-	bad[3].tep_byte = 0xa3;
-	bad[4].resume = &resume;
-	bad[5].transcript_len = TCPCRYPT_TRANSCRIPT_MAX + 1;
-	bad[6].n_aeads = 0;
-	bad[7].aeads = &unknown;
-	bad[8].n_aeads = TCPCRYPT_AEADS_MAX + 1;
-	bad[9].role = (enum tcpcrypt_role)2;
-	for (size_t i = 0; i < N_ELEMENTS(bad); i++) {
-		if (bad[i].crypto)
-			bad[i].crypto->keypair_new(0x23, &bad[i].keypair);
-		assert_null(tcpcrypt_session_new(&bad[i], &error));
-		assert_int_equal(error, TCPCRYPT_E_ARGUMENT);
-	}
-	resume.nonces_len = 17;
-	bad[4].tep_byte = 0xa3;
-	bad[4].keypair = NULL;
-	assert_null(tcpcrypt_session_new(&bad[4], &error));
-	tcpcrypt_session_free(NULL);
-	tcpcrypt_session_deinit(NULL);
-}
-
-/* A backend that fails anywhere: an error, no leak, no data; 8548-8-4. */
-static void test_failing_backend(void **state)
-{
-	unsigned int n = 0, calls = 1;
-
-	for (n = 1; n <= calls; n++) {
-		struct pair_params params = usual;
-		struct pair pair;
-
-		params.crypto = frozen_failing(n);
-		if (pair_init(&pair, &params) == 0) {
-			pair_run(&pair, ALL);
-			if (tcpcrypt_session_can_send(pair.a.session)) {
-				tcpcrypt_session_rekey(pair.a.session);
-				pair_send(&pair.a, (const uint8_t *)"x", 1, 0, 0);
-				pair_run(&pair, ALL);
-			}
-		}
-		if (frozen_calls() >= n)
-			assert_true(pair.a.error || pair.b.error);
-		if (frozen_calls() > calls)
-			calls = frozen_calls();
-		if (n == 1)
-			calls = 30;
-		pair_deinit(&pair);
-	}
-	assert_true(n > 20);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -653,10 +494,6 @@ int main(void)
 		cmocka_unit_test(test_longest_init),
 		cmocka_unit_test(test_after_fin),
 		cmocka_unit_test(test_resumption),
-		cmocka_unit_test(test_wrong_state),
-		cmocka_unit_test(test_early_init2),
-		cmocka_unit_test(test_bad_params),
-		cmocka_unit_test(test_failing_backend),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
