@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The programs that talk to each other in the tests: small servers and clients, and nginx."""
 import contextlib
+import errno
 import hashlib
 import os
 import random
@@ -11,6 +12,10 @@ import threading
 from harness import PATIENCE, wait_for
 
 CHUNK = 1 << 18
+
+# How a reset shows: ECONNRESET in the first call after it, the others in later ones and,
+# when the far side had sent FIN before, in the first.
+BROKEN = (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN)
 
 
 def family_name(family):

@@ -9,6 +9,7 @@ import select
 import socket
 
 from apps import (
+    BROKEN,
     CHUNK,
     Nginx,
     Server,
@@ -159,7 +160,7 @@ def knock(host, address, port, family):
 
 
 def no_open_doors():
-    refusals = (errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE)
+    refusals = (errno.ECONNREFUSED, *BROKEN)
     with Net() as net:
         a, b = net.pair()
         daemon = net.daemon(a)
@@ -195,7 +196,6 @@ def read_until_end(sock):
 
 def check_death(end, text, die):
     """The daemon at one end dies during a transfer: both programs see an error."""
-    broken = (errno.ECONNRESET, errno.EPIPE)
     with Net() as net:
         a, b = net.pair()
         daemons = {"client": net.daemon(a), "server": net.daemon(b)}
@@ -204,9 +204,9 @@ def check_death(end, text, die):
                 read_exactly(sock, 1 << 20)
                 die(daemons[end])
                 error = read_until_end(sock)
-                check(error in broken, f"{text}: the client sees an error", f"{error}")
+                check(error in BROKEN, f"{text}: the client sees an error", f"{error}")
             error = server.wait_results()[0]
-            check(error in broken, f"{text}: the server sees an error", f"{error}")
+            check(error in BROKEN, f"{text}: the server sees an error", f"{error}")
         for family in FAMILIES:
             with Server(b, echo, family) as server:
                 got = exchange(a, server, b.addresses[family], MESSAGE, family)

@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """Connections that cannot be encrypted stay plain, work, and say why."""
-import errno
 import socket
 
-from apps import Server, echo, errno_of, exchange, family_name
+from apps import BROKEN, Server, echo, errno_of, exchange, family_name
 from harness import Net, check, check_equal, main
 from packets import Capture
 from wire import DropEnoSyns, StripEno, is_ack, is_syn, is_synack, wired_pair
@@ -154,7 +153,7 @@ def stripped_in_the_ack():
         text = "ENO stripped from the ACKs"
         with Server(b, echo) as server:
             error = errno_of(lambda: exchange(a, server, b.addresses[socket.AF_INET], MESSAGE))
-            check_equal(error, errno.ECONNRESET, f"{text}: an error, never a wrong answer")
+            check(error in BROKEN, f"{text}: an error, never a wrong answer", f"{error}")
             check_reason(db, server.port, "ack-without-eno", text)
             check(not wire.contains(MESSAGE[:100]), f"{text}: and sends nothing in plain")
 

@@ -7,11 +7,10 @@ import socket
 import struct
 import subprocess
 
-from apps import Server, connect, errno_of, family_name, read_exactly, read_to_end
+from apps import BROKEN, Server, connect, errno_of, family_name, read_exactly, read_to_end
 from harness import Net, check, check_equal, main, sockets_of, wait_for
 
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
-BROKEN = (errno.ECONNRESET, errno.EPIPE)
 
 
 def reset(sock):
@@ -80,6 +79,7 @@ def server_killed():
         nc = b.start(["nc", "-l", "-p", 7000], stdout=subprocess.DEVNULL)
         b.wait_listening(7000)
         with connect(a, b.addresses[socket.AF_INET], 7000) as sock:
+            wait_for(lambda: any(not s.listens for s in sockets_of(b, nc.pid)), "nc's accept()")
             nc.send_signal(signal.SIGSTOP)
             sock.sendall(b"This is never read.")
             wait_for(lambda: any(s.unread for s in sockets_of(b, nc.pid)), "data to be unread")
