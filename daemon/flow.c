@@ -277,15 +277,27 @@ int flow_negotiated(struct flow *f)
 	return 0;
 }
 
+/* The other host talks plain although its SYN-ACK had ENO: something on the way takes the
+ * option out of our ACKs only. This connection is lost (8547-4.6-8), the next need not be. */
+static void remember_stripped_ack(struct flow *f, const char *reason)
+{
+	const char *bad_magic = tcpcrypt_error_name(TCPCRYPT_E_BAD_MAGIC);
+
+	if (f->record.outgoing && f->session && !f->established && !strcmp(reason, bad_magic))
+		engine_remember_plain(f->worker->engine, &f->record.peer,
+				      f->worker->config->remember_plain_seconds);
+}
+
 static void relay(struct flow *f)
 {
 	struct relay_outcome outcome = {};
 	int ret;
 
 	ret = f->session ? relay_encrypted(f, &outcome) : relay_plain(f, &outcome);
-	if (ret < 0)
+	if (ret < 0) {
+		remember_stripped_ack(f, outcome.reason);
 		flow_abort(f, outcome.reason, ECONNRESET);
-	else if (ret == RELAY_DONE)
+	} else if (ret == RELAY_DONE)
 		flow_finish(f);
 	else if (outcome.again)
 		loop_queue(f->worker->loop, &f->again);

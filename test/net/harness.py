@@ -257,7 +257,8 @@ class Daemon:
 
 
 def port_of(address):
-    return int(address.rpartition(":")[2])
+    """None for a connection that went out natively: nobody knows its local end."""
+    return int(address.rpartition(":")[2]) if address else None
 
 
 # ---- what owns it all ---------------------------------------------------------------------

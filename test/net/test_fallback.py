@@ -156,6 +156,9 @@ def stripped_in_the_ack():
             check(error in BROKEN, f"{text}: an error, never a wrong answer", f"{error}")
             check_reason(db, server.port, "ack-without-eno", text)
             check(not wire.contains(MESSAGE[:100]), f"{text}: and sends nothing in plain")
+            da.wait_list(port=server.port, state="closed")
+            check_transfer(a, b, server, f"{text}, the next one")
+            check_reason(da, server.port, "remembered", f"{text}, the next one")
 
 
 def eno_syns_dropped():
