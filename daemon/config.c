@@ -13,6 +13,7 @@
 #endif
 
 #define DEFAULT_REMEMBER_PLAIN_SECONDS 600
+#define DEFAULT_DRAIN_SECONDS	       10
 
 /* Ports whose protocols are encrypted already. */
 #define DEFAULT_LEFT_ALONE "22 443 465 563 636 853 989-995 5061 5349 6514 8443"
@@ -160,14 +161,24 @@ static int set_rekey_bytes(struct config *c, char *value)
 	return 0;
 }
 
-static int set_remember(struct config *c, char *value)
+static int parse_seconds(const char *value, unsigned int *ret)
 {
 	unsigned long long n;
 
 	if (parse_number(value, INT_MAX, &n))
 		return -EINVAL;
-	c->remember_plain_seconds = n;
+	*ret = n;
 	return 0;
+}
+
+static int set_remember(struct config *c, char *value)
+{
+	return parse_seconds(value, &c->remember_plain_seconds);
+}
+
+static int set_drain(struct config *c, char *value)
+{
+	return parse_seconds(value, &c->drain_seconds);
 }
 
 static const struct key {
@@ -181,6 +192,7 @@ static const struct key {
 	{ "max-connections", set_max_connections, "a number" },
 	{ "rekey-bytes", set_rekey_bytes, "a number of bytes" },
 	{ "remember-plain-seconds", set_remember, "a number of seconds" },
+	{ "drain-seconds", set_drain, "a number of seconds" },
 };
 
 /* Without AES instructions ChaCha20 is faster and free of timing leaks. */
@@ -204,6 +216,7 @@ void config_default(struct config *c)
 
 	memset(c, 0, sizeof(*c));
 	c->remember_plain_seconds = DEFAULT_REMEMBER_PLAIN_SECONDS;
+	c->drain_seconds = DEFAULT_DRAIN_SECONDS;
 	set_left_alone(c, ports);
 	set_teps(c, teps);
 	set_aeads(c, cpu_has_aes() ? aes_first : chacha_first);

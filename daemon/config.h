@@ -21,6 +21,7 @@ struct config {
 	size_t max_connections;	   /* 0: as many as file descriptors allow */
 	uint64_t rekey_bytes;	   /* 0: the AEAD's default */
 	unsigned int remember_plain_seconds;
+	unsigned int drain_seconds; /* at the end, for connections that are under way */
 };
 
 void config_default(struct config *c);

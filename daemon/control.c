@@ -418,6 +418,11 @@ int control_open(struct worker *w, const char *run_dir, const struct control_sta
 	return 0;
 }
 
+void control_set_state(struct control *c, const char *state)
+{
+	c->status.state = state;
+}
+
 void control_close(struct control *c)
 {
 	if (!c)

@@ -21,6 +21,9 @@ struct control_status {
 int control_open(struct worker *w, const char *run_dir, const struct control_status *status,
 		 struct control **ret);
 
+/* What `status` calls the daemon's state from now on; static text. */
+void control_set_state(struct control *c, const char *state);
+
 /* Drops every client and removes the socket. Accepts NULL. */
 void control_close(struct control *c);
 

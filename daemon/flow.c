@@ -56,9 +56,7 @@ struct flow *flow_new(struct worker *w, bool outgoing)
 	flow_set_state(f, outgoing ? FLOW_EXPECT_UPSTREAM : FLOW_EXPECT_SERVER);
 	TAILQ_INSERT_TAIL(&w->flows, f, all_entry);
 	w->n_flows++;
-	/* At the limit new connections go their way without us. */
-	if (!worker_has_room(w))
-		engine_set_paused(w->engine, true);
+	worker_update_intake(w);
 	ledger_begin(w->ledger, &f->record);
 	return f;
 }
@@ -143,9 +141,8 @@ static void flow_free(struct flow *f, bool reset, const char *failed_reason)
 	relay_release(f);
 	tcpcrypt_session_free(f->session);
 	TAILQ_REMOVE(&w->flows, f, all_entry);
-	if (!worker_has_room(w))
-		engine_set_paused(w->engine, false);
 	w->n_flows--;
+	worker_update_intake(w);
 	ledger_end(w->ledger, &f->record, failed_reason);
 	explicit_bzero(f, sizeof(*f));
 	free(f);

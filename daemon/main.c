@@ -33,6 +33,7 @@ struct daemon {
 	const char *config_path;
 	const char *run_dir;
 	bool verbose;
+	bool check_config;
 	struct config config;
 	struct host_lock lock;
 	struct loop *loop;
@@ -45,12 +46,14 @@ struct daemon {
 	struct host_links *links;
 	struct control *control;
 	struct loop_source signals;
+	double drain_until;	   /* while the worker drains */
 	struct loop_source events; /* of the BPF programs */
 };
 
 static void usage(FILE *to)
 {
-	fprintf(to, "usage: tcpcryptd [--config FILE] [--run-dir DIR] [--verbose]\n"
+	fprintf(to, "usage: tcpcryptd [--config FILE] [--check-config] [--run-dir DIR]\n"
+		    "                 [--verbose]\n"
 		    "\n"
 		    "Encrypts the TCP connections of every program in this network namespace\n"
 		    "with hosts that do the same. See tcpcryptd(8).\n");
@@ -62,6 +65,7 @@ static int options_read(struct daemon *d, int argc, char **argv)
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' },
 		{ "run-dir", required_argument, NULL, 'r' },
+		{ "check-config", no_argument, NULL, 'k' },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
@@ -69,13 +73,16 @@ static int options_read(struct daemon *d, int argc, char **argv)
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "c:r:vhV", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "c:kr:vhV", options, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			d->config_path = optarg;
 			break;
 		case 'r':
 			d->run_dir = optarg;
+			break;
+		case 'k':
+			d->check_config = true;
 			break;
 		case 'v':
 			d->verbose = true;
@@ -124,6 +131,53 @@ static void tick(void *data)
 	engine_heartbeat(d->engine);
 	worker_tick(&d->worker);
 	control_tick(d->control);
+	if (d->worker.draining && (!d->worker.n_flows || loop_now(d->loop) > d->drain_until))
+		loop_stop(d->loop);
+}
+
+/* SIGTERM: connections under way may end by themselves, new ones are left alone. A second
+ * signal, or their time being up, ends it. */
+static void drain(struct daemon *d)
+{
+	size_t n = d->worker.n_flows;
+
+	if (d->worker.draining || !n || !d->config.drain_seconds) {
+		log_info("ending");
+		loop_stop(d->loop);
+		return;
+	}
+	log_info("ending when %zu connection%s ended, in %u seconds at the latest", n,
+		 n == 1 ? " has" : "s have", d->config.drain_seconds);
+	d->drain_until = loop_now(d->loop) + d->config.drain_seconds;
+	d->worker.draining = true;
+	worker_update_intake(&d->worker);
+	control_set_state(d->control, "stopping");
+	sd_notify(0, "STOPPING=1");
+}
+
+/* Says what is wrong with the file. */
+static bool config_load(struct config *c, const char *path)
+{
+	char message[CONFIG_ERROR_MAX];
+
+	config_default(c);
+	if (!path || !config_read(c, path, message))
+		return true;
+	log_error("%s", message);
+	return false;
+}
+
+/* SIGHUP: a configuration with an error changes nothing. */
+static void reload(struct daemon *d)
+{
+	struct config config;
+
+	if (!d->config_path || !config_load(&config, d->config_path))
+		return;
+	d->config = config;
+	engine_configure(d->engine, config.teps, config.n_teps, config.left_alone);
+	worker_configure(&d->worker);
+	log_info("configuration reloaded from %s", d->config_path);
 }
 
 static void signal_ready(struct loop_source *source, uint32_t events)
@@ -131,10 +185,12 @@ static void signal_ready(struct loop_source *source, uint32_t events)
 	struct daemon *d = container_of(source, struct daemon, signals);
 	struct signalfd_siginfo info;
 
-	if (read(source->fd, &info, sizeof(info)) == sizeof(info)) {
-		log_info("ending on signal %u", info.ssi_signo);
-		loop_stop(d->loop);
-	}
+	if (read(source->fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo == SIGHUP)
+		reload(d);
+	else
+		drain(d);
 }
 
 static int signals_open(struct daemon *d)
@@ -145,6 +201,7 @@ static int signals_open(struct daemon *d)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	d->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (d->signals.fd < 0)
@@ -244,15 +301,13 @@ static int daemon_start(struct daemon *d)
 			  "the control socket")))
 		return error;
 	loop_set_tick(d->loop, tick, d);
-	engine_set_paused(d->engine, false);
+	worker_update_intake(&d->worker);
 	return 0;
 }
 
 static void daemon_stop(struct daemon *d)
 {
 	/* First of all nothing new comes; what is under way ends with an error that is one. */
-	if (d->engine)
-		engine_set_paused(d->engine, true);
 	if (d->worker_ready)
 		worker_deinit(&d->worker);
 	control_close(d->control);
@@ -265,17 +320,6 @@ static void daemon_stop(struct daemon *d)
 	loop_free(d->loop);
 	ledger_free(d->ledger);
 	host_unlock(&d->lock);
-}
-
-static int configure(struct daemon *d)
-{
-	char message[CONFIG_ERROR_MAX];
-
-	config_default(&d->config);
-	if (!d->config_path || !config_read(&d->config, d->config_path, message))
-		return 0;
-	log_error("%s", message);
-	return -EINVAL;
 }
 
 int main(int argc, char **argv)
@@ -293,8 +337,12 @@ int main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	log_init(d.verbose);
-	if (configure(&d))
+	if (!config_load(&d.config, d.config_path))
 		return EXIT_FAILURE;
+	if (d.check_config) {
+		printf("%s: no errors\n", d.config_path ? d.config_path : "no configuration file");
+		return EXIT_SUCCESS;
+	}
 	if (geteuid()) {
 		log_error("only root can run this: it loads BPF programs");
 		return EXIT_FAILURE;
@@ -307,7 +355,6 @@ int main(int argc, char **argv)
 		log_info("intercepting; control socket in %s", d.run_dir);
 		sd_notify(0, "READY=1");
 		error = loop_run(d.loop);
-		sd_notify(0, "STOPPING=1");
 	}
 	daemon_stop(&d);
 	return error ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -27,24 +27,29 @@ static size_t flows_max(const struct config *config)
 int worker_init(struct worker *w, struct loop *loop, struct engine *engine, struct ledger *ledger,
 		const struct config *config, const struct tcpcrypt_crypto *crypto)
 {
-	const struct tcpcrypt_eno_settings settings = {
-		.opener = TCPCRYPT_ENO_ACTIVE,
-		.teps = config->teps,
-		.n_teps = config->n_teps,
-	};
-
 	memset(w, 0, sizeof(*w));
 	w->loop = loop;
 	w->engine = engine;
 	w->ledger = ledger;
 	w->config = config;
 	w->crypto = crypto;
-	w->max_flows = flows_max(config);
 	w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	TAILQ_INIT(&w->flows);
 	TAILQ_INIT(&w->waiting);
 	for (size_t i = 0; i < WORKER_HELD_BUCKETS; i++)
 		TAILQ_INIT(&w->held[i]);
+	return worker_configure(w);
+}
+
+int worker_configure(struct worker *w)
+{
+	const struct tcpcrypt_eno_settings settings = {
+		.opener = TCPCRYPT_ENO_ACTIVE,
+		.teps = w->config->teps,
+		.n_teps = w->config->n_teps,
+	};
+
+	w->max_flows = flows_max(w->config);
 	return tcpcrypt_eno_offer(&settings, w->offer, &w->offer_len);
 }
 
@@ -52,6 +57,8 @@ void worker_deinit(struct worker *w)
 {
 	struct flow *f;
 
+	w->draining = true;
+	worker_update_intake(w);
 	while ((f = TAILQ_FIRST(&w->flows)))
 		flow_abort(f, "daemon", ECONNRESET);
 	if (w->reserve_fd >= 0)
@@ -71,7 +78,7 @@ void worker_tick(struct worker *w)
 	}
 }
 
-bool worker_has_room(const struct worker *w)
+void worker_update_intake(struct worker *w)
 {
-	return w->n_flows < w->max_flows;
+	engine_set_paused(w->engine, w->draining || w->n_flows >= w->max_flows);
 }

@@ -40,6 +40,7 @@ struct worker {
 	struct flow_list held[WORKER_HELD_BUCKETS];
 	size_t n_flows;
 	size_t max_flows;
+	bool draining;	/* takes no new connections any more */
 	int reserve_fd; /* given up to accept, and drop, when descriptors run out */
 
 	/* The SYN-form ENO option that every upstream connection offers. */
@@ -51,13 +52,17 @@ struct worker {
 int worker_init(struct worker *w, struct loop *loop, struct engine *engine, struct ledger *ledger,
 		const struct config *config, const struct tcpcrypt_crypto *crypto);
 
+/* Takes over what changed in the configuration, for connections that begin afterwards. */
+int worker_configure(struct worker *w);
+
 /* Aborts every flow. */
 void worker_deinit(struct worker *w);
 
 /* Once a second: deadlines. */
 void worker_tick(struct worker *w);
 
-/* Is there room for one more flow? If not, new connections are left alone until there is. */
-bool worker_has_room(const struct worker *w);
+/* Whether new connections are taken, now that the number of flows or draining changed: at the
+ * limit they go their way without us until there is room. */
+void worker_update_intake(struct worker *w);
 
 #endif

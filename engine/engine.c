@@ -94,13 +94,23 @@ static int event_handle(void *ctx, void *data, size_t size)
 	return 0;
 }
 
+static int settings_policy(struct shared_settings *s, const uint8_t *teps, size_t n_teps,
+			   const uint64_t *left_alone)
+{
+	if (n_teps > SHARED_TEPS_MAX)
+		return -EINVAL;
+	memset(s->teps, 0, sizeof(s->teps));
+	memcpy(s->teps, teps, n_teps);
+	if (left_alone)
+		memcpy(s->left_alone, left_alone, sizeof(s->left_alone));
+	return 0;
+}
+
 static int settings_prepare(struct engine *e, const struct engine_params *params)
 {
 	struct shared_settings *s = &e->initial;
 	int error;
 
-	if (params->n_teps > SHARED_TEPS_MAX)
-		return -EINVAL;
 	error = netns_cookie(&s->netns_cookie);
 	if (error)
 		return error;
@@ -108,10 +118,7 @@ static int settings_prepare(struct engine *e, const struct engine_params *params
 		return -EIO;
 	s->out_port = params->out_port;
 	s->in_port = params->in_port;
-	memcpy(s->teps, params->teps, params->n_teps);
-	if (params->left_alone)
-		memcpy(s->left_alone, params->left_alone, sizeof(s->left_alone));
-	return 0;
+	return settings_policy(s, params->teps, params->n_teps, params->left_alone);
 }
 
 /* Only the engine's own messages reach the log, not every step of libbpf's. */
@@ -205,6 +212,14 @@ int engine_attach(struct engine *e)
 			return error;
 	}
 	return 0;
+}
+
+int engine_configure(struct engine *e, const uint8_t *teps, size_t n_teps,
+		     const uint64_t *left_alone)
+{
+	int error = settings_policy(&e->initial, teps, n_teps, left_alone);
+
+	return error ? error : settings_policy(e->settings, teps, n_teps, left_alone);
 }
 
 void engine_set_paused(struct engine *e, bool paused)

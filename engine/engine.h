@@ -38,6 +38,13 @@ int engine_open(const struct engine_params *params, struct engine **ret);
  */
 int engine_attach(struct engine *e);
 
+/*
+ * Replaces TEPs and ports left alone, for connections that begin afterwards. (One whose SYN-ACK
+ * was made before and whose ACK comes after a change of TEPs does not survive it.) 0 or -EINVAL.
+ */
+int engine_configure(struct engine *e, const uint8_t *teps, size_t n_teps,
+		     const uint64_t *left_alone);
+
 /* Paused, the programs leave new connections alone; those under way go on. */
 void engine_set_paused(struct engine *e, bool paused);
 

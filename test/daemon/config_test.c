@@ -52,6 +52,7 @@ static void test_keys(void **state)
 				   "  ports-left-alone = 25 8000-8002\n"
 				   "max-connections = 7\n"
 				   "rekey-bytes = 5000000000\n"
+				   "drain-seconds = 3\n"
 				   "remember-plain-seconds = 0";
 	char error[CONFIG_ERROR_MAX];
 	struct config c;
@@ -66,6 +67,7 @@ static void test_keys(void **state)
 	assert_int_equal(c.max_connections, 7);
 	assert_int_equal(c.rekey_bytes, 5000000000);
 	assert_int_equal(c.remember_plain_seconds, 0);
+	assert_int_equal(c.drain_seconds, 3);
 	assert_int_equal(read_text("ports-left-alone =", &c, error), 0);
 	assert_false(left_alone(&c, 22));
 }

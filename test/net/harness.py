@@ -237,6 +237,11 @@ class Daemon:
         self.process.wait()
         self.stopped = True
 
+    def has_ended_on_sigterm(self):
+        """The first SIGTERM drains, as long as connections live; another one ends it."""
+        self.process.terminate()
+        return self.process.poll() is not None
+
     def stop(self):
         """SIGTERM; returns what was wrong with the daemon's end, or an empty string."""
         if self.stopped:
@@ -244,13 +249,13 @@ class Daemon:
         self.stopped = True
         if self.process.poll() is not None:
             return f"tcpcryptd had ended with {self.process.returncode}"
-        self.process.terminate()
         try:
-            code = self.process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
+            wait_for(self.has_ended_on_sigterm, "tcpcryptd to end")
+        except TimeoutError:
             self.process.kill()
             self.process.wait()
             return "tcpcryptd did not end on SIGTERM"
+        code = self.process.returncode
         if SANITIZER.search(self.log()):
             return "the sanitizer has something to say"
         return f"tcpcryptd ended with {code}" if code else ""

@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""The daemon's own life: starting, refusing to start, reloading, draining, hanging."""
+import contextlib
+import os
+import pathlib
+import signal
+import socket
+
+from apps import Server, connect, echo, exchange, read_exactly
+from harness import TCPCRYPTD, Net, check, check_equal, main, wait_for
+
+MESSAGE = b"As long as it lasts. " * 50
+
+
+def refused_start(host, args, **options):
+    return host.run([TCPCRYPTD, *args], check=False, **options)
+
+
+def does_not_start():
+    with Net() as net:
+        a, _ = net.pair()
+        daemon = net.daemon(a)
+        other = refused_start(a, ["--run-dir", net.directory() / "run"])
+        check_equal(other.returncode, 1, "a second daemon in a namespace does not start")
+        check("another tcpcryptd" in other.stderr, "and says why", other.stderr)
+        check_equal(daemon.status()["state"], "intercepting", "the first one does not mind")
+        daemon.stop()
+        where = net.directory() / "missing" / "run"
+        unwritable = refused_start(a, ["--run-dir", where])
+        check_equal(unwritable.returncode, 1, "no start without a place for the run directory")
+        check(str(where) in unwritable.stderr, "and says why", unwritable.stderr)
+        bad = net.directory() / "bad.conf"
+        bad.write_text("# first line\nteps = rot13\n")
+        for args in (["--config", bad], ["--config", bad, "--check-config"]):
+            done = refused_start(a, args)
+            check_equal(done.returncode, 1, f"no start with a bad configuration: {args[2:]}")
+            check(f"{bad}:2: teps" in done.stderr, "and says which line", done.stderr)
+        good = refused_start(a, ["--check-config"])
+        check_equal(good.returncode, 0, "--check-config without a file")
+        usage = refused_start(a, ["--no-such-option"])
+        check_equal(usage.returncode, 2, "wrong usage")
+        nobody = a.run(["setpriv", "--reuid=65534", "--clear-groups", TCPCRYPTD], check=False)
+        check_equal(nobody.returncode, 1, "no start without root")
+        check("root" in nobody.stderr, "and says why", nobody.stderr)
+
+
+def keeps_secrets_to_itself():
+    # 8548-3.3-4, 8548-3.5-19: nothing of it is written to a core file.
+    with Net() as net:
+        a, _ = net.pair()
+        daemon = net.daemon(a)
+        limits = pathlib.Path(f"/proc/{daemon.process.pid}/limits").read_text()
+        (core,) = [line for line in limits.splitlines() if line.startswith("Max core file size")]
+        check_equal(core.split()[4:6], ["0", "0"], "no core dumps")
+        name = daemon.run_dir / "control.sock"
+        check_equal(name.stat().st_mode & 0o777, 0o600, "the control socket is root's")
+
+
+def reloads():
+    with Net() as net:
+        a, b = net.pair()
+        da, db = net.daemon(a, "drain-seconds = 1\n"), net.daemon(b)
+        with Server(b, echo) as server, Server(b, echo) as other:
+            address = b.addresses[socket.AF_INET]
+            with connect(a, address, server.port) as live:
+                live.sendall(MESSAGE)
+                read_exactly(live, len(MESSAGE))
+                path = da.dir / "tcpcryptd.conf"
+                path.write_text(f"teps = p521\nports-left-alone = {other.port}\n")
+                da.process.send_signal(signal.SIGHUP)
+                wait_for(lambda: "reloaded" in da.log(), "the daemon to reload")
+                exchange(a, other, address, MESSAGE)
+                check_equal(da.list(port=other.port), [], "reloaded: a port left alone")
+                # The other end does not offer P-521.
+                exchange(a, server, address, MESSAGE)
+                plain = da.wait_list(2, port=server.port)
+                check("no-eno" in {c["reason"] for c in plain}, "reloaded: TEPs", f"{plain}")
+                path.write_text("teps = x25519\nnonsense\n")
+                da.process.send_signal(signal.SIGHUP)
+                wait_for(lambda: f"{path}:2: " in da.log(), "the error to be named")
+                da.tool("flush")
+                exchange(a, other, address, MESSAGE)
+                check_equal(da.list(port=other.port), [], "an error in it changes nothing")
+                live.sendall(MESSAGE)
+                check_equal(read_exactly(live, len(MESSAGE)), MESSAGE, "a live one goes on")
+            (ended,) = [c for c in da.wait_list(2, port=server.port, state="closed")
+                        if c["encrypted"]]
+            check_equal(ended["reason"], None, "to its orderly end")
+        check_equal(db.stop(), "", "the other end never noticed")
+
+
+def drains():
+    with Net() as net:
+        a, b = net.pair()
+        daemon = net.daemon(a, "drain-seconds = 60\n")
+        net.daemon(b)
+        with Server(b, echo) as server:
+            address = b.addresses[socket.AF_INET]
+            with connect(a, address, server.port) as live:
+                live.sendall(MESSAGE)
+                read_exactly(live, len(MESSAGE))
+                daemon.process.terminate()
+                wait_for(lambda: daemon.status()["state"] == "stopping", "draining to begin")
+                exchange(a, server, address, MESSAGE)
+                check_equal(len(daemon.list(port=server.port)), 1, "new ones are left alone")
+                live.sendall(MESSAGE)
+                check_equal(read_exactly(live, len(MESSAGE)), MESSAGE, "the old one goes on")
+            wait_for(lambda: daemon.process.poll() is not None, "the daemon to end with it")
+            check_equal(daemon.process.returncode, 0, "and the daemon ends with it")
+            daemon.stopped = True
+
+
+def hangs():
+    """A daemon that is stopped must not take new connections along."""
+    with Net() as net:
+        a, b = net.pair()
+        daemon = net.daemon(a)
+        with Server(b, echo) as server:
+            address = b.addresses[socket.AF_INET]
+            exchange(a, server, address, MESSAGE)
+            daemon.tool("flush")
+            os.kill(daemon.process.pid, signal.SIGSTOP)
+            try:
+                # Those that were turned to it before the programs noticed wait for it.
+                wait_for(lambda: is_native(a, address, server), "new connections to go by themselves")
+                check(True, "with the daemon hanging, new connections go by themselves")
+            finally:
+                os.kill(daemon.process.pid, signal.SIGCONT)
+            wait_for(lambda: daemon.status()["state"] == "intercepting", "the daemon to go on")
+            daemon.tool("flush")
+            before = len(daemon.list(port=server.port))
+            wait_for(lambda: exchange(a, server, address, MESSAGE)
+                     and len(daemon.list(port=server.port)) > before, "it to take new ones again")
+            check(True, "and when it goes on, it takes new ones again")
+
+
+def is_native(host, address, server):
+    with contextlib.closing(host.socket(socket.AF_INET)) as sock:
+        sock.settimeout(0.2)
+        with contextlib.suppress(OSError):
+            sock.connect((address, server.port))
+            sock.sendall(b"hello")
+            return read_exactly(sock, 5) == b"hello"
+    return False
+
+
+if __name__ == "__main__":
+    main(
+        "the daemon starts, reloads, drains and hangs without harm",
+        does_not_start,
+        keeps_secrets_to_itself,
+        reloads,
+        drains,
+        hangs,
+    )
