@@ -12,6 +12,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "crypto/ipsecmb.h"
 #include "daemon/clock.h"
 #include "daemon/config.h"
 #include "daemon/container.h"
@@ -259,7 +260,7 @@ static int engine_start(struct daemon *d)
 
 static int worker_start(struct daemon *d)
 {
-	const struct tcpcrypt_crypto *crypto = tcpcrypt_crypto_openssl();
+	const struct tcpcrypt_crypto *crypto = crypto_fastest();
 	int error;
 
 	/* 8547-10-4, 8548-8-5: no ENO without good randomness. */

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The daemon's AEAD backend against OpenSSL's: the same bytes, and the same refusals. */
+#include "crypto/ipsecmb.h"
+#include "test/unit/unit.h"
+
+#include <tcpcrypt/session.h>
+
+#define DATA_MAX 65519
+
+static const uint16_t aeads[] = { TCPCRYPT_AEAD_AES_128_GCM, TCPCRYPT_AEAD_AES_256_GCM,
+				  TCPCRYPT_AEAD_CHACHA20_POLY1305 };
+
+static void fill(uint8_t *p, size_t len, unsigned int seed)
+{
+	for (size_t i = 0; i < len; i++)
+		p[i] = seed + 167 * i + 13 * (i >> 8);
+}
+
+struct sealed {
+	uint8_t data[DATA_MAX];
+	uint8_t tag[TCPCRYPT_AEAD_TAG_LEN];
+};
+
+static struct sealed ours, theirs;
+static uint8_t plain[DATA_MAX];
+
+static void compare(const struct tcpcrypt_crypto *fast, const struct tcpcrypt_crypto *reference,
+		    uint16_t aead, size_t len)
+{
+	uint8_t key[TCPCRYPT_AEAD_KEY_MAX], nonce[TCPCRYPT_AEAD_NONCE_LEN], aad[3];
+	struct tcpcrypt_aead *a, *b;
+
+	fill(key, sizeof(key), len);
+	fill(nonce, sizeof(nonce), len + 1);
+	fill(aad, sizeof(aad), len + 2);
+	fill(plain, len, len + 3);
+	memcpy(ours.data, plain, len);
+	memcpy(theirs.data, plain, len);
+	assert_int_equal(fast->aead_new(aead, &a), 0);
+	assert_int_equal(reference->aead_new(aead, &b), 0);
+	assert_int_equal(fast->aead_set_key(a, key), 0);
+	assert_int_equal(reference->aead_set_key(b, key), 0);
+	assert_int_equal(fast->aead_seal(a, nonce, aad, 3, ours.data, len, ours.tag), 0);
+	assert_int_equal(reference->aead_seal(b, nonce, aad, 3, theirs.data, len, theirs.tag), 0);
+	assert_memory_equal(ours.data, theirs.data, len);
+	assert_memory_equal(ours.tag, theirs.tag, sizeof(ours.tag));
+	assert_int_equal(fast->aead_open(a, nonce, aad, 3, ours.data, len, ours.tag), 0);
+	assert_memory_equal(ours.data, plain, len);
+	/* A bit of the data, of the tag, of what is authenticated only. */
+	theirs.data[len / 2] ^= 1;
+	assert_int_equal(fast->aead_open(a, nonce, aad, 3, theirs.data, len, theirs.tag),
+			 TCPCRYPT_E_AUTH);
+	memcpy(theirs.data, plain, len);
+	reference->aead_seal(b, nonce, aad, 3, theirs.data, len, theirs.tag);
+	theirs.tag[15] ^= 0x80;
+	assert_int_equal(fast->aead_open(a, nonce, aad, 3, theirs.data, len, theirs.tag),
+			 TCPCRYPT_E_AUTH);
+	memcpy(theirs.data, plain, len);
+	reference->aead_seal(b, nonce, aad, 3, theirs.data, len, theirs.tag);
+	aad[0] ^= 1;
+	assert_int_equal(fast->aead_open(a, nonce, aad, 3, theirs.data, len, theirs.tag),
+			 TCPCRYPT_E_AUTH);
+	fast->aead_free(a);
+	reference->aead_free(b);
+}
+
+static void test_same_bytes(void **state)
+{
+	static const size_t lens[] = { 1,    2,	   15,	 16,	17,    31,    32,      33,  63,
+				       64,   65,   127,	 128,	129,   255,   256,     257, 1380,
+				       1381, 4096, 9000, 16384, 65000, 65518, DATA_MAX };
+	const struct tcpcrypt_crypto *fast = crypto_fastest();
+	const struct tcpcrypt_crypto *reference = tcpcrypt_crypto_openssl();
+
+	assert_non_null(fast);
+	for (size_t i = 0; i < N_ELEMENTS(aeads); i++)
+		for (size_t j = 0; j < N_ELEMENTS(lens); j++)
+			compare(fast, reference, aeads[i], lens[j]);
+}
+
+static void test_refusals(void **state)
+{
+	const struct tcpcrypt_crypto *fast = crypto_fastest();
+	struct tcpcrypt_aead *a;
+
+	assert_true(fast->aead_new(0x1234, &a) < 0);
+	fast->aead_free(NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_same_bytes),
+		cmocka_unit_test(test_refusals),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
