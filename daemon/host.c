@@ -4,12 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "daemon/container.h"
@@ -18,8 +18,7 @@
 
 #define INTERFACES_MAX 256
 
-/* Abstract names live in the network namespace, like what the daemon does. */
-static const char namespace_name[] = "\0tcpcryptd";
+#define LOCK_DIR "/run"
 
 struct interface {
 	int ifindex;
@@ -35,25 +34,60 @@ struct host_links {
 	size_t n;
 };
 
-static int namespace_claim(struct host_lock *lock)
+static int netns_cookie(uint64_t *ret)
 {
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	socklen_t len = offsetof(struct sockaddr_un, sun_path) + sizeof(namespace_name) - 1;
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof(*ret);
+	int error = 0;
 
 	if (fd < 0)
 		return -errno;
-	memcpy(sun.sun_path, namespace_name, sizeof(namespace_name) - 1);
-	if (bind(fd, (struct sockaddr *)&sun, len)) {
-		int error = errno;
+	if (getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, ret, &len))
+		error = -errno;
+	close(fd);
+	return error;
+}
 
-		if (error == EADDRINUSE)
-			log_error("another tcpcryptd serves this network namespace already");
+/* Opens and locks the file, unless whoever held it last removed it meanwhile: then positive. */
+static int claim_try(struct host_lock *lock)
+{
+	struct stat held, there;
+	int error;
+	int fd = open(lock->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB)) {
+		error = -errno;
 		close(fd);
-		return -error;
+		return error;
 	}
-	lock->namespace_fd = fd;
+	if (fstat(fd, &held) || stat(lock->path, &there) || held.st_ino != there.st_ino) {
+		close(fd);
+		return 1;
+	}
+	lock->claim_fd = fd;
 	return 0;
+}
+
+/* Only root can write there, so that nobody else can keep the daemon from starting. */
+static int namespace_claim(struct host_lock *lock)
+{
+	uint64_t cookie;
+	int error = netns_cookie(&cookie);
+
+	if (error)
+		return error;
+	snprintf(lock->path, sizeof(lock->path), "%s/tcpcryptd-%llu.lock", LOCK_DIR,
+		 (unsigned long long)cookie);
+	do
+		error = claim_try(lock);
+	while (error > 0);
+	if (error == -EWOULDBLOCK)
+		log_error("another tcpcryptd serves this network namespace already");
+	else if (error)
+		log_error("%s: %s", lock->path, strerror(-error));
+	return error;
 }
 
 int host_lock(struct host_lock *lock, const char *run_dir)
@@ -85,8 +119,10 @@ void host_unlock(struct host_lock *lock)
 {
 	if (lock->dir_fd)
 		close(lock->dir_fd);
-	if (lock->namespace_fd)
-		close(lock->namespace_fd);
+	if (lock->claim_fd) {
+		unlink(lock->path);
+		close(lock->claim_fd);
+	}
 	memset(lock, 0, sizeof(*lock));
 }
 

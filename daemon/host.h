@@ -12,8 +12,9 @@
 #include "engine/engine.h"
 
 struct host_lock {
-	int namespace_fd; /* 0: not held; an abstract socket, which belongs to the namespace */
-	int dir_fd;	  /* 0: not held */
+	char path[64]; /* of the file that stands for the namespace */
+	int claim_fd;  /* 0: not held */
+	int dir_fd;    /* 0: not held */
 };
 
 /* Makes the run directory and claims it and the namespace; logs who is in the way. 0 or a

@@ -17,6 +17,7 @@ struct links {
 	struct mnl_socket *nl;
 	const struct links_ops *ops;
 	void *data;
+	bool address_gone; /* another interface may still have it */
 };
 
 static int attribute_store(const struct nlattr *attr, void *data)
@@ -45,7 +46,7 @@ static void link_report(const struct links *l, const struct nlmsghdr *nlh)
 		     nlh->nlmsg_type == RTM_NEWLINK);
 }
 
-static void address_report(const struct links *l, const struct nlmsghdr *nlh)
+static void address_report(struct links *l, const struct nlmsghdr *nlh)
 {
 	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(nlh);
 	const struct nlattr *attrs[IFLA_MAX + 1] = {};
@@ -65,12 +66,13 @@ static void address_report(const struct links *l, const struct nlmsghdr *nlh)
 	} else {
 		return;
 	}
+	l->address_gone |= nlh->nlmsg_type == RTM_DELADDR;
 	l->ops->address(l->data, addr, nlh->nlmsg_type == RTM_NEWADDR);
 }
 
 static int message_report(const struct nlmsghdr *nlh, void *data)
 {
-	const struct links *l = data;
+	struct links *l = data;
 
 	switch (nlh->nlmsg_type) {
 	case RTM_NEWLINK:
@@ -153,21 +155,28 @@ int links_fd(const struct links *l)
 	return mnl_socket_get_fd(l->nl);
 }
 
-int links_dispatch(struct links *l)
+/* Reads what has come. -ENOBUFS: notifications were lost. */
+static int notifications_read(struct links *l)
 {
 	char buf[NETLINK_BUFFER];
 	ssize_t n;
 
 	for (;;) {
 		n = recv(links_fd(l), buf, sizeof(buf), MSG_DONTWAIT);
-		if (n < 0 && errno == ENOBUFS) {
-			/* Notifications were lost: ask for everything again. */
-			int error = dump(l, RTM_GETLINK);
-
-			return error ? error : dump(l, RTM_GETADDR);
-		}
 		if (n < 0)
 			return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 		mnl_cb_run(buf, n, 0, 0, message_report, l);
 	}
+}
+
+int links_dispatch(struct links *l)
+{
+	int error = notifications_read(l);
+
+	if (error == -ENOBUFS)
+		error = dump(l, RTM_GETLINK);
+	else if (error || !l->address_gone)
+		return error;
+	l->address_gone = false;
+	return error ? error : dump(l, RTM_GETADDR);
 }
