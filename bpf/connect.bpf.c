@@ -5,8 +5,10 @@
  * where it wanted to go. The SYN is then held (hold.bpf.c) until the far side has answered.
  */
 #include "bpf/maps.h"
+#include "bpf/eno_options.h"
 
-#define SOCK_STREAM 1
+#define SOCK_STREAM  1
+#define ECONNREFUSED 111
 
 /* The loopback network, and the unspecified address, which connect() takes for loopback. */
 static __always_inline int is_loopback_v4(__u32 addr)
@@ -68,6 +70,7 @@ static __always_inline int is_tied(struct bpf_sock_addr *ctx)
 static __always_inline void program_set(struct app_sock *app, struct bpf_sock_addr *ctx)
 {
 	app->mark = ctx->sk->mark;
+	app->cookie = bpf_get_socket_cookie(ctx);
 	app->uid = bpf_get_current_uid_gid();
 	app->pid = bpf_get_current_pid_tgid() >> 32;
 	bpf_get_current_comm(app->comm, sizeof(app->comm));
@@ -87,28 +90,36 @@ static __always_inline void report_remembered(const struct shared_endpoint *dst)
 	bpf_ringbuf_submit(e, 0);
 }
 
-/* Returns the loopback port to connect to instead; 0: leave the connection alone. */
-static __always_inline __u16 port_for(struct bpf_sock_addr *ctx, const struct shared_endpoint *dst)
+/* Policy, which a program's own wish overrules. */
+static __always_inline int policy_leaves_alone(const struct shared_settings *s,
+					       const struct shared_endpoint *dst)
 {
-	struct shared_settings *s = settings_get();
-	struct app_sock *app;
 	__u64 *plain_until;
 
-	if (!s || bpf_get_netns_cookie(ctx) != s->netns_cookie)
-		return 0;
-	if (ctx->type != SOCK_STREAM || ctx->protocol != IPPROTO_TCP || is_tied(ctx))
-		return 0;
-	if (!settings_takes_connections(s) || !s->out_port ||
-	    bpf_sk_storage_get(&eno_socks, ctx->sk, NULL, 0))
-		return 0;
-	if (settings_port_left_alone(s, dst->port) || stays_on_host(dst) || !is_unicast(dst) ||
-	    is_link_local(dst))
-		return 0;
+	if (settings_port_left_alone(s, dst->port))
+		return 1;
 	plain_until = bpf_map_lookup_elem(&plain_destinations, dst);
-	if (plain_until && *plain_until > bpf_ktime_get_ns()) {
-		report_remembered(dst);
+	if (!plain_until || *plain_until <= bpf_ktime_get_ns())
 		return 0;
-	}
+	report_remembered(dst);
+	return 1;
+}
+
+/* Returns the loopback port to connect to instead; 0: leave the connection alone. */
+static __always_inline __u16 port_for(struct bpf_sock_addr *ctx, const struct shared_settings *s,
+				      const struct shared_wishes *w,
+				      const struct shared_endpoint *dst)
+{
+	struct app_sock *app;
+
+	if (is_tied(ctx) || !settings_takes_connections(s) || !s->out_port)
+		return 0;
+	if (stays_on_host(dst) || !is_unicast(dst) || is_link_local(dst))
+		return 0;
+	if (w && wishes_off(w))
+		return 0;
+	if (!(w && wishes_on(w)) && policy_leaves_alone(s, dst))
+		return 0;
 	app = bpf_sk_storage_get(&app_socks, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!app)
 		return 0;
@@ -118,14 +129,90 @@ static __always_inline __u16 port_for(struct bpf_sock_addr *ctx, const struct sh
 	return s->out_port;
 }
 
-static __always_inline __u16 steer(struct bpf_sock_addr *ctx, const struct shared_endpoint *dst)
+/* The program brings its own TEP: its SYN carries what it says. */
+static __always_inline void raw_begin(struct bpf_sock_addr *ctx, const struct shared_wishes *w)
 {
-	__u16 port = port_for(ctx, dst);
+	struct eno_sock *sock;
 
+	sock = bpf_sk_storage_get(&eno_socks, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!sock)
+		return;
+	__builtin_memset(sock, 0, sizeof(*sock));
+	sock->kind = ENO_SOCK_RAW;
+	sock->own[0] = ENO_KIND;
+	sock->own[1] = w->raw.len + 2;
+	__builtin_memcpy(sock->own + 2, w->raw.bytes, TCP_ENO_RAW_MAX);
+	sock->own_len = w->raw.len + 2;
+}
+
+/* Does a program of this host listen there that wants no plain connection? What stays on
+ * the host is never encrypted. */
+static __always_inline int listener_refuses(struct bpf_sock_addr *ctx,
+					    const struct shared_endpoint *dst)
+{
+	const __u32 *w = (const __u32 *)dst->addr;
+	struct bpf_sock_tuple t = {};
+	struct shared_wishes *wish;
+	struct bpf_sock *sk;
+	int refuses;
+
+	if (is_v4_mapped(w)) {
+		t.ipv4.daddr = w[3] ? w[3] : bpf_htonl(0x7f000001);
+		t.ipv4.dport = bpf_htons(dst->port);
+		sk = bpf_sk_lookup_tcp(ctx, &t, sizeof(t.ipv4), BPF_F_CURRENT_NETNS, 0);
+	} else {
+		__builtin_memcpy(t.ipv6.daddr, dst->addr, 16);
+		if (!w[0] && !w[1] && !w[2] && !w[3])
+			t.ipv6.daddr[3] = bpf_htonl(1);
+		t.ipv6.dport = bpf_htons(dst->port);
+		sk = bpf_sk_lookup_tcp(ctx, &t, sizeof(t.ipv6), BPF_F_CURRENT_NETNS, 0);
+	}
+	if (!sk)
+		return 0;
+	wish = bpf_sk_storage_get(&wishes, sk, NULL, 0);
+	refuses = wish && wish->tep_mandatory && !wish->raw.len;
+	bpf_sk_release(sk);
+	return refuses;
+}
+
+/* 0: the connection is made as *ret_port says; otherwise the error of connect(). */
+static __always_inline int steer(struct bpf_sock_addr *ctx, const struct shared_endpoint *dst,
+				 __u16 *ret_port)
+{
+	struct shared_settings *s = settings_get();
+	struct shared_wishes *w = NULL;
+	struct eno_sock *sock;
+
+	*ret_port = 0;
+	if (!s || bpf_get_netns_cookie(ctx) != s->netns_cookie || !ctx->sk)
+		return 0;
+	if (ctx->type != SOCK_STREAM || ctx->protocol != IPPROTO_TCP)
+		return 0;
+	sock = bpf_sk_storage_get(&eno_socks, ctx->sk, NULL, 0);
+	if (sock && sock->kind != ENO_SOCK_RAW)
+		return 0;
+	if (sock)
+		bpf_sk_storage_delete(&eno_socks, ctx->sk);
+	if (s->wishes)
+		w = bpf_sk_storage_get(&wishes, ctx->sk, NULL, 0);
+	if (w && w->raw.len) {
+		raw_begin(ctx, w);
+		return 0;
+	}
+	*ret_port = port_for(ctx, s, w, dst);
+	if (*ret_port)
+		return 0;
 	/* A socket may connect again after a failure, this time directly. */
-	if (!port && ctx->sk)
-		bpf_sk_storage_delete(&app_socks, ctx->sk);
-	return port;
+	bpf_sk_storage_delete(&app_socks, ctx->sk);
+	if (w && w->tep_mandatory)
+		return -ECONNREFUSED;
+	return s->wishes && stays_on_host(dst) && listener_refuses(ctx, dst) ? -ECONNREFUSED : 0;
+}
+
+static __always_inline int refuse(int error)
+{
+	bpf_set_retval(error);
+	return 0;
 }
 
 SEC("cgroup/connect4")
@@ -133,9 +220,12 @@ int tcpcrypt_connect4(struct bpf_sock_addr *ctx)
 {
 	struct shared_endpoint dst;
 	__u16 port;
+	int error;
 
 	endpoint_set_v4(&dst, ctx->user_ip4, bpf_ntohs(ctx->user_port));
-	port = steer(ctx, &dst);
+	error = steer(ctx, &dst, &port);
+	if (error)
+		return refuse(error);
 	if (port) {
 		ctx->user_ip4 = bpf_htonl(0x7f000001);
 		ctx->user_port = bpf_htons(port);
@@ -149,6 +239,7 @@ int tcpcrypt_connect6(struct bpf_sock_addr *ctx)
 	struct shared_endpoint dst;
 	__u32 *w = (__u32 *)dst.addr;
 	__u16 port;
+	int error;
 
 	w[0] = ctx->user_ip6[0];
 	w[1] = ctx->user_ip6[1];
@@ -156,7 +247,9 @@ int tcpcrypt_connect6(struct bpf_sock_addr *ctx)
 	w[3] = ctx->user_ip6[3];
 	dst.port = bpf_ntohs(ctx->user_port);
 	dst.pad = 0;
-	port = steer(ctx, &dst);
+	error = steer(ctx, &dst, &port);
+	if (error)
+		return refuse(error);
 	if (port) {
 		ctx->user_ip6[0] = 0;
 		ctx->user_ip6[1] = 0;

@@ -14,11 +14,20 @@ static __always_inline struct app_sock *app_sock_of(struct __sk_buff *skb)
 	return sk ? bpf_sk_storage_get(&app_socks, sk, NULL, 0) : NULL;
 }
 
+static __always_inline struct shared_wishes *wishes_of(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	sk = sk ? bpf_sk_fullsock(sk) : NULL;
+	return sk ? bpf_sk_storage_get(&wishes, sk, NULL, 0) : NULL;
+}
+
 SEC("tc")
 int tcpcrypt_hold(struct __sk_buff *skb)
 {
 	struct shared_settings *s = settings_get();
 	struct shared_event *e;
+	struct shared_wishes *w;
 	struct app_sock *app;
 	struct packet p;
 	__u32 len;
@@ -31,6 +40,7 @@ int tcpcrypt_hold(struct __sk_buff *skb)
 	app = app_sock_of(skb);
 	if (!app)
 		return TC_ACT_OK;
+	w = s->wishes ? wishes_of(skb) : NULL;
 	len = p.ip_len + p.tcp_len;
 	if (len > SHARED_SYN_MAX || len < sizeof(struct tcphdr))
 		return TC_ACT_SHOT;
@@ -42,6 +52,10 @@ int tcpcrypt_hold(struct __sk_buff *skb)
 	e->syn_len = len;
 	e->cookie = bpf_get_socket_cookie(skb);
 	e->app = *app;
+	if (w)
+		e->wishes = *w;
+	else
+		__builtin_memset(&e->wishes, 0, sizeof(e->wishes));
 	if (bpf_skb_load_bytes_relative(skb, 0, e->syn, len, BPF_HDR_START_NET)) {
 		bpf_ringbuf_discard(e, 0);
 		return TC_ACT_SHOT;

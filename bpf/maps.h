@@ -57,7 +57,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);
 	__type(key, struct shared_tuple);
-	__type(value, struct shared_endpoint);
+	__type(value, struct shared_flow_end);
 } clients __weak SEC(".maps");
 
 /* Programs' sockets (by cookie) whose upstream connection is made: its local end. */
@@ -65,8 +65,42 @@ struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);
 	__type(key, __u64);
-	__type(value, struct shared_endpoint);
+	__type(value, struct shared_flow_end);
 } released __weak SEC(".maps");
+
+/* What programs wish for their sockets; connections inherit it from their listener. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, struct shared_wishes);
+} wishes __weak SEC(".maps");
+
+/* The server's wishes for connections whose SYN has come: the SYN-ACK is made where the
+ * listener cannot be seen. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct shared_tuple);
+	__type(value, struct shared_wishes);
+} wished __weak SEC(".maps");
+
+/* What socket options may tell of the daemon's flows, by their id. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1 << 18);
+	__type(key, __u64);
+	__type(value, struct shared_session);
+} sessions __weak SEC(".maps");
+
+/* The same, on the program's socket, once it has asked: stays when the flow has ended. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct shared_session);
+} app_sessions __weak SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -94,6 +128,18 @@ static __always_inline int settings_takes_connections(const struct shared_settin
 static __always_inline int settings_port_left_alone(const struct shared_settings *s, __u16 port)
 {
 	return s->left_alone[(port >> 6) & 1023] >> (port & 63) & 1;
+}
+
+/* ENO is off, whatever else is set. */
+static __always_inline int wishes_off(const struct shared_wishes *w)
+{
+	return !w->enabled || (w->teps.set && !w->teps.len);
+}
+
+/* Wanted where the policy would leave the connection alone. */
+static __always_inline int wishes_on(const struct shared_wishes *w)
+{
+	return w->enabled == 1 || w->tep_mandatory;
 }
 
 static __always_inline void endpoint_set_v4(struct shared_endpoint *e, __u32 addr, __u16 port)

@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#include <tcpcrypt/tcp_eno.h>
+
 #define SHARED_OPTION_MAX 40 /* the largest TCP option area */
 #define SHARED_TEPS_MAX	  4
 #define SHARED_SYN_MAX	  120 /* the largest IPv4 or IPv6 header with the largest TCP header */
@@ -32,6 +34,51 @@ struct shared_tuple {
 	struct shared_endpoint remote;
 };
 
+/* The end of a flow that a program is shown, and the flow's id. */
+struct shared_flow_end {
+	struct shared_endpoint end;
+	uint32_t pad;
+	uint64_t flow;
+};
+
+/* The value of a socket option that is a string of bytes, as it was written. */
+struct shared_bytes {
+	uint8_t set; /* 0: never written, the default applies */
+	uint8_t len;
+	uint8_t bytes[TCP_ENO_RAW_MAX];
+};
+
+/* What a program asked for by socket options: tcp_eno(7). */
+struct shared_wishes {
+	int8_t enabled;
+	uint8_t self_gopt;
+	uint8_t aa_mandatory;
+	uint8_t tep_mandatory;
+	uint8_t cache_flush;
+	uint8_t nonce_len;
+	uint8_t pad[2];
+	struct shared_bytes teps;
+	struct shared_bytes aconf;
+	struct shared_bytes bconf;
+	struct shared_bytes raw;
+};
+
+#define SHARED_NONCE_LEN_DEFAULT 8
+
+/* What a program may know of a flow that is encrypted or plain: the map "sessions". */
+struct shared_session {
+	uint64_t flow;
+	uint32_t phase;			/* enum tcp_eno_phase */
+	uint32_t reason;		/* enum tcp_eno_reason */
+	uint8_t name[TCP_ENO_NAME_LEN]; /* role, then session ID */
+	uint8_t aead[2];
+	uint8_t tep_byte;
+	uint8_t peer_gopt;
+	uint8_t resumed;
+	uint8_t transcript_len;
+	uint8_t transcript[TCP_ENO_TRANSCRIPT_MAX];
+};
+
 /* The one entry of the map "settings": written by the engine, read by every program. */
 struct shared_settings {
 	uint64_t netns_cookie; /* act in this network namespace only */
@@ -44,7 +91,11 @@ struct shared_settings {
 	uint8_t global;		       /* own global suboption, without b */
 	uint8_t mandatory_app_aware;
 	uint8_t paused; /* take no new connections */
-	uint8_t pad;
+	uint8_t wishes; /* set when the first program wishes anything: look for wishes */
+	/* What the options read when nothing was written. */
+	struct shared_bytes default_teps;
+	struct shared_bytes default_aconf;
+	struct shared_bytes default_bconf;
 	uint64_t left_alone[1024]; /* one bit a port */
 };
 
@@ -53,6 +104,7 @@ enum eno_sock_kind {
 	ENO_SOCK_STEERED,      /* the listener for steered SYNs, and what it accepts */
 	ENO_SOCK_OUTGOING,     /* the listener for local programs, and what it accepts */
 	ENO_SOCK_TO_APP,       /* the daemon's connection to a local server */
+	ENO_SOCK_RAW,	       /* a program's own, with TCP_ENO_RAW */
 };
 
 enum eno_sock_state {
@@ -69,7 +121,7 @@ enum eno_sock_reason {
 	ENO_SOCK_SYN_COOKIE,  /* the handshake was made by SYN cookie */
 };
 
-/* A socket's entry in "eno_socks" (socket storage): the daemon's own sockets only. */
+/* A socket's entry in "eno_socks" (socket storage): those that carry ENO themselves. */
 struct eno_sock {
 	uint32_t kind;	/* enum eno_sock_kind */
 	uint32_t state; /* enum eno_sock_state */
@@ -81,8 +133,10 @@ struct eno_sock {
 	uint8_t peer[SHARED_OPTION_MAX];
 	uint8_t teps[SHARED_TEPS_MAX]; /* offered in own, any order; 0: none */
 	uint8_t mandatory_app_aware;
-	uint8_t pad[3];
-	struct shared_endpoint client; /* ENO_SOCK_TO_APP: whom the server shall see */
+	uint8_t raw_role; /* ENO_SOCK_RAW: 1 as host B */
+	uint8_t pad[2];
+	struct shared_flow_end client; /* ENO_SOCK_TO_APP: whom the server shall see */
+	struct shared_wishes wishes;   /* ENO_SOCK_STEERED, accepted: the server's */
 };
 
 /* A local program's socket in "app_socks" (socket storage): what its owner sees. */
@@ -93,11 +147,16 @@ struct app_sock {
 	uint32_t uid;
 	uint32_t pid;
 	char comm[SHARED_COMM_LEN];
+	uint32_t passive; /* accepted, not connected */
+	uint64_t flow;	  /* 0: not known yet */
+	uint64_t cookie;  /* of a socket that connects */
 };
 
 enum shared_event_type {
 	SHARED_EVENT_HELD_SYN = 1, /* a program's connect() awaits release or refusal */
 	SHARED_EVENT_REMEMBERED,   /* went out natively: the destination is known as plain */
+	SHARED_EVENT_REKEY,	   /* TCP_CRYPT_REKEY */
+	SHARED_EVENT_MANDATORY,	   /* TCP_ENO_TEP_MANDATORY after the SYN: value */
 };
 
 struct shared_event {
@@ -105,6 +164,8 @@ struct shared_event {
 	uint32_t syn_len; /* bytes of IP and TCP header in syn */
 	uint64_t cookie;  /* of the program's socket */
 	struct app_sock app;
+	struct shared_wishes wishes; /* zero: none */
+	uint32_t value;
 	uint8_t syn[SHARED_SYN_MAX];
 };
 

@@ -52,6 +52,7 @@ static __always_inline struct bpf_sock *daemon_listener(struct __sk_buff *skb,
 {
 	struct shared_endpoint nobody = {}, loopback = {};
 	struct bpf_sock *sk, *full;
+	struct eno_sock *mark;
 
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		endpoint_set_v4(&loopback, bpf_htonl(0x7f000001), 0);
@@ -62,7 +63,8 @@ static __always_inline struct bpf_sock *daemon_listener(struct __sk_buff *skb,
 	if (!sk)
 		return NULL;
 	full = sk->state == TCP_LISTEN ? bpf_sk_fullsock(sk) : NULL;
-	if (full && bpf_sk_storage_get(&eno_socks, full, NULL, 0))
+	mark = full ? bpf_sk_storage_get(&eno_socks, full, NULL, 0) : NULL;
+	if (mark && mark->kind == ENO_SOCK_STEERED)
 		return sk;
 	/* Somebody else took the port. */
 	bpf_sk_release(sk);
@@ -105,34 +107,110 @@ static __always_inline int answers_cookie(struct __sk_buff *skb, const struct pa
 	return !bpf_tcp_check_syncookie(listener, &v6, sizeof(v6), &tcp, sizeof(tcp));
 }
 
+enum verdict { PASS, STEER, STEER_OR_DROP, DROP };
+
+/* For a SYN to a server that has wishes. */
+static __always_inline enum verdict wished_verdict(const struct shared_settings *s,
+						   const struct shared_wishes *w, int eno,
+						   __u16 port)
+{
+	/* The server's own socket answers; the SYN-ACK's hook wants to know how. */
+	if (w->raw.len)
+		return PASS;
+	/* What must not be plain is never passed: the daemon resets it, when it is alive. */
+	if (!settings_takes_connections(s))
+		return w->tep_mandatory ? DROP : PASS;
+	if (w->tep_mandatory)
+		return STEER_OR_DROP;
+	if (!eno || wishes_off(w))
+		return PASS;
+	return settings_port_left_alone(s, port) && !wishes_on(w) ? PASS : STEER;
+}
+
+static __noinline int wished_note(struct packet *p, struct shared_wishes *w, int eno)
+{
+	struct shared_settings *s = settings_get();
+	struct shared_tuple key;
+
+	if (!s || !p)
+		return PASS;
+	key.local = p->dst;
+	key.remote = p->src;
+	/* A tuple may come again when the server behind it has changed its mind. */
+	if (w)
+		bpf_map_update_elem(&wished, &key, w, BPF_ANY);
+	else
+		bpf_map_delete_elem(&wished, &key);
+	return w ? wished_verdict(s, w, eno, p->dst.port) : PASS;
+}
+
+static __always_inline enum verdict opening_verdict(struct __sk_buff *skb,
+						    const struct shared_settings *s,
+						    struct packet *p)
+{
+	int eno = carries_eno(skb, p);
+	int usual = eno && settings_takes_connections(s) &&
+		    !settings_port_left_alone(s, p->dst.port);
+	enum verdict verdict = usual ? STEER : PASS;
+	struct bpf_sock *sk, *full;
+	struct shared_wishes *w;
+
+	if (!usual && !s->wishes)
+		return PASS;
+	sk = lookup(skb, &p->src, &p->dst);
+	if (!sk)
+		return PASS;
+	full = sk->state == TCP_LISTEN ? bpf_sk_fullsock(sk) : NULL;
+	if (!full) {
+		verdict = PASS;
+	} else if (s->wishes) {
+		w = bpf_sk_storage_get(&wishes, full, NULL, 0);
+		if (w)
+			verdict = wished_note(p, w, eno);
+		else
+			wished_note(p, NULL, eno);
+	}
+	bpf_sk_release(sk);
+	return verdict;
+}
+
+/* May this be the ACK of a handshake that the steered listener made by SYN cookie? */
+static __always_inline int may_answer_cookie(const struct shared_settings *s,
+					     const struct packet *p)
+{
+	return !p->tcp.syn && p->tcp.ack && s->cookie_ns &&
+	       bpf_ktime_get_ns() - s->cookie_ns <= COOKIE_LIFE_NS && settings_daemon_lives(s);
+}
+
 SEC("tc")
 int tcpcrypt_steer(struct __sk_buff *skb)
 {
 	struct shared_settings *s = settings_get();
+	enum verdict verdict = PASS;
 	struct bpf_sock *listener;
 	struct packet p;
-	int opening;
+	int opening, error = 0;
 
 	if (!s || !s->in_port || !packet_read(skb, &p) || p.tcp.rst)
 		return TC_ACT_OK;
 	opening = p.tcp.syn && !p.tcp.ack;
-	if (!opening && (p.tcp.syn || !p.tcp.ack || !s->cookie_ns ||
-			 bpf_ktime_get_ns() - s->cookie_ns > COOKIE_LIFE_NS))
-		return TC_ACT_OK;
-	if (settings_port_left_alone(s, p.dst.port) || !settings_daemon_lives(s))
-		return TC_ACT_OK;
-	if (opening && (!settings_takes_connections(s) || !carries_eno(skb, &p)))
-		return TC_ACT_OK;
-	if (!server_listens(skb, &p))
+	if (opening)
+		verdict = opening_verdict(skb, s, &p);
+	else if (may_answer_cookie(s, &p) && server_listens(skb, &p))
+		verdict = STEER;
+	if (verdict == DROP)
+		return TC_ACT_SHOT;
+	if (verdict == PASS)
 		return TC_ACT_OK;
 	listener = daemon_listener(skb, s);
+	/* Should the assignment fail, the server gets the segment: plain, but connected; unless
+	 * it would rather have none. */
 	if (!listener)
-		return TC_ACT_OK;
-	/* Should the assignment fail, the server gets the segment: plain, but connected. */
+		return verdict == STEER_OR_DROP ? TC_ACT_SHOT : TC_ACT_OK;
 	if (opening || answers_cookie(skb, &p, listener))
-		bpf_sk_assign(skb, listener, 0);
+		error = bpf_sk_assign(skb, listener, 0);
 	bpf_sk_release(listener);
-	return TC_ACT_OK;
+	return error && verdict == STEER_OR_DROP ? TC_ACT_SHOT : TC_ACT_OK;
 }
 
 char steer_license[] SEC("license") = "Dual BSD/GPL";

@@ -42,6 +42,7 @@ static const struct reason {
 	{ "unreachable", REASON_FAILED, "destination unreachable" },
 	{ "local-reset", REASON_FAILED, "reset by the local application" },
 	{ "handshake-timeout", REASON_FAILED, "the key exchange took too long" },
+	{ "tep-mandatory", REASON_FAILED, "the program wants no plain connection" },
 	{ "daemon", REASON_FAILED, "the daemon could not handle it" },
 };
 

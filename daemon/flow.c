@@ -15,6 +15,8 @@
 #include "daemon/log.h"
 #include "daemon/outgoing.h"
 #include "daemon/relay.h"
+#include "daemon/view.h"
+#include "daemon/wish.h"
 
 /* From the TCP handshake to the keys. */
 #define KEY_EXCHANGE_SECONDS 30
@@ -40,6 +42,11 @@ static void end_init(struct flow_end *end, struct flow *f)
 	end->source.handler = end_ready;
 }
 
+static struct flow_list *bucket_of(struct worker *w, uint64_t id)
+{
+	return &w->by_id[id % WORKER_ID_BUCKETS];
+}
+
 struct flow *flow_new(struct worker *w, bool outgoing)
 {
 	struct flow *f = calloc(1, sizeof(*f));
@@ -58,6 +65,7 @@ struct flow *flow_new(struct worker *w, bool outgoing)
 	w->n_flows++;
 	worker_update_intake(w);
 	ledger_begin(w->ledger, &f->record);
+	TAILQ_INSERT_TAIL(bucket_of(w, f->record.id), f, id_entry);
 	return f;
 }
 
@@ -140,6 +148,8 @@ static void flow_free(struct flow *f, bool reset, const char *failed_reason)
 	end_close(f, &f->app, reset);
 	relay_release(f);
 	tcpcrypt_session_free(f->session);
+	view_withdraw(f);
+	TAILQ_REMOVE(bucket_of(w, f->record.id), f, id_entry);
 	TAILQ_REMOVE(&w->flows, f, all_entry);
 	w->n_flows--;
 	worker_update_intake(w);
@@ -208,6 +218,7 @@ static const char *plain_reason(const struct eno_sock *eno,
 static int session_start(struct flow *f, const struct tcpcrypt_eno_result *result)
 {
 	const struct config *c = f->worker->config;
+	uint16_t aeads[TCPCRYPT_AEADS_MAX];
 	const struct tcpcrypt_session_params params = {
 		.size = sizeof(params),
 		.crypto = f->worker->crypto,
@@ -215,12 +226,13 @@ static int session_start(struct flow *f, const struct tcpcrypt_eno_result *resul
 		.tep_byte = result->tep_byte,
 		.transcript = result->transcript,
 		.transcript_len = result->transcript_len,
-		.aeads = c->aeads,
-		.n_aeads = c->n_aeads,
+		.aeads = aeads,
+		.n_aeads = wish_aeads(c, &f->wishes, result->role, aeads),
 		.rekey_bytes = c->rekey_bytes,
 	};
 	int error = 0;
 
+	view_negotiated(f, result);
 	f->session = tcpcrypt_session_new(&params, &error);
 	if (!f->session)
 		return error ? error : TCPCRYPT_E_NOMEM;
@@ -239,17 +251,55 @@ static void negotiate(const struct flow *f, const struct eno_sock *eno,
 		.opener = f->record.outgoing ? TCPCRYPT_ENO_ACTIVE : TCPCRYPT_ENO_PASSIVE,
 		.teps = implemented,
 		.n_teps = sizeof(implemented),
+		.mandatory_app_aware = f->wishes.aa_mandatory,
 	};
 
 	tcpcrypt_eno_negotiate(&settings, eno->own_len ? eno->own : NULL, eno->own_len,
 			       eno->peer_len ? eno->peer : NULL, eno->peer_len, ret);
 }
 
+/* Why the programs answered a SYN without an option. */
+static enum tcpcrypt_eno_reason refusal(const struct flow *f, const struct eno_sock *eno)
+{
+	uint8_t teps[SHARED_TEPS_MAX], option[TCPCRYPT_ENO_OPTION_MAX];
+	const struct tcpcrypt_eno_settings settings = wish_settings(f->worker->config, &f->wishes,
+								    TCPCRYPT_ENO_PASSIVE, teps);
+	enum tcpcrypt_eno_reason reason = TCPCRYPT_ENO_NO_OPTION;
+	const struct tcpcrypt_eno_resume *hit;
+	size_t len;
+
+	if (tcpcrypt_eno_answer(&settings, eno->peer, eno->peer_len, NULL, 0, option, &len, &reason,
+				&hit))
+		return TCPCRYPT_ENO_NO_OPTION;
+	return reason;
+}
+
+/* Is a negotiation that failed by the program's own wishes no fault of the destination? */
+static bool by_wish(const struct flow *f, const struct tcpcrypt_eno_result *result)
+{
+	return f->wishes.teps.set || f->wishes.self_gopt & TCPCRYPT_ENO_GLOBAL_B ||
+	       result->reason == TCPCRYPT_ENO_NOT_APP_AWARE;
+}
+
+static int plain(struct flow *f, const struct eno_sock *eno,
+		 const struct tcpcrypt_eno_result *result)
+{
+	ledger_plain(f->worker->ledger, &f->record, plain_reason(eno, result));
+	if (f->record.outgoing && !by_wish(f, result))
+		engine_remember_plain(f->worker->engine, &f->record.peer,
+				      f->worker->config->remember_plain_seconds);
+	if (f->wishes.tep_mandatory) {
+		flow_abort(f, "tep-mandatory", ECONNREFUSED);
+		return -ECONNREFUSED;
+	}
+	view_plain(f, eno, result);
+	return 0;
+}
+
 int flow_negotiated(struct flow *f)
 {
 	struct tcpcrypt_eno_result result = { .reason = TCPCRYPT_ENO_NO_OPTION };
 	struct eno_sock eno = {};
-	const char *reason;
 	int error;
 
 	if (engine_eno(f->worker->engine, f->net.source.fd, &eno)) {
@@ -257,6 +307,8 @@ int flow_negotiated(struct flow *f)
 		flow_abort(f, "daemon", ECONNRESET);
 		return -EIO;
 	}
+	if (!f->record.outgoing)
+		f->wishes = eno.wishes;
 	negotiate(f, &eno, &result);
 	/* 8547-4.6-7, 8548-3.2-5: from here on only the session's bytes reach this socket. */
 	if (eno.state == ENO_SOCK_ENABLED) {
@@ -266,12 +318,9 @@ int flow_negotiated(struct flow *f)
 			flow_abort(f, tcpcrypt_error_name(error), ECONNRESET);
 		return error;
 	}
-	reason = plain_reason(&eno, &result);
-	ledger_plain(f->worker->ledger, &f->record, reason);
-	if (f->record.outgoing)
-		engine_remember_plain(f->worker->engine, &f->record.peer,
-				      f->worker->config->remember_plain_seconds);
-	return 0;
+	if (!f->record.outgoing && !eno.own_len)
+		result.reason = refusal(f, &eno);
+	return plain(f, &eno, &result);
 }
 
 /* The other host talks plain although its SYN-ACK had ENO: something on the way takes the
@@ -334,6 +383,16 @@ int flow_rekey(struct flow *f)
 	if (!outcome)
 		loop_queue(f->worker->loop, &f->again);
 	return outcome;
+}
+
+struct flow *flow_find_id(struct worker *w, uint64_t id)
+{
+	struct flow *f;
+
+	TAILQ_FOREACH (f, bucket_of(w, id), id_entry)
+		if (f->record.id == id)
+			return f;
+	return NULL;
 }
 
 struct flow *flow_find(struct worker *w, const struct shared_endpoint *local,

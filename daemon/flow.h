@@ -73,12 +73,17 @@ struct flow {
 	TAILQ_ENTRY(flow) all_entry;
 	TAILQ_ENTRY(flow) waiting_entry;
 	TAILQ_ENTRY(flow) held_entry;
+	TAILQ_ENTRY(flow) id_entry;
 	struct worker *worker;
 	struct record record;
 	enum flow_state state;
 	bool waiting; /* on the worker's list of those with a deadline */
 	double deadline;
 	struct loop_work again; /* more to do after others had their turn */
+
+	/* By socket options: what the program wants, and what it may read. */
+	struct shared_wishes wishes;
+	struct shared_session view;
 
 	struct flow_end net, app;
 	struct tcpcrypt_session *session; /* NULL: plain, or not yet decided */
@@ -127,6 +132,8 @@ int flow_rekey(struct flow *f);
 /* The live flow with these ends, or NULL. */
 struct flow *flow_find(struct worker *w, const struct shared_endpoint *local,
 		       const struct shared_endpoint *peer);
+
+struct flow *flow_find_id(struct worker *w, uint64_t id);
 
 /* The record's counters as of now. */
 void flow_record_update(struct flow *f);

@@ -19,7 +19,7 @@ static int server_open(struct flow *f)
 	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	error = engine_mark_to_app(f->worker->engine, fd, &f->record.peer);
+	error = engine_mark_to_app(f->worker->engine, fd, &f->record.peer, f->record.id);
 	if (!error && connect(fd, (struct sockaddr *)&ss, len) && errno != EINPROGRESS)
 		error = -errno;
 	if (error) {

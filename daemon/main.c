@@ -23,6 +23,7 @@
 #include "daemon/log.h"
 #include "daemon/loop.h"
 #include "daemon/outgoing.h"
+#include "daemon/wish.h"
 #include "daemon/worker.h"
 #include "engine/engine.h"
 
@@ -108,7 +109,16 @@ static int options_read(struct daemon *d, int argc, char **argv)
 
 static void event_handle(const struct shared_event *event, void *data)
 {
-	outgoing_event(data, event);
+	switch ((enum shared_event_type)event->type) {
+	case SHARED_EVENT_HELD_SYN:
+	case SHARED_EVENT_REMEMBERED:
+		outgoing_event(data, event);
+		break;
+	case SHARED_EVENT_REKEY:
+	case SHARED_EVENT_MANDATORY:
+		wish_event(data, event);
+		break;
+	}
 }
 
 static void events_ready(struct loop_source *source, uint32_t events)
@@ -168,15 +178,28 @@ static bool config_load(struct config *c, const char *path)
 	return false;
 }
 
+static struct engine_policy policy_of(const struct config *c)
+{
+	return (struct engine_policy){
+		.teps = c->teps,
+		.n_teps = c->n_teps,
+		.aeads = c->aeads,
+		.n_aeads = c->n_aeads,
+		.left_alone = c->left_alone,
+	};
+}
+
 /* SIGHUP: a configuration with an error changes nothing. */
 static void reload(struct daemon *d)
 {
+	struct engine_policy policy;
 	struct config config;
 
 	if (!d->config_path || !config_load(&config, d->config_path))
 		return;
 	d->config = config;
-	engine_configure(d->engine, config.teps, config.n_teps, config.left_alone);
+	policy = policy_of(&d->config);
+	engine_configure(d->engine, &policy);
 	worker_configure(&d->worker);
 	log_info("configuration reloaded from %s", d->config_path);
 }
@@ -246,9 +269,7 @@ static int engine_start(struct daemon *d)
 	const struct engine_params params = {
 		.out_port = d->programs.port,
 		.in_port = d->steered.port,
-		.teps = d->config.teps,
-		.n_teps = d->config.n_teps,
-		.left_alone = d->config.left_alone,
+		.policy = policy_of(&d->config),
 	};
 	int error = engine_open(&params, &d->engine);
 
@@ -270,7 +291,7 @@ static int worker_start(struct daemon *d)
 	}
 	error = worker_init(&d->worker, d->loop, d->engine, d->ledger, &d->config, crypto);
 	if (error) {
-		log_error("the ENO option cannot be made: %s", tcpcrypt_error_name(error));
+		log_error("the ENO option cannot be made: %s", strerror(-error));
 		return error;
 	}
 	d->worker_ready = true;

@@ -10,6 +10,7 @@
 
 #include "daemon/address.h"
 #include "daemon/log.h"
+#include "daemon/wish.h"
 #include "engine/packet.h"
 
 /* From release to the program's ACK: a loopback round trip, or the program is gone. */
@@ -87,12 +88,15 @@ static int upstream_open(struct flow *f)
 	struct sockaddr_storage ss;
 	socklen_t len = address_to_sockaddr(&f->record.peer, &ss);
 	uint32_t mark = f->syn.app.mark;
+	struct engine_offer offer;
 	int fd, error;
 
 	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	error = engine_mark_upstream(w->engine, fd, w->offer, w->offer_len);
+	error = wish_offer(w, &f->wishes, &offer);
+	if (!error)
+		error = engine_mark_upstream(w->engine, fd, &offer);
 	if (!error && mark && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)))
 		error = -errno;
 	if (!error)
@@ -141,6 +145,7 @@ static void held_begin(struct worker *w, const struct shared_event *event,
 		return;
 	}
 	f->syn = *event;
+	f->wishes = event->wishes;
 	f->program = *program;
 	f->record.peer = event->app.peer;
 	f->record.pid = event->app.pid;
@@ -156,7 +161,7 @@ static void held_begin(struct worker *w, const struct shared_event *event,
 
 static void release(struct flow *f)
 {
-	int error = engine_release(f->worker->engine, &f->syn, &f->record.local);
+	int error = engine_release(f->worker->engine, &f->syn, &f->record.local, f->record.id);
 
 	/* The program repeats its SYN, and that is another chance. */
 	if (error)
@@ -197,14 +202,10 @@ static void remembered(struct worker *w, const struct shared_event *event)
 
 void outgoing_event(struct worker *w, const struct shared_event *event)
 {
-	switch ((enum shared_event_type)event->type) {
-	case SHARED_EVENT_HELD_SYN:
+	if (event->type == SHARED_EVENT_HELD_SYN)
 		held_syn(w, event);
-		break;
-	case SHARED_EVENT_REMEMBERED:
+	else
 		remembered(w, event);
-		break;
-	}
 }
 
 void outgoing_upstream_ready(struct flow *f)

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "daemon/view.h"
+
 /* How often a direction may read before others get their turn. */
 #define RELAY_BUDGET 16
 
@@ -219,6 +221,8 @@ static void inward_events(struct flow *f, const struct tcpcrypt_received *rx)
 		if (f->state == FLOW_RELAYING)
 			flow_set_deadline(f, 0);
 		flow_record_update(f);
+		/* Before the program is given the first byte. */
+		view_established(f);
 		ledger_established(f->worker->ledger, &f->record);
 	}
 	if (rx->events & TCPCRYPT_RX_REKEYED) {

@@ -7,9 +7,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <tcpcrypt/eno.h>
-
 #include "daemon/flow.h"
+#include "daemon/wish.h"
 
 /* A flow holds two descriptors, and a third counts for pipes and what else is open. */
 static size_t flows_max(const struct config *config)
@@ -38,19 +37,17 @@ int worker_init(struct worker *w, struct loop *loop, struct engine *engine, stru
 	TAILQ_INIT(&w->waiting);
 	for (size_t i = 0; i < WORKER_HELD_BUCKETS; i++)
 		TAILQ_INIT(&w->held[i]);
+	for (size_t i = 0; i < WORKER_ID_BUCKETS; i++)
+		TAILQ_INIT(&w->by_id[i]);
 	return worker_configure(w);
 }
 
 int worker_configure(struct worker *w)
 {
-	const struct tcpcrypt_eno_settings settings = {
-		.opener = TCPCRYPT_ENO_ACTIVE,
-		.teps = w->config->teps,
-		.n_teps = w->config->n_teps,
-	};
+	const struct shared_wishes none = {};
 
 	w->max_flows = flows_max(w->config);
-	return tcpcrypt_eno_offer(&settings, w->offer, &w->offer_len);
+	return wish_offer(w, &none, &w->offer);
 }
 
 void worker_deinit(struct worker *w)

@@ -24,6 +24,7 @@ struct flow;
 TAILQ_HEAD(flow_list, flow);
 
 #define WORKER_HELD_BUCKETS 4096
+#define WORKER_ID_BUCKETS   4096
 
 struct worker {
 	struct loop *loop;
@@ -38,14 +39,14 @@ struct worker {
 	struct flow_list waiting; /* those that must get on by a deadline */
 	/* Outgoing flows by the program's loopback address, from its SYN to its accept. */
 	struct flow_list held[WORKER_HELD_BUCKETS];
+	struct flow_list by_id[WORKER_ID_BUCKETS];
 	size_t n_flows;
 	size_t max_flows;
 	bool draining;	/* takes no new connections any more */
 	int reserve_fd; /* given up to accept, and drop, when descriptors run out */
 
-	/* The SYN-form ENO option that every upstream connection offers. */
-	uint8_t offer[SHARED_OPTION_MAX];
-	size_t offer_len;
+	/* What upstream connections offer whose programs wish nothing else. */
+	struct engine_offer offer;
 };
 
 /* crypto, engine, ledger, config and loop stay the caller's. 0 or a negative error. */

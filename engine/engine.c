@@ -94,15 +94,34 @@ static int event_handle(void *ctx, void *data, size_t size)
 	return 0;
 }
 
-static int settings_policy(struct shared_settings *s, const uint8_t *teps, size_t n_teps,
-			   const uint64_t *left_alone)
+/* The values that the socket options have before they are written. */
+static void defaults_set(struct shared_settings *s, const struct engine_policy *policy)
 {
-	if (n_teps > SHARED_TEPS_MAX)
+	size_t n = policy->n_aeads;
+
+	if (n > TCP_ENO_RAW_MAX / 2)
+		n = TCP_ENO_RAW_MAX / 2;
+	memcpy(s->default_teps.bytes, policy->teps, policy->n_teps);
+	s->default_teps.len = policy->n_teps;
+	for (size_t i = 0; i < n; i++) {
+		uint8_t *a = s->default_aconf.bytes + 2 * i;
+		uint8_t *b = s->default_bconf.bytes + 2 * (n - 1 - i);
+
+		a[0] = b[0] = policy->aeads[i] >> 8;
+		a[1] = b[1] = policy->aeads[i] & 0xff;
+	}
+	s->default_aconf.len = s->default_bconf.len = 2 * n;
+}
+
+static int settings_policy(struct shared_settings *s, const struct engine_policy *policy)
+{
+	if (policy->n_teps > SHARED_TEPS_MAX)
 		return -EINVAL;
 	memset(s->teps, 0, sizeof(s->teps));
-	memcpy(s->teps, teps, n_teps);
-	if (left_alone)
-		memcpy(s->left_alone, left_alone, sizeof(s->left_alone));
+	memcpy(s->teps, policy->teps, policy->n_teps);
+	if (policy->left_alone)
+		memcpy(s->left_alone, policy->left_alone, sizeof(s->left_alone));
+	defaults_set(s, policy);
 	return 0;
 }
 
@@ -118,7 +137,7 @@ static int settings_prepare(struct engine *e, const struct engine_params *params
 		return -EIO;
 	s->out_port = params->out_port;
 	s->in_port = params->in_port;
-	return settings_policy(s, params->teps, params->n_teps, params->left_alone);
+	return settings_policy(s, &params->policy);
 }
 
 /* Only the engine's own messages reach the log, not every step of libbpf's. */
@@ -200,6 +219,8 @@ int engine_attach(struct engine *e)
 		{ p->progs.tcpcrypt_getsockname6, &p->links.tcpcrypt_getsockname6 },
 		{ p->progs.tcpcrypt_connect4, &p->links.tcpcrypt_connect4 },
 		{ p->progs.tcpcrypt_connect6, &p->links.tcpcrypt_connect6 },
+		{ p->progs.tcpcrypt_getsockopt, &p->links.tcpcrypt_getsockopt },
+		{ p->progs.tcpcrypt_setsockopt, &p->links.tcpcrypt_setsockopt },
 	};
 
 	e->initial.heartbeat_ns = now_ns();
@@ -214,12 +235,11 @@ int engine_attach(struct engine *e)
 	return 0;
 }
 
-int engine_configure(struct engine *e, const uint8_t *teps, size_t n_teps,
-		     const uint64_t *left_alone)
+int engine_configure(struct engine *e, const struct engine_policy *policy)
 {
-	int error = settings_policy(&e->initial, teps, n_teps, left_alone);
+	int error = settings_policy(&e->initial, policy);
 
-	return error ? error : settings_policy(e->settings, teps, n_teps, left_alone);
+	return error ? error : settings_policy(e->settings, policy);
 }
 
 void engine_set_paused(struct engine *e, bool paused)
@@ -285,14 +305,13 @@ static int mark(struct engine *e, int fd, const struct eno_sock *sock)
 	return bpf_map_update_elem(bpf_map__fd(e->programs->maps.eno_socks), &fd, sock, BPF_ANY);
 }
 
-int engine_mark_upstream(struct engine *e, int fd, const uint8_t *option, size_t len)
+int engine_mark_upstream(struct engine *e, int fd, const struct engine_offer *offer)
 {
-	struct eno_sock sock = { .kind = ENO_SOCK_UPSTREAM, .own_len = len };
+	struct eno_sock sock = { .kind = ENO_SOCK_UPSTREAM, .own_len = offer->len };
 
-	if (len > sizeof(sock.own))
-		return -EINVAL;
-	memcpy(sock.own, option, len);
-	memcpy(sock.teps, e->initial.teps, sizeof(sock.teps));
+	memcpy(sock.own, offer->option, sizeof(sock.own));
+	memcpy(sock.teps, offer->teps, sizeof(sock.teps));
+	sock.mandatory_app_aware = offer->mandatory_app_aware;
 	return mark(e, fd, &sock);
 }
 
@@ -303,9 +322,10 @@ int engine_mark_listener(struct engine *e, int fd, enum eno_sock_kind kind)
 	return mark(e, fd, &sock);
 }
 
-int engine_mark_to_app(struct engine *e, int fd, const struct shared_endpoint *client)
+int engine_mark_to_app(struct engine *e, int fd, const struct shared_endpoint *client,
+		       uint64_t flow)
 {
-	struct eno_sock sock = { .kind = ENO_SOCK_TO_APP, .client = *client };
+	struct eno_sock sock = { .kind = ENO_SOCK_TO_APP, .client = { *client, 0, flow } };
 
 	return mark(e, fd, &sock);
 }
@@ -334,6 +354,17 @@ int engine_forget_plain(struct engine *e)
 	return 0;
 }
 
+int engine_session_publish(struct engine *e, const struct shared_session *session)
+{
+	return bpf_map_update_elem(bpf_map__fd(e->programs->maps.sessions), &session->flow, session,
+				   BPF_ANY);
+}
+
+void engine_session_withdraw(struct engine *e, uint64_t flow)
+{
+	bpf_map_delete_elem(bpf_map__fd(e->programs->maps.sessions), &flow);
+}
+
 int engine_events_fd(const struct engine *e)
 {
 	return ring_buffer__epoll_fd(e->events);
@@ -351,10 +382,11 @@ int engine_events_dispatch(struct engine *e, void (*handler)(const struct shared
 }
 
 int engine_release(struct engine *e, const struct shared_event *held,
-		   const struct shared_endpoint *local)
+		   const struct shared_endpoint *local, uint64_t flow)
 {
+	const struct shared_flow_end end = { *local, 0, flow };
 	int error = bpf_map_update_elem(bpf_map__fd(e->programs->maps.released), &held->cookie,
-					local, BPF_ANY);
+					&end, BPF_ANY);
 
 	return error ? error : inject_syn(&e->inject, held->syn, held->syn_len);
 }

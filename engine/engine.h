@@ -17,12 +17,19 @@
 
 struct engine;
 
-struct engine_params {
-	uint16_t out_port;   /* loopback listener for local programs; 0: no outgoing steering */
-	uint16_t in_port;    /* loopback listener for steered SYNs; 0: no incoming steering */
+/* What connections begin with, unless their programs wish something else. */
+struct engine_policy {
 	const uint8_t *teps; /* in decreasing preference, at most SHARED_TEPS_MAX */
 	size_t n_teps;
+	const uint16_t *aeads; /* in decreasing preference; for socket options to read */
+	size_t n_aeads;
 	const uint64_t *left_alone; /* 1024 words, one bit a port; NULL: none */
+};
+
+struct engine_params {
+	uint16_t out_port; /* loopback listener for local programs; 0: no outgoing steering */
+	uint16_t in_port;  /* loopback listener for steered SYNs; 0: no incoming steering */
+	struct engine_policy policy;
 };
 
 /*
@@ -39,11 +46,10 @@ int engine_open(const struct engine_params *params, struct engine **ret);
 int engine_attach(struct engine *e);
 
 /*
- * Replaces TEPs and ports left alone, for connections that begin afterwards. (One whose SYN-ACK
+ * Replaces the policy, for connections that begin afterwards. (One whose SYN-ACK
  * was made before and whose ACK comes after a change of TEPs does not survive it.) 0 or -EINVAL.
  */
-int engine_configure(struct engine *e, const uint8_t *teps, size_t n_teps,
-		     const uint64_t *left_alone);
+int engine_configure(struct engine *e, const struct engine_policy *policy);
 
 /* Paused, the programs leave new connections alone; those under way go on. */
 void engine_set_paused(struct engine *e, bool paused);
@@ -70,18 +76,25 @@ void engine_interface_remove(struct engine *e, int ifindex);
 int engine_own_address_add(struct engine *e, const uint8_t addr[16]);
 int engine_own_address_remove(struct engine *e, const uint8_t addr[16]);
 
-/*
- * Before connect(): fd offers ENO with this SYN-form option (kind and length included) for
- * these TEPs.
- */
-int engine_mark_upstream(struct engine *e, int fd, const uint8_t *option, size_t len);
+/* What a SYN offers: the SYN-form option (kind and length included) and the TEPs in it. */
+struct engine_offer {
+	uint8_t option[SHARED_OPTION_MAX];
+	size_t len;
+	uint8_t teps[SHARED_TEPS_MAX]; /* 0: none */
+	bool mandatory_app_aware;
+};
+
+/* Before connect(): fd makes this offer. */
+int engine_mark_upstream(struct engine *e, int fd, const struct engine_offer *offer);
 
 /* Before listen(): the listener for steered SYNs (ENO_SOCK_STEERED) or for local programs
  * (ENO_SOCK_OUTGOING); what they accept inherits the mark. */
 int engine_mark_listener(struct engine *e, int fd, enum eno_sock_kind kind);
 
-/* Before connect(): fd goes to a local server, which shall see client as its peer. */
-int engine_mark_to_app(struct engine *e, int fd, const struct shared_endpoint *client);
+/* Before connect(): fd goes to a local server, which shall see client as its peer and, by
+ * socket options, the session of this flow. */
+int engine_mark_to_app(struct engine *e, int fd, const struct shared_endpoint *client,
+		       uint64_t flow);
 
 /* What the programs recorded for a marked socket. */
 int engine_eno(struct engine *e, int fd, struct eno_sock *ret);
@@ -92,6 +105,10 @@ int engine_remember_plain(struct engine *e, const struct shared_endpoint *dst,
 			  unsigned int seconds);
 int engine_forget_plain(struct engine *e);
 
+/* What programs may read of a flow by socket options, from now on and no more. */
+int engine_session_publish(struct engine *e, const struct shared_session *session);
+void engine_session_withdraw(struct engine *e, uint64_t flow);
+
 /* Events come on this descriptor; dispatch calls handler for each that has arrived. The
  * event is only valid during the call. */
 int engine_events_fd(const struct engine *e);
@@ -99,12 +116,12 @@ int engine_events_dispatch(struct engine *e, void (*handler)(const struct shared
 			   void *data);
 
 /*
- * Lets a held SYN go: the program's connect() completes, and its getsockname() will tell
- * local. refuse makes connect() fail with error, a positive errno value; for those that no
- * packet can express it becomes the nearest.
+ * Lets a held SYN go: the program's connect() completes, its getsockname() will tell local,
+ * and its socket options the session of this flow. refuse makes connect() fail with error, a
+ * positive errno value; for those that no packet can express it becomes the nearest.
  */
 int engine_release(struct engine *e, const struct shared_event *held,
-		   const struct shared_endpoint *local);
+		   const struct shared_endpoint *local, uint64_t flow);
 int engine_refuse(struct engine *e, const struct shared_event *held, int error);
 
 #endif

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/*
+ * Hook: cgroup getsockopt. Reads the options of <tcpcrypt/tcp_eno.h>: what the program wrote
+ * to its socket, and what the daemon says of the socket's flow.
+ */
+#include "bpf/sockopt.h"
+#include "bpf/eno_options.h"
+
+static __always_inline int give_int(struct bpf_sockopt *ctx, int value)
+{
+	int *out = ctx->optval;
+
+	if ((void *)(out + 1) > ctx->optval_end)
+		return -EINVAL;
+	*out = value;
+	optlen_set(ctx, sizeof(*out));
+	return 0;
+}
+
+/* A buffer that is too small gets an error: part of a session ID is none. So does an empty
+ * value, because the kernel takes the length 0 for "leave the caller's buffer alone". */
+static __always_inline int give_bytes(struct bpf_sockopt *ctx, const __u8 *from, __u32 len,
+				      __u32 max)
+{
+	__u8 *out = ctx->optval;
+	__u8 *end = ctx->optval_end;
+
+	if (!len)
+		return -ENODATA;
+	if (optlen_get(ctx) < (int)len)
+		return -EINVAL;
+	for (__u32 i = 0; i < max; i++) {
+		if (i >= len)
+			break;
+		if (out + i + 1 > end)
+			return -EINVAL;
+		out[i] = from[i];
+	}
+	optlen_set(ctx, len);
+	return 0;
+}
+
+static __always_inline int give_name(struct bpf_sockopt *ctx, const struct shared_session *session,
+				     __u8 flip)
+{
+	__u8 *out = ctx->optval;
+
+	if (out + TCP_ENO_NAME_LEN > (__u8 *)ctx->optval_end)
+		return -EINVAL;
+	__builtin_memcpy(out, session->name, TCP_ENO_NAME_LEN);
+	out[0] ^= flip;
+	optlen_set(ctx, TCP_ENO_NAME_LEN);
+	return 0;
+}
+
+static __always_inline int session_read(struct bpf_sockopt *ctx)
+{
+	struct shared_session *session;
+	int error = is_raw(ctx) ? -EINVAL : session_find(ctx, &session);
+
+	if (error)
+		return error;
+	switch (ctx->optname) {
+	case TCP_ENO_SESSID: /* 8547-5.1-2 */
+		return give_bytes(ctx, session->name + 1, TCP_ENO_SESSID_LEN, TCP_ENO_SESSID_LEN);
+	case TCP_ENO_NEGTEP:
+		return give_int(ctx, session->tep_byte);
+	case TCP_ENO_PEER_GOPT: /* 8547-4.2-5 */
+		return give_int(ctx, session->peer_gopt);
+	case TCP_ENO_ROLE:
+		return give_int(ctx, session->name[0]);
+	case TCP_ENO_SELF_NAME:
+		return give_name(ctx, session, 0);
+	case TCP_ENO_PEER_NAME:
+		return give_name(ctx, session, 1);
+	case TCP_CRYPT_CONF:
+		return give_bytes(ctx, session->aead, sizeof(session->aead), sizeof(session->aead));
+	case TCP_CRYPT_RESUMED:
+		return give_int(ctx, session->resumed);
+	default:
+		return -ENOPROTOOPT;
+	}
+}
+
+static __always_inline int raw_transcript(struct bpf_sockopt *ctx)
+{
+	struct eno_sock *sock = bpf_sk_storage_get(&eno_socks, ctx->sk, NULL, 0);
+	__u8 both[128] = {};
+	__u32 at;
+
+	if (!sock || ctx->sk->state == BPF_TCP_LISTEN || sock->state == ENO_SOCK_PENDING)
+		return -ENOTCONN;
+	if (sock->state != ENO_SOCK_ENABLED)
+		return -EINVAL;
+	/* Host A's option comes first (RFC 8547 section 4.8). */
+	at = sock->raw_role ? sock->peer_len : 0;
+	for (__u32 i = 0; i < SHARED_OPTION_MAX; i++)
+		if (i < sock->own_len)
+			both[(at + i) & 127] = sock->own[i];
+	at = sock->raw_role ? 0 : sock->own_len;
+	for (__u32 i = 0; i < SHARED_OPTION_MAX; i++)
+		if (i < sock->peer_len)
+			both[(at + i) & 127] = sock->peer[i];
+	return give_bytes(ctx, both, sock->own_len + sock->peer_len, TCP_ENO_TRANSCRIPT_MAX);
+}
+
+static __always_inline int transcript_read(struct bpf_sockopt *ctx)
+{
+	struct shared_session *session;
+	int error;
+
+	if (is_raw(ctx))
+		return raw_transcript(ctx);
+	error = session_find(ctx, &session);
+	if (error)
+		return error;
+	return give_bytes(ctx, session->transcript, session->transcript_len,
+			  TCP_ENO_TRANSCRIPT_MAX);
+}
+
+static __always_inline int raw_state(struct bpf_sockopt *ctx)
+{
+	struct eno_sock *sock = bpf_sk_storage_get(&eno_socks, ctx->sk, NULL, 0);
+	__u32 reason;
+
+	if (!sock || ctx->sk->state == BPF_TCP_LISTEN)
+		return TCP_ENO_UNCONNECTED;
+	if (sock->state != ENO_SOCK_DISABLED)
+		return sock->state == ENO_SOCK_PENDING ? TCP_ENO_NEGOTIATING : TCP_ENO_ENCRYPTING;
+	reason = sock->reason;
+	if (!reason)
+		reason = sock->peer_len ? TCP_ENO_REASON_NO_COMMON_TEP : TCP_ENO_REASON_NO_OPTION;
+	else
+		reason += TCP_ENO_REASON_NO_ACK - ENO_SOCK_NO_ACK;
+	return TCP_ENO_DISABLED | reason << 8;
+}
+
+static __always_inline int state_read(struct bpf_sockopt *ctx)
+{
+	struct shared_wishes *w = bpf_sk_storage_get(&wishes, ctx->sk, NULL, 0);
+	__u32 reason = TCP_ENO_REASON_LEFT_ALONE, state = ctx->sk->state;
+	struct shared_session *session;
+	int error;
+
+	if (w && w->raw.len)
+		return give_int(ctx, raw_state(ctx));
+	error = session_find(ctx, &session);
+	if (!error)
+		return give_int(ctx, TCP_ENO_ENCRYPTING);
+	if (error == -ENOTCONN)
+		return give_int(ctx, state == BPF_TCP_LISTEN || state == BPF_TCP_CLOSE
+					     ? TCP_ENO_UNCONNECTED
+					     : TCP_ENO_NEGOTIATING);
+	if (session)
+		reason = session->reason;
+	else if (w && wishes_off(w))
+		reason = TCP_ENO_REASON_SWITCHED_OFF;
+	return give_int(ctx, TCP_ENO_DISABLED | reason << 8);
+}
+
+static __always_inline int list_read(struct bpf_sockopt *ctx, const struct shared_bytes *written,
+				     const struct shared_bytes *standard)
+{
+	const struct shared_bytes *b = written && written->set ? written : standard;
+
+	return give_bytes(ctx, b->bytes, b->len, TCP_ENO_RAW_MAX);
+}
+
+/* A connection that was accepted is host B's, whatever was asked. */
+static __always_inline int self_gopt(struct bpf_sockopt *ctx, const struct shared_wishes *w)
+{
+	struct app_sock *app = bpf_sk_storage_get(&app_socks, ctx->sk, NULL, 0);
+	int gopt = w ? w->self_gopt : 0;
+
+	return app && app->passive ? gopt | TCP_ENO_GOPT_B : gopt;
+}
+
+static __always_inline int option_read(struct bpf_sockopt *ctx, const struct shared_settings *s)
+{
+	struct shared_wishes *w = bpf_sk_storage_get(&wishes, ctx->sk, NULL, 0);
+
+	switch (ctx->optname) {
+	case TCP_ENO_ENABLED:
+		return give_int(ctx, w ? w->enabled : -1);
+	case TCP_ENO_TEPS:
+		return list_read(ctx, w ? &w->teps : NULL, &s->default_teps);
+	case TCP_ENO_SELF_GOPT:
+		return give_int(ctx, self_gopt(ctx, w));
+	case TCP_ENO_AA_MANDATORY:
+		return give_int(ctx, w ? w->aa_mandatory : 0);
+	case TCP_ENO_TEP_MANDATORY:
+		return give_int(ctx, w ? w->tep_mandatory : 0);
+	case TCP_ENO_RAW:
+		return w ? give_bytes(ctx, w->raw.bytes, w->raw.len, TCP_ENO_RAW_MAX) : -ENODATA;
+	case TCP_ENO_TRANSCRIPT:
+		return transcript_read(ctx);
+	case TCP_ENO_STATE:
+		return state_read(ctx);
+	case TCP_CRYPT_ACONF:
+		return list_read(ctx, w ? &w->aconf : NULL, &s->default_aconf);
+	case TCP_CRYPT_BCONF:
+		return list_read(ctx, w ? &w->bconf : NULL, &s->default_bconf);
+	case TCP_CRYPT_NONCE_LEN:
+		return give_int(ctx, w ? w->nonce_len : SHARED_NONCE_LEN_DEFAULT);
+	default:
+		return session_read(ctx);
+	}
+}
+
+SEC("cgroup/getsockopt")
+int tcpcrypt_getsockopt(struct bpf_sockopt *ctx)
+{
+	struct shared_settings *s = settings_for(ctx);
+	int error;
+
+	if (!s) {
+		pass_long(ctx);
+		return 1;
+	}
+	error = option_read(ctx, s);
+	if (error)
+		bpf_set_retval(error);
+	else
+		ctx->retval = 0;
+	return 1;
+}
+
+char getsockopt_license[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * What the hooks getsockopt and setsockopt have in common. Both run for every option of
+ * every program, so they are quick to find that an option is none of ours. Kernel side.
+ */
+#ifndef BPF_SOCKOPT_H
+#define BPF_SOCKOPT_H
+
+#include "bpf/maps.h"
+
+#define ENOBUFS	    105
+#define ENOMEM	    12
+#define EINVAL	    22
+#define ENODATA	    61
+#define ENOPROTOOPT 92
+#define EISCONN	    106
+#define ENOTCONN    107
+
+/* Of longer values the kernel shows the programs the beginning only, and takes it for the
+ * whole unless told otherwise. A page, or less than one. */
+#define OPTLEN_SHOWN 4096
+
+/* The barrier keeps the compiler from addressing the context through a changed pointer, which
+ * the verifier refuses. */
+static __always_inline void optlen_set(struct bpf_sockopt *ctx, int len)
+{
+	barrier_var(ctx);
+	ctx->optlen = len;
+}
+
+static __always_inline int optlen_get(struct bpf_sockopt *ctx)
+{
+	barrier_var(ctx);
+	return ctx->optlen;
+}
+
+static __always_inline void pass_long(struct bpf_sockopt *ctx)
+{
+	if (optlen_get(ctx) > OPTLEN_SHOWN)
+		optlen_set(ctx, 0);
+}
+
+/* The settings, if this call is for us: one of our options on a TCP socket of the namespace
+ * that the daemon serves. */
+static __always_inline struct shared_settings *settings_for(struct bpf_sockopt *ctx)
+{
+	struct shared_settings *s;
+	struct bpf_sock *sk = ctx->sk;
+
+	if (ctx->level != IPPROTO_TCP || ctx->optname < TCP_ENO_ENABLED ||
+	    ctx->optname > TCP_CRYPT_NONCE_LEN || !sk)
+		return NULL;
+	if ((sk->family != AF_INET && sk->family != AF_INET6) || sk->protocol != IPPROTO_TCP)
+		return NULL;
+	s = settings_get();
+	return s && bpf_get_netns_cookie(ctx) == s->netns_cookie ? s : NULL;
+}
+
+static __always_inline int is_raw(struct bpf_sockopt *ctx)
+{
+	struct shared_wishes *w = bpf_sk_storage_get(&wishes, ctx->sk, NULL, 0);
+
+	return w && w->raw.len;
+}
+
+/*
+ * The session of an encrypted connection in *ret. -ENOTCONN: there is none yet; -EINVAL:
+ * there will be none, and *ret may tell why (8547-5.1-3).
+ */
+static __always_inline int session_find(struct bpf_sockopt *ctx, struct shared_session **ret)
+{
+	struct app_sock *app = bpf_sk_storage_get(&app_socks, ctx->sk, NULL, 0);
+	struct shared_session *live, *kept;
+	__u32 state = ctx->sk->state;
+	__u64 flow;
+
+	*ret = NULL;
+	if (state == BPF_TCP_LISTEN || (!app && state == BPF_TCP_CLOSE))
+		return -ENOTCONN;
+	if (!app)
+		return -EINVAL;
+	flow = app->flow;
+	kept = bpf_sk_storage_get(&app_sessions, ctx->sk, NULL, 0);
+	live = bpf_map_lookup_elem(&sessions, &flow);
+	if (live && (!kept || kept->flow != flow)) {
+		bpf_sk_storage_delete(&app_sessions, ctx->sk);
+		kept = bpf_sk_storage_get(&app_sessions, ctx->sk, live,
+					  BPF_SK_STORAGE_GET_F_CREATE);
+	}
+	/* A socket that is used again is no longer what it was. */
+	if (!flow || !kept || kept->flow != flow)
+		return -ENOTCONN;
+	*ret = kept;
+	return kept->phase == TCP_ENO_ENCRYPTING ? 0 : -EINVAL;
+}
+
+#endif

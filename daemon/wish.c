@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/wish.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "daemon/flow.h"
+
+struct tcpcrypt_eno_settings wish_settings(const struct config *c,
+					   const struct shared_wishes *wishes,
+					   enum tcpcrypt_eno_opener opener,
+					   uint8_t teps[static SHARED_TEPS_MAX])
+{
+	struct tcpcrypt_eno_settings settings = {
+		.opener = opener,
+		.teps = teps,
+		.n_teps = wishes->teps.set ? wishes->teps.len : c->n_teps,
+		/* 8547-4.2-4, 8547-4.2-5; 8547-4.2-7: what the RFC reserves stays zero. */
+		.global = wishes->self_gopt & (TCPCRYPT_ENO_GLOBAL_A | TCPCRYPT_ENO_GLOBAL_B),
+		.mandatory_app_aware = wishes->aa_mandatory,
+	};
+
+	if (settings.n_teps > SHARED_TEPS_MAX)
+		settings.n_teps = SHARED_TEPS_MAX;
+	for (size_t i = 0; i < settings.n_teps; i++)
+		teps[i] = wishes->teps.set ? wishes->teps.bytes[i] & 0x7f : c->teps[i];
+	return settings;
+}
+
+int wish_offer(const struct worker *w, const struct shared_wishes *wishes, struct engine_offer *ret)
+{
+	struct tcpcrypt_eno_settings settings;
+
+	memset(ret, 0, sizeof(*ret));
+	settings = wish_settings(w->config, wishes, TCPCRYPT_ENO_ACTIVE, ret->teps);
+	ret->mandatory_app_aware = settings.mandatory_app_aware;
+	return tcpcrypt_eno_offer(&settings, ret->option, &ret->len) ? -EINVAL : 0;
+}
+
+size_t wish_aeads(const struct config *c, const struct shared_wishes *wishes,
+		  enum tcpcrypt_role role, uint16_t ret[static TCPCRYPT_AEADS_MAX])
+{
+	const struct shared_bytes *list = role == TCPCRYPT_ROLE_A ? &wishes->aconf : &wishes->bconf;
+	size_t n = list->len / 2;
+
+	if (!list->set || n > TCPCRYPT_AEADS_MAX) {
+		memcpy(ret, c->aeads, c->n_aeads * sizeof(*ret));
+		return c->n_aeads;
+	}
+	/* 8548-3.3-6: host B's list ends with what it likes best. */
+	for (size_t i = 0; i < n; i++) {
+		size_t from = role == TCPCRYPT_ROLE_A ? i : n - 1 - i;
+
+		ret[i] = list->bytes[2 * from] << 8 | list->bytes[2 * from + 1];
+	}
+	return n;
+}
+
+static struct flow *flow_of(struct worker *w, const struct shared_event *event)
+{
+	struct flow *f;
+
+	if (event->app.flow)
+		return flow_find_id(w, event->app.flow);
+	/* connect() is still under way. */
+	TAILQ_FOREACH (f, &w->flows, all_entry)
+		if (f->held && f->syn.cookie == event->cookie)
+			return f;
+	return NULL;
+}
+
+void wish_event(struct worker *w, const struct shared_event *event)
+{
+	struct flow *f = flow_of(w, event);
+
+	if (!f)
+		return;
+	if (event->type == SHARED_EVENT_REKEY) {
+		flow_rekey(f);
+		return;
+	}
+	f->wishes.tep_mandatory = event->value;
+	if (event->value && f->record.state == RECORD_PLAIN)
+		flow_abort(f, "tep-mandatory", ECONNREFUSED);
+}
