@@ -28,7 +28,8 @@ deps:
 # Every test runs even when some fail; tools/test-summary has the last word.
 check: deps
 	$(MAKE) all $(BUILD)-sanitized/build.ninja
-	ninja -C $(BUILD)-sanitized
+	ninja -C $(BUILD) meson-test-prereq
+	ninja -C $(BUILD)-sanitized all meson-test-prereq
 	rm -f $(BUILD)/meson-logs/testlog.json $(BUILD)-sanitized/meson-logs/testlog.json
 	-meson test -C $(BUILD) --no-rebuild --print-errorlogs
 	-meson test -C $(BUILD)-sanitized --no-rebuild --print-errorlogs
