@@ -156,7 +156,8 @@ def bare_ack(packet):
 def hostile_server():
     with Net() as net:
         victim, hostile, wire = wired_pair(net)
-        daemon = net.daemon(victim)
+        # Each case is a new connection to the same place: what the last one taught is forgotten.
+        daemon = net.daemon(victim, "remember-plain-seconds = 0\n")
         address = hostile.addresses[socket.AF_INET]
         cases = [*init_cases("init2"), *frame_cases("init2")]
         script = []
