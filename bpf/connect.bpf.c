@@ -215,6 +215,18 @@ static __always_inline int refuse(int error)
 	return 0;
 }
 
+/*
+ * One of the loopback network's many addresses for each destination: between two fixed ends
+ * there are only as many connections as ephemeral ports.
+ */
+static __always_inline __u32 loopback_for(__u32 addr, __u16 port)
+{
+	__u32 h = (bpf_ntohl(addr) ^ ((__u32)port << 16 | port)) * 2654435761u;
+
+	return bpf_htonl(127u << 24 | (1 + (h >> 24) % 254) << 16 |
+			 (1 + (h >> 16 & 255) % 254) << 8 | (1 + (h >> 8 & 255) % 254));
+}
+
 SEC("cgroup/connect4")
 int tcpcrypt_connect4(struct bpf_sock_addr *ctx)
 {
@@ -227,7 +239,7 @@ int tcpcrypt_connect4(struct bpf_sock_addr *ctx)
 	if (error)
 		return refuse(error);
 	if (port) {
-		ctx->user_ip4 = bpf_htonl(0x7f000001);
+		ctx->user_ip4 = loopback_for(ctx->user_ip4, dst.port);
 		ctx->user_port = bpf_htons(port);
 	}
 	return 1;
@@ -254,7 +266,7 @@ int tcpcrypt_connect6(struct bpf_sock_addr *ctx)
 		ctx->user_ip6[0] = 0;
 		ctx->user_ip6[1] = 0;
 		ctx->user_ip6[2] = is_v4_mapped(w) ? bpf_htonl(0xffff) : 0;
-		ctx->user_ip6[3] = is_v4_mapped(w) ? bpf_htonl(0x7f000001) : bpf_htonl(1);
+		ctx->user_ip6[3] = is_v4_mapped(w) ? loopback_for(w[3], dst.port) : bpf_htonl(1);
 		ctx->user_port = bpf_htons(port);
 	}
 	return 1;

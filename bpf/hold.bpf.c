@@ -2,7 +2,8 @@
 /*
  * Hook: TC egress on lo. Holds the SYN of a program whose connect() was turned to the
  * daemon: hands it to the daemon and takes it off the wire, so that connect() stays where
- * it is until the far side has answered. The daemon sends the SYN again under its mark.
+ * it is until the far side has answered. The daemon sends the SYN again from a socket of its
+ * own, by which it is told from the program's retransmissions.
  */
 #include "bpf/packet.h"
 
@@ -22,6 +23,20 @@ static __always_inline struct shared_wishes *wishes_of(struct __sk_buff *skb)
 	return sk ? bpf_sk_storage_get(&wishes, sk, NULL, 0) : NULL;
 }
 
+/* A daemon that hangs finds the SYN when it goes on; one that is gone must not be waited for. */
+static __always_inline int daemon_listens(struct __sk_buff *skb, const struct packet *p)
+{
+	struct shared_endpoint nobody = {};
+	struct bpf_sock *sk = packet_lookup(skb, &nobody, &p->dst);
+	int listens;
+
+	if (!sk)
+		return 0;
+	listens = sk->state == TCP_LISTEN;
+	bpf_sk_release(sk);
+	return listens;
+}
+
 SEC("tc")
 int tcpcrypt_hold(struct __sk_buff *skb)
 {
@@ -33,13 +48,13 @@ int tcpcrypt_hold(struct __sk_buff *skb)
 	__u32 len;
 
 	if (!s || !s->out_port || !packet_read(skb, &p) || p.dst.port != s->out_port)
-		return TC_ACT_OK;
-	if (!p.tcp.syn || p.tcp.ack || skb->mark == s->release_mark || !settings_daemon_lives(s))
-		return TC_ACT_OK;
-	/* Not one of ours: the daemon resets what it did not expect. */
+		return TC_ACT_UNSPEC;
+	if (!p.tcp.syn || p.tcp.ack)
+		return TC_ACT_UNSPEC;
+	/* Released, or not one of ours: the daemon resets what it did not expect. */
 	app = app_sock_of(skb);
-	if (!app)
-		return TC_ACT_OK;
+	if (!app || !daemon_listens(skb, &p))
+		return TC_ACT_UNSPEC;
 	w = s->wishes ? wishes_of(skb) : NULL;
 	len = p.ip_len + p.tcp_len;
 	if (len > SHARED_SYN_MAX || len < sizeof(struct tcphdr))

@@ -11,6 +11,13 @@
 
 #include "bpf/maps.h"
 
+/*
+ * Verdicts: TC_ACT_UNSPEC, never TC_ACT_OK, for what is passed, so that the filters that others
+ * have on the same hook still see it.
+ */
+
+#define TCP_LISTEN 10 /* enum of <linux/tcp.h>'s kernel side: struct bpf_sock.state */
+
 #define IP_FRAGMENT 0x3fff /* more-fragments bit and offset */
 
 struct packet {
@@ -55,6 +62,27 @@ static __always_inline int packet_read(struct __sk_buff *skb, struct packet *p)
 	p->dst.port = bpf_ntohs(p->tcp.dest);
 	p->tcp_len = p->tcp.doff * 4;
 	return p->tcp_len >= sizeof(p->tcp);
+}
+
+/* The socket that a packet with these ends would find, or NULL. The caller releases it. */
+static __always_inline struct bpf_sock *packet_lookup(struct __sk_buff *skb,
+						      const struct shared_endpoint *src,
+						      const struct shared_endpoint *dst)
+{
+	struct bpf_sock_tuple t = {};
+
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		t.ipv4.saddr = ((const __u32 *)src->addr)[3];
+		t.ipv4.daddr = ((const __u32 *)dst->addr)[3];
+		t.ipv4.sport = bpf_htons(src->port);
+		t.ipv4.dport = bpf_htons(dst->port);
+		return bpf_skc_lookup_tcp(skb, &t, sizeof(t.ipv4), BPF_F_CURRENT_NETNS, 0);
+	}
+	__builtin_memcpy(t.ipv6.saddr, src->addr, 16);
+	__builtin_memcpy(t.ipv6.daddr, dst->addr, 16);
+	t.ipv6.sport = bpf_htons(src->port);
+	t.ipv6.dport = bpf_htons(dst->port);
+	return bpf_skc_lookup_tcp(skb, &t, sizeof(t.ipv6), BPF_F_CURRENT_NETNS, 0);
 }
 
 #endif

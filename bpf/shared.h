@@ -84,9 +84,9 @@ struct shared_settings {
 	uint64_t netns_cookie; /* act in this network namespace only */
 	uint64_t heartbeat_ns; /* the daemon's last sign of life */
 	uint64_t cookie_ns;    /* when a SYN cookie was last sent from the steered listener */
-	uint32_t release_mark; /* skb mark of SYNs that the daemon sends again */
-	uint16_t out_port;     /* loopback listener for outgoing connections */
-	uint16_t in_port;      /* loopback listener for steered incoming ones */
+	uint32_t pad;
+	uint16_t out_port;	       /* loopback listener for outgoing connections */
+	uint16_t in_port;	       /* loopback listener for steered incoming ones */
 	uint8_t teps[SHARED_TEPS_MAX]; /* accepted, most preferred first; 0: none */
 	uint8_t global;		       /* own global suboption, without b */
 	uint8_t mandatory_app_aware;

@@ -7,35 +7,13 @@
 #include "bpf/packet.h"
 #include "bpf/eno_options.h"
 
-#define TCP_LISTEN 10 /* enum of <linux/tcp.h>'s kernel side: struct bpf_sock.state */
-
 /* For so long after a SYN cookie its ACK may come (the kernel's own bound is 2 minutes). */
 #define COOKIE_LIFE_NS (120ULL * 1000 * 1000 * 1000)
-
-static __always_inline struct bpf_sock *lookup(struct __sk_buff *skb,
-					       const struct shared_endpoint *src,
-					       const struct shared_endpoint *dst)
-{
-	struct bpf_sock_tuple t = {};
-
-	if (skb->protocol == bpf_htons(ETH_P_IP)) {
-		t.ipv4.saddr = ((const __u32 *)src->addr)[3];
-		t.ipv4.daddr = ((const __u32 *)dst->addr)[3];
-		t.ipv4.sport = bpf_htons(src->port);
-		t.ipv4.dport = bpf_htons(dst->port);
-		return bpf_skc_lookup_tcp(skb, &t, sizeof(t.ipv4), BPF_F_CURRENT_NETNS, 0);
-	}
-	__builtin_memcpy(t.ipv6.saddr, src->addr, 16);
-	__builtin_memcpy(t.ipv6.daddr, dst->addr, 16);
-	t.ipv6.sport = bpf_htons(src->port);
-	t.ipv6.dport = bpf_htons(dst->port);
-	return bpf_skc_lookup_tcp(skb, &t, sizeof(t.ipv6), BPF_F_CURRENT_NETNS, 0);
-}
 
 /* Is a program of this host listening where the packet goes (and no connection there yet)? */
 static __always_inline int server_listens(struct __sk_buff *skb, const struct packet *p)
 {
-	struct bpf_sock *sk = lookup(skb, &p->src, &p->dst);
+	struct bpf_sock *sk = packet_lookup(skb, &p->src, &p->dst);
 	int listens;
 
 	if (!sk)
@@ -59,7 +37,7 @@ static __always_inline struct bpf_sock *daemon_listener(struct __sk_buff *skb,
 	else
 		loopback.addr[15] = 1;
 	loopback.port = s->in_port;
-	sk = lookup(skb, &nobody, &loopback);
+	sk = packet_lookup(skb, &nobody, &loopback);
 	if (!sk)
 		return NULL;
 	full = sk->state == TCP_LISTEN ? bpf_sk_fullsock(sk) : NULL;
@@ -157,7 +135,7 @@ static __always_inline enum verdict opening_verdict(struct __sk_buff *skb,
 
 	if (!usual && !s->wishes)
 		return PASS;
-	sk = lookup(skb, &p->src, &p->dst);
+	sk = packet_lookup(skb, &p->src, &p->dst);
 	if (!sk)
 		return PASS;
 	full = sk->state == TCP_LISTEN ? bpf_sk_fullsock(sk) : NULL;
@@ -192,7 +170,10 @@ int tcpcrypt_steer(struct __sk_buff *skb)
 	int opening, error = 0;
 
 	if (!s || !s->in_port || !packet_read(skb, &p) || p.tcp.rst)
-		return TC_ACT_OK;
+		return TC_ACT_UNSPEC;
+	/* To a link-local address the daemon could not connect: it has no scope. */
+	if (p.dst.addr[0] == 0xfe && (p.dst.addr[1] & 0xc0) == 0x80)
+		return TC_ACT_UNSPEC;
 	opening = p.tcp.syn && !p.tcp.ack;
 	if (opening)
 		verdict = opening_verdict(skb, s, &p);
@@ -201,16 +182,16 @@ int tcpcrypt_steer(struct __sk_buff *skb)
 	if (verdict == DROP)
 		return TC_ACT_SHOT;
 	if (verdict == PASS)
-		return TC_ACT_OK;
+		return TC_ACT_UNSPEC;
 	listener = daemon_listener(skb, s);
 	/* Should the assignment fail, the server gets the segment: plain, but connected; unless
 	 * it would rather have none. */
 	if (!listener)
-		return verdict == STEER_OR_DROP ? TC_ACT_SHOT : TC_ACT_OK;
+		return verdict == STEER_OR_DROP ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 	if (opening || answers_cookie(skb, &p, listener))
 		error = bpf_sk_assign(skb, listener, 0);
 	bpf_sk_release(listener);
-	return error && verdict == STEER_OR_DROP ? TC_ACT_SHOT : TC_ACT_OK;
+	return error && verdict == STEER_OR_DROP ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 }
 
 char steer_license[] SEC("license") = "Dual BSD/GPL";

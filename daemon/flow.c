@@ -144,6 +144,7 @@ static void flow_free(struct flow *f, bool reset, const char *failed_reason)
 	flow_set_deadline(f, 0);
 	loop_unqueue(w->loop, &f->again);
 	outgoing_forget(f);
+	incoming_forget(f);
 	end_close(f, &f->net, reset);
 	end_close(f, &f->app, reset);
 	relay_release(f);

@@ -2,13 +2,45 @@
 #include "daemon/incoming.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "daemon/address.h"
+#include "daemon/log.h"
 
 /* Loopback: only a server whose backlog is full lets it wait. */
 #define SERVER_SECONDS 60
+
+/*
+ * Connecting to the server's address from the same address would use up its ephemeral ports,
+ * each for a minute after the connection. From 127/8 there are plenty, and the kernel uses
+ * those of ended connections again.
+ */
+static void source_spread(const struct flow *f, int fd)
+{
+	struct shared_endpoint source = {};
+	struct sockaddr_storage ss;
+	socklen_t len;
+	int one = 1;
+
+	if (address_is_v4(&f->record.local)) {
+		source.addr[10] = source.addr[11] = 0xff;
+		source.addr[12] = 127;
+		source.addr[13] = 1 + f->record.id / 64516 % 254;
+		source.addr[14] = 1 + f->record.id / 254 % 254;
+		source.addr[15] = 1 + f->record.id % 254;
+	} else {
+		source.addr[15] = 1;
+	}
+	len = address_to_sockaddr(&source, &ss);
+	/* The port is chosen when the destination is known. */
+	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+	/* Without it (lo may have no address), the kernel chooses the source. */
+	if (bind(fd, (struct sockaddr *)&ss, len))
+		log_debug("no loopback source address: %s", strerror(errno));
+}
 
 static int server_open(struct flow *f)
 {
@@ -20,6 +52,7 @@ static int server_open(struct flow *f)
 	if (fd < 0)
 		return -errno;
 	error = engine_mark_to_app(f->worker->engine, fd, &f->record.peer, f->record.id);
+	source_spread(f, fd);
 	if (!error && connect(fd, (struct sockaddr *)&ss, len) && errno != EINPROGRESS)
 		error = -errno;
 	if (error) {
@@ -27,6 +60,16 @@ static int server_open(struct flow *f)
 		return error;
 	}
 	return flow_adopt(f, &f->app, fd);
+}
+
+void incoming_forget(struct flow *f)
+{
+	struct shared_endpoint local;
+
+	if (f->record.outgoing || f->app.open || f->app.source.fd < 0)
+		return;
+	local = address_local(f->app.source.fd);
+	engine_forget_to_app(f->worker->engine, &local, &f->record.local);
 }
 
 void incoming_accepted(struct worker *w, int fd, const struct shared_endpoint *client)

@@ -19,7 +19,14 @@
 #define BIND_TRIES    64
 #define ACCEPT_BUDGET 64
 
-static int bind_loopback(int family, uint16_t port)
+/* For local programs: any address of the loopback network, but only over lo. */
+static int bind_lo(int fd, struct shared_endpoint *e)
+{
+	memset(e->addr + 12, 0, 4);
+	return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", sizeof("lo"));
+}
+
+static int bind_loopback(int family, uint16_t port, bool steered)
 {
 	struct shared_endpoint loopback = { .port = port };
 	struct sockaddr_storage ss;
@@ -33,6 +40,12 @@ static int bind_loopback(int family, uint16_t port)
 		memcpy(loopback.addr, "\0\0\0\0\0\0\0\0\0\0\xff\xff\x7f\0\0\1", 16);
 	else
 		loopback.addr[15] = 1;
+	if (family == AF_INET && !steered && bind_lo(fd, &loopback)) {
+		int error = -errno;
+
+		close(fd);
+		return error;
+	}
 	len = address_to_sockaddr(&loopback, &ss);
 	/* Accepted connections sit on the servers' ports: they must not keep a server that
 	 * restarts from binding its port (with SO_REUSEADDR, as servers do). */
@@ -55,11 +68,11 @@ int listener_open(struct listener *l, bool steered)
 	l->steered = steered;
 	for (int i = 0; i < BIND_TRIES; i++) {
 		listener_close(l);
-		l->v4.fd = bind_loopback(AF_INET, 0);
+		l->v4.fd = bind_loopback(AF_INET, 0, steered);
 		if (l->v4.fd < 0)
 			return l->v4.fd;
 		l->port = address_local(l->v4.fd).port;
-		l->v6.fd = bind_loopback(AF_INET6, l->port);
+		l->v6.fd = bind_loopback(AF_INET6, l->port, steered);
 		if (l->v6.fd >= 0)
 			return 0;
 		if (l->v6.fd == -EAFNOSUPPORT || l->v6.fd == -EADDRNOTAVAIL) {

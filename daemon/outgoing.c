@@ -129,6 +129,11 @@ static const char *connect_reason(int error)
 	}
 }
 
+static bool refused_by_route(int error)
+{
+	return error == ENETUNREACH || error == EHOSTUNREACH || error == EACCES || error == EINVAL;
+}
+
 static void upstream_failed(struct flow *f, int error)
 {
 	flow_abort(f, connect_reason(error), error);
@@ -155,7 +160,10 @@ static void held_begin(struct worker *w, const struct shared_event *event,
 	error = upstream_open(f);
 	if (!error)
 		return;
-	engine_remember_plain(w->engine, &f->record.peer, NO_ROUTE_SECONDS);
+	/* A program that chose its source address may have chosen one that has no route: that
+	 * says nothing about the destination, and must not keep others from encrypting. */
+	if (address_is_loopback(&f->program) && refused_by_route(-error))
+		engine_remember_plain(w->engine, &f->record.peer, NO_ROUTE_SECONDS);
 	upstream_failed(f, -error);
 }
 

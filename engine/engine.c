@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -133,8 +132,6 @@ static int settings_prepare(struct engine *e, const struct engine_params *params
 	error = netns_cookie(&s->netns_cookie);
 	if (error)
 		return error;
-	if (getrandom(&s->release_mark, sizeof(s->release_mark), 0) != sizeof(s->release_mark))
-		return -EIO;
 	s->out_port = params->out_port;
 	s->in_port = params->in_port;
 	return settings_policy(s, &params->policy);
@@ -185,7 +182,7 @@ int engine_open(const struct engine_params *params, struct engine **ret)
 		error = e->cgroup_fd < 0 ? -errno : 0;
 	}
 	if (!error)
-		error = inject_open(&e->inject, e->initial.release_mark);
+		error = inject_open(&e->inject);
 	if (!error)
 		error = programs_load(e);
 	if (error) {
@@ -328,6 +325,14 @@ int engine_mark_to_app(struct engine *e, int fd, const struct shared_endpoint *c
 	struct eno_sock sock = { .kind = ENO_SOCK_TO_APP, .client = { *client, 0, flow } };
 
 	return mark(e, fd, &sock);
+}
+
+void engine_forget_to_app(struct engine *e, const struct shared_endpoint *local,
+			  const struct shared_endpoint *server)
+{
+	struct shared_tuple key = { .local = *server, .remote = *local };
+
+	bpf_map_delete_elem(bpf_map__fd(e->programs->maps.clients), &key);
 }
 
 int engine_eno(struct engine *e, int fd, struct eno_sock *ret)

@@ -96,6 +96,10 @@ int engine_mark_listener(struct engine *e, int fd, enum eno_sock_kind kind);
 int engine_mark_to_app(struct engine *e, int fd, const struct shared_endpoint *client,
 		       uint64_t flow);
 
+/* Before such a socket is closed that was never connected: nobody else shall be shown client. */
+void engine_forget_to_app(struct engine *e, const struct shared_endpoint *local,
+			  const struct shared_endpoint *server);
+
 /* What the programs recorded for a marked socket. */
 int engine_eno(struct engine *e, int fd, struct eno_sock *ret);
 

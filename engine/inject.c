@@ -15,27 +15,13 @@ void inject_init(struct inject *in)
 	in->fd6 = -1;
 }
 
-static int raw_socket(int family, uint32_t mark)
+int inject_open(struct inject *in)
 {
 	/* IPPROTO_RAW: the header is ours. */
-	int fd = socket(family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
-
-	if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark))) {
-		int error = errno;
-
-		close(fd);
-		errno = error;
-		return -1;
-	}
-	return fd;
-}
-
-int inject_open(struct inject *in, uint32_t mark)
-{
-	in->fd4 = raw_socket(AF_INET, mark);
+	in->fd4 = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
 	if (in->fd4 < 0)
 		return -errno;
-	in->fd6 = raw_socket(AF_INET6, mark);
+	in->fd6 = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
 	return in->fd6 < 0 && errno != EAFNOSUPPORT ? -errno : 0;
 }
 

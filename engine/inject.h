@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Sends packets over loopback that belong to a held SYN, through raw sockets whose mark the
- * TC program lets pass. Functions return 0 or a negative errno value. */
+/* Sends packets over loopback that belong to a held SYN, through raw sockets, which the TC
+ * program lets pass. Functions return 0 or a negative errno value. */
 #ifndef ENGINE_INJECT_H
 #define ENGINE_INJECT_H
 
@@ -13,7 +13,7 @@ struct inject {
 };
 
 void inject_init(struct inject *in);
-int inject_open(struct inject *in, uint32_t mark);
+int inject_open(struct inject *in);
 void inject_close(struct inject *in);
 
 /* syn is the held SYN, IP header first. */
