@@ -6,12 +6,17 @@ DESTDIR ?=
 BUILD ?= build
 
 # All tests run twice: as built for use, and with AddressSanitizer, LeakSanitizer and
-# UndefinedBehaviorSanitizer, whose stack frames are too large for -Wstack-usage.
+# UndefinedBehaviorSanitizer, whose stack frames are too large for -Wstack-usage. The unit tests
+# run a third time as clang builds them, and with clang libFuzzer runs the fuzz targets for a
+# moment. (ThreadSanitizer would find nothing: no program of ours has threads.)
 SANITIZE = -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=false
+
+# `make fuzz` runs each target for so long.
+FUZZ_SECONDS ?= 60
 
 export DEBIAN_FRONTEND = noninteractive
 
-.PHONY: all deps check demo install clean
+.PHONY: all deps check demo fuzz install clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -22,18 +27,29 @@ $(BUILD)/build.ninja:
 $(BUILD)-sanitized/build.ninja:
 	meson setup $(SANITIZE) $(BUILD)-sanitized
 
+$(BUILD)-clang/build.ninja:
+	CC=clang meson setup $(BUILD)-clang
+
 deps:
 	tools/install-deps
 
 # Every test runs even when some fail; tools/test-summary has the last word.
 check: deps
-	$(MAKE) all $(BUILD)-sanitized/build.ninja
+	$(MAKE) all $(BUILD)-sanitized/build.ninja $(BUILD)-clang/build.ninja
 	ninja -C $(BUILD) meson-test-prereq
 	ninja -C $(BUILD)-sanitized all meson-test-prereq
-	rm -f $(BUILD)/meson-logs/testlog.json $(BUILD)-sanitized/meson-logs/testlog.json
+	ninja -C $(BUILD)-clang all meson-test-prereq
+	rm -f $(foreach b,$(BUILD) $(BUILD)-sanitized $(BUILD)-clang,$(b)/meson-logs/testlog.json)
 	-meson test -C $(BUILD) --no-rebuild --print-errorlogs
 	-meson test -C $(BUILD)-sanitized --no-rebuild --print-errorlogs
-	@tools/test-summary $(BUILD) $(BUILD)-sanitized
+	-meson test -C $(BUILD)-clang --no-rebuild --print-errorlogs --suite unit --suite fuzz
+	@tools/test-summary $(BUILD) $(BUILD)-sanitized $(BUILD)-clang
+
+# Long fuzzing; what is found new is kept in the build directory.
+fuzz: deps
+	$(MAKE) $(BUILD)-clang/build.ninja
+	ninja -C $(BUILD)-clang
+	fuzz/long.sh $(BUILD)-clang $(FUZZ_SECONDS)
 
 demo: deps
 	$(MAKE) all
@@ -44,4 +60,4 @@ install: all
 	DESTDIR=$(DESTDIR) meson install -C $(BUILD)
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-sanitized
+	rm -rf $(BUILD) $(BUILD)-sanitized $(BUILD)-clang

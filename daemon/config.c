@@ -233,10 +233,15 @@ static char *trim(char *s)
 	return s;
 }
 
-static int read_line(struct config *c, char *line, char *error)
+static int read_line(struct config *c, char *line, size_t len, char *error)
 {
 	char *equals, *name, *value;
 
+	/* What stands behind a zero byte would be skipped without a word. */
+	if (strlen(line) != len) {
+		snprintf(error, CONFIG_ERROR_MAX, "a zero byte in a text file");
+		return -EINVAL;
+	}
 	line[strcspn(line, "#")] = '\0';
 	name = trim(line);
 	if (!*name)
@@ -261,27 +266,37 @@ static int read_line(struct config *c, char *line, char *error)
 	return -EINVAL;
 }
 
-int config_read(struct config *c, const char *path, char error[static CONFIG_ERROR_MAX])
+int config_read_stream(struct config *c, FILE *f, const char *name,
+		       char error[static CONFIG_ERROR_MAX])
 {
 	char message[CONFIG_ERROR_MAX];
-	FILE *f = fopen(path, "re");
 	char *line = NULL;
 	size_t size = 0;
 	int n = 0, ret = 0;
+	ssize_t len;
+
+	config_default(c);
+	while (!ret && (len = getline(&line, &size, f)) >= 0) {
+		n++;
+		ret = read_line(c, line, len, message);
+		if (ret)
+			snprintf(error, CONFIG_ERROR_MAX, "%.100s:%d: %.120s", name, n, message);
+	}
+	free(line);
+	return ret;
+}
+
+int config_read(struct config *c, const char *path, char error[static CONFIG_ERROR_MAX])
+{
+	FILE *f = fopen(path, "re");
+	int ret;
 
 	if (!f) {
 		ret = -errno;
 		snprintf(error, CONFIG_ERROR_MAX, "%.100s: %s", path, strerror(errno));
 		return ret;
 	}
-	config_default(c);
-	while (!ret && getline(&line, &size, f) >= 0) {
-		n++;
-		ret = read_line(c, line, message);
-		if (ret)
-			snprintf(error, CONFIG_ERROR_MAX, "%.100s:%d: %.120s", path, n, message);
-	}
-	free(line);
+	ret = config_read_stream(c, f, path, error);
 	fclose(f);
 	return ret;
 }

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <tcpcrypt/eno.h>
 
@@ -29,6 +30,10 @@ void config_default(struct config *c);
 /* Reads a file over the defaults. 0, or a negative errno value with a message that names
  * the line; then *c is unspecified. */
 int config_read(struct config *c, const char *path, char error[static CONFIG_ERROR_MAX]);
+
+/* The same from an open stream; name stands in messages. */
+int config_read_stream(struct config *c, FILE *f, const char *name,
+		       char error[static CONFIG_ERROR_MAX]);
 
 /* "x25519", "aes-128-gcm": the names of TEPs and AEADs; NULL when there is none such. */
 const char *config_tep_name(uint8_t tep);

@@ -16,8 +16,8 @@
 #include "daemon/flow.h"
 #include "daemon/json.h"
 #include "daemon/log.h"
+#include "daemon/request.h"
 
-#define REQUEST_MAX    4096
 #define CLIENTS_MAX    64
 #define VERIFY_SECONDS 10
 
@@ -128,18 +128,18 @@ static void client_error(struct client *c, const char *text)
 	c->state = CLIENT_ANSWERED;
 }
 
-static void do_status(struct client *c, const json_t *request)
+static void do_status(struct client *c, const struct request *request)
 {
 	client_say(c, json_of_status(c->control->worker, &c->control->status));
 	c->state = CLIENT_ANSWERED;
 }
 
-static void do_list(struct client *c, const json_t *request)
+static void do_list(struct client *c, const struct request *request)
 {
 	struct worker *w = c->control->worker;
 	struct flow *f;
 
-	if (json_is_true(json_object_get(request, "recent")))
+	if (request->recent)
 		for (size_t i = 0; i < ledger_recent_count(w->ledger); i++)
 			client_say(c, json_of_record(ledger_recent(w->ledger, i)));
 	TAILQ_FOREACH (f, &w->flows, all_entry) {
@@ -149,13 +149,13 @@ static void do_list(struct client *c, const json_t *request)
 	c->state = CLIENT_ANSWERED;
 }
 
-static void do_watch(struct client *c, const json_t *request)
+static void do_watch(struct client *c, const struct request *request)
 {
 	client_say(c, json_of_event("watching", clock_wall(), NULL));
 	c->state = CLIENT_WATCHING;
 }
 
-static void do_flush(struct client *c, const json_t *request)
+static void do_flush(struct client *c, const struct request *request)
 {
 	if (engine_forget_plain(c->control->worker->engine)) {
 		client_error(c, "the learned destinations could not be forgotten");
@@ -191,18 +191,10 @@ static void verify_begin(struct client *c, struct flow *f)
 	c->state = CLIENT_EXPECT_REKEY;
 }
 
-static void do_verify(struct client *c, const json_t *request)
+static void do_verify(struct client *c, const struct request *request)
 {
-	const char *local = json_string_value(json_object_get(request, "local"));
-	const char *peer = json_string_value(json_object_get(request, "peer"));
-	struct shared_endpoint ends[2];
-	struct flow *f;
+	struct flow *f = flow_find(c->control->worker, &request->local, &request->peer);
 
-	if (!local || !peer || address_parse(local, &ends[0]) || address_parse(peer, &ends[1])) {
-		client_error(c, "verify wants local and peer as addr:port");
-		return;
-	}
-	f = flow_find(c->control->worker, &ends[0], &ends[1]);
 	if (!f) {
 		client_error(c, "no such connection: not found among those of this daemon");
 		return;
@@ -216,30 +208,20 @@ static void do_verify(struct client *c, const json_t *request)
 		verify_begin(c, f);
 }
 
-static const struct {
-	const char *name;
-	void (*run)(struct client *c, const json_t *request);
-} commands[] = {
-	{ "status", do_status }, { "list", do_list },	{ "watch", do_watch },
-	{ "verify", do_verify }, { "flush", do_flush },
+static void (*const commands[REQUEST_N_COMMANDS])(struct client *, const struct request *) = {
+	[REQUEST_STATUS] = do_status, [REQUEST_LIST] = do_list,	  [REQUEST_WATCH] = do_watch,
+	[REQUEST_VERIFY] = do_verify, [REQUEST_FLUSH] = do_flush,
 };
 
 static void client_request(struct client *c, size_t len)
 {
-	json_error_t error;
-	json_t *request = json_loadb(c->request, len, JSON_REJECT_DUPLICATES, &error);
-	const char *name = json_string_value(json_object_get(request, "command"));
-	size_t i, n = sizeof(commands) / sizeof(commands[0]);
+	struct request request;
+	const char *error = request_read(c->request, len, &request);
 
-	for (i = 0; i < n && name; i++)
-		if (!strcmp(commands[i].name, name))
-			break;
-	if (!name || i == n)
-		client_error(c,
-			     name ? "unknown command" : "expected one JSON object with a command");
+	if (error)
+		client_error(c, error);
 	else
-		commands[i].run(c, request);
-	json_decref(request);
+		commands[request.command](c, &request);
 }
 
 static void client_ready(struct loop_source *source, uint32_t events)

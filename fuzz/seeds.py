@@ -28,6 +28,46 @@ def pieces(data):
     return out
 
 
+CONFIGS = {
+    "all": "# comment\nteps = x25519, p256\naeads=chacha20-poly1305 aes-128-gcm\n"
+    "ports-left-alone = 22 989-995\nmax-connections = 100\nrekey-bytes = 4096\n"
+    "remember-plain-seconds = 3\n",
+    "twice": "teps = x448 x448\n",
+    "range": "ports-left-alone = 10-9\n",
+    "number": "rekey-bytes = 99999999999999999999999\n",
+    "unknown": "colour = blue\n",
+    "words": "just words",
+}
+REQUESTS = {
+    "status": '{"command":"status"}',
+    "list": '{"command":"list","recent":true}',
+    "watch": '{"command":"watch"}',
+    "flush": '{"command":"flush"}',
+    "verify4": '{"command":"verify","local":"10.0.0.1:5000","peer":"10.0.0.2:80"}',
+    "verify6": '{"command":"verify","local":"[fd00::1]:5000","peer":"[fd00::2]:80"}',
+    "unknown": '{"command":"dance"}',
+    "array": '["status"]',
+    "twice": '{"command":"list","command":"flush"}',
+}
+
+
+def write_texts():
+    for target, texts in (("config", CONFIGS), ("control", REQUESTS)):
+        for name, text in texts.items():
+            write(target, name, text.encode())
+
+
+def write_packets():
+    """SYNs as lo carries them: 10.0.0.1 or fd00::1, MSS and ENO among their options."""
+    tcp = bytes.fromhex("8000005000000001000000008002ffff00000000020405b445032301")
+    tcp = tcp[:12] + bytes([len(tcp) // 4 << 4]) + tcp[13:]
+    v4 = bytes.fromhex("4500003000004000400600000a0000010a000002") + tcp
+    v6 = bytes.fromhex("60000000001c0640") + (b"\xfd" + bytes(14) + b"\1") * 2 + tcp
+    options = b"\x46" + v4[1:20] + bytes([1, 1, 1, 0]) + tcp
+    for name, data in {"v4": v4, "v6": v6, "ip-options": options, "short": v4[:30]}.items():
+        write("packet", name, data)
+
+
 def main():
     negotiation = load("eno_negotiation.json")
     for case in negotiation["cases"][::3]:
@@ -35,6 +75,13 @@ def main():
         write("eno", case["id"], b"".join(options))
     for case in load("eno_options.json")["headers"][::3]:
         write("eno", case["id"], bytes.fromhex(case["tcp_options"]))
+        write("bpf", case["id"], b"\x40" + bytes.fromhex(case["tcp_options"]))
+    for n, case in enumerate(negotiation["cases"][1::3]):
+        for end in "ab":
+            option = bytes.fromhex(case[f"{end}_option"] or "")
+            write("bpf", f"{case['id']}-{end}", bytes([0x40 | n % 8 << 1]) + option)
+    write_texts()
+    write_packets()
     for case in load("init_bad.json")["cases"][::2]:
         wire = bytes.fromhex(case["wire"])
         kind, tep = KINDS[case["message"]], case["tep"]
