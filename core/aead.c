@@ -4,7 +4,8 @@
 /*
  * With distinct nonces an attacker's advantage against GCM is about blocks^2 / 2^129: 2^36
  * bytes are 2^32 blocks, hence 2^-65. ChaCha20-Poly1305 is bounded by forgeries only.
- * 8548-6-1, 8548-6-3, 8548-3.6-1: the three algorithms and their lengths.
+ * 8548-6-1, 8548-6-3, 8548-3.6-1: the three algorithms and their lengths; nothing else is ever
+ * agreed on, so nothing weaker (8547-5-4) and not nothing (8547-5-5).
  */
 static const struct aead_limits table[] = {
 	{ TCPCRYPT_AEAD_AES_128_GCM, 16, 1ull << 36, 1ull << 28, 1ull << 31 },

@@ -67,6 +67,7 @@ static uint8_t own_global(const struct tcpcrypt_eno_settings *settings)
 	return global;
 }
 
+/* 8547-11-3: kind 69, and never the experimental option as well. */
 static struct writer begin_option(uint8_t out[TCPCRYPT_ENO_OPTION_MAX])
 {
 	struct writer w = writer_over(out, TCPCRYPT_ENO_OPTION_MAX);
@@ -111,6 +112,7 @@ int tcpcrypt_eno_offer(const struct tcpcrypt_eno_settings *settings,
 	 * without a TEP the option is vacuous, which a probe may want. */
 	if (global)
 		writer_u8(&w, global);
+	/* 8548-3.2-1: any TEP that the settings have, of whatever protocol. */
 	for (size_t i = settings->n_teps; i > 0; i--) {
 		/* 8548-3.5-15, 8548-3.5-16: a TEP stands in the option once, resumed or fresh. */
 		if (!resume || settings->teps[i - 1] != resume->tep)

@@ -43,12 +43,13 @@ static int make_init(struct exchange *x, enum init_kind kind, const uint16_t *ci
 	};
 	int r = 0;
 
-	/* 8548-3.3-3: the pair serves this one exchange and is freed in agree(). */
+	/* 8548-3.3-3, 8548-8-2, 8547-5-7: the pair serves this one exchange; agree() frees it. */
 	if (!x->keypair)
 		r = x->crypto->keypair_new(x->tep, &x->keypair);
 	if (r == 0)
 		r = x->crypto->public_key(x->keypair, public_key, &fields.public_key_len);
-	/* 8548-8-4: without randomness there is no session. */
+	/* 8547-5.1-6, 8547-5.1-7: this host's own share, which a peer cannot choose for it.
+	 * 8548-8-4: without randomness there is no session. */
 	if (r == 0)
 		r = x->crypto->random(x->nonce, sizeof(x->nonce));
 	if (r == 0)

@@ -37,7 +37,8 @@ bool frame_has_rekey(const uint8_t *frame)
 	return frame[0] & WIRE_CONTROL_REKEY;
 }
 
-/* Section 4.2.1. plain is authentic, so what is wrong here is the peer's own doing. */
+/* Section 4.2.1. plain is authentic, so what is wrong here is the peer's own doing; urgent
+ * data comes from here and never from TCP's header (8547-5-13). */
 static int frame_parse(uint8_t *plain, size_t len, struct frame_content *content)
 {
 	struct reader r = reader_over(plain, len);
@@ -67,7 +68,7 @@ int frame_open(const struct frame_key *key, uint8_t *frame, size_t len, struct f
 	content.rekey = frame_has_rekey(frame);
 	plain_len = len - WIRE_FRAME_HEADER_LEN - TCPCRYPT_AEAD_TAG_LEN;
 	frame_nonce(key, nonce);
-	/* The header as received is the associated data, reserved bits included. */
+	/* 8547-5-2: the header as received is the associated data, reserved bits included. */
 	r = key->crypto->aead_open(key->aead, nonce, frame, WIRE_FRAME_HEADER_LEN, plain, plain_len,
 				   plain + plain_len);
 	if (r == 0)
@@ -106,6 +107,7 @@ int frame_seal(const struct frame_key *key, uint8_t *frame, const struct frame_c
 	writer_u16(&w, (uint16_t)(plain_len + TCPCRYPT_AEAD_TAG_LEN));
 	writer_u8(&w,
 		  (content->fin ? WIRE_FLAG_FINP : 0) | (content->has_urgent ? WIRE_FLAG_URGP : 0));
+	/* 8547-5-14: sealed with the data. */
 	if (content->has_urgent)
 		writer_u16(&w, content->urgent);
 	frame_nonce(key, nonce);

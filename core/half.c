@@ -11,7 +11,8 @@ static const struct {
 	[HALF_RX_EXPECT_FINP] = {
 		[HALF_RX_BYTES]	= { HALF_RX_EXPECT_FINP,	0 },
 		[HALF_RX_FINP]	= { HALF_RX_EXPECT_FIN,		0 },
-		/* 8548-3.7-2, 8548-3.7-3: an end that nobody authenticated is an error. */
+		/* 8548-3.7-2, 8548-3.7-3, 8547-5-9, 8547-5-10, 8547-5-11: an end that nobody
+		 * authenticated is an error, and of its own kind (8547-5-12). */
 		[HALF_RX_FIN]	= { HALF_RX_CLOSED,		TCPCRYPT_E_TRUNCATED },
 	},
 	[HALF_RX_EXPECT_FIN] = {

@@ -20,6 +20,7 @@ static const enum handshake_state next[HANDSHAKE_N_STATES][HANDSHAKE_N_EVENTS] =
 	},
 	[HANDSHAKE_EXPECT_SYN_ACK] = {
 		[HANDSHAKE_SYN_ENO]		= HANDSHAKE_EXPECT_ACK, /* simultaneous open */
+		/* 8547-4.6-6: the SYN-ACK of this simultaneous open goes without. */
 		[HANDSHAKE_SYN_PLAIN]		= HANDSHAKE_DISABLED,
 		[HANDSHAKE_SYN_ACK_ENO]		= HANDSHAKE_EXPECT_NON_SYN,
 		[HANDSHAKE_SYN_ACK_PLAIN]	= HANDSHAKE_DISABLED,

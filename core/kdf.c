@@ -75,6 +75,11 @@ int kdf_traffic_key(const struct tcpcrypt_crypto *crypto, const uint8_t mk[stati
 	return kdf_expand(crypto, mk, label, nothing, out, len);
 }
 
+/*
+ * 8547-5-3, 8547-5.1-1, 8547-5.1-5, 8547-5.1-10, 8547-5.1-11: ss comes of all that both hosts
+ * sent, so this does too. 8547-5.1-12, 8547-5.1-14, 8547-8.6-1: an output of HKDF under its own
+ * constant tells nothing of ss, nor of the keys.
+ */
 int kdf_session_id(const struct tcpcrypt_crypto *crypto, uint8_t tep_byte,
 		   const uint8_t ss[static WIRE_K_LEN], struct tcpcrypt_span sn,
 		   uint8_t id[static TCPCRYPT_SESSION_ID_LEN])

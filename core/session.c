@@ -412,6 +412,7 @@ int tcpcrypt_session_send(struct tcpcrypt_session *s, uint8_t *frame, size_t dat
 	return r < 0 ? fail(s, r) : 0;
 }
 
+/* 8548-3.9-2: has_output() is true at once, so the probe need not wait for data. */
 int tcpcrypt_session_rekey(struct tcpcrypt_session *s)
 {
 	if (s->kex.state != KEX_EXPECT_FRAME)
@@ -436,7 +437,7 @@ void tcpcrypt_session_info(const struct tcpcrypt_session *s, struct tcpcrypt_ses
 		.role = s->role,
 		.tep = s->tep_byte & ENO_GLT,
 		.aead = has_id ? s->aead : 0,
-		/* 8547-5.1-3: no session ID before there is a session. */
+		/* 8547-5.1-2, 8547-5.1-3: no session ID before there is a session. */
 		.session_id = has_id ? s->session_id : NULL,
 		.local_generation = s->local_generation,
 		.remote_generation = s->rx.generation,

@@ -106,6 +106,7 @@ static int parse_number(const char *text, unsigned long long max, unsigned long 
 	return errno || end == text || *end || *text == '-' || *ret > max ? -EINVAL : 0;
 }
 
+/* 8548-5-8 */
 static int set_teps(struct config *c, char *value)
 {
 	uint16_t teps[SHARED_TEPS_MAX];
@@ -116,6 +117,7 @@ static int set_teps(struct config *c, char *value)
 	return error;
 }
 
+/* 8548-6-2 */
 static int set_aeads(struct config *c, char *value)
 {
 	return parse_names(value, aead_names, c->aeads, TCPCRYPT_AEADS_MAX, &c->n_aeads);
@@ -212,7 +214,7 @@ void config_default(struct config *c)
 	char ports[] = DEFAULT_LEFT_ALONE;
 	char aes_first[] = "aes-128-gcm aes-256-gcm chacha20-poly1305";
 	char chacha_first[] = "chacha20-poly1305 aes-128-gcm aes-256-gcm";
-	char teps[] = "x25519 p256";
+	char teps[] = "x25519 p256"; /* both carry urgent data (8547-5-16) */
 
 	memset(c, 0, sizeof(*c));
 	c->remember_plain_seconds = DEFAULT_REMEMBER_PLAIN_SECONDS;

@@ -148,6 +148,7 @@ static void flow_free(struct flow *f, bool reset, const char *failed_reason)
 	end_close(f, &f->net, reset);
 	end_close(f, &f->app, reset);
 	relay_release(f);
+	/* 8547-5-8: no secret outlives its connection. */
 	tcpcrypt_session_free(f->session);
 	view_withdraw(f);
 	TAILQ_REMOVE(bucket_of(w, f->record.id), f, id_entry);
@@ -341,6 +342,7 @@ static void relay(struct flow *f)
 	int ret;
 
 	ret = f->session ? relay_encrypted(f, &outcome) : relay_plain(f, &outcome);
+	/* 8548-8-1: the program gets an end of file or ECONNRESET, never one for the other. */
 	if (ret < 0) {
 		remember_stripped_ack(f, outcome.reason);
 		flow_abort(f, outcome.reason, ECONNRESET);
@@ -374,6 +376,7 @@ void flow_progress(struct flow *f)
 	}
 }
 
+/* 8548-3.9-1: the way to ask whether the other end lives; SO_KEEPALIVE is never set. */
 int flow_rekey(struct flow *f)
 {
 	int outcome;

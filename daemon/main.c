@@ -235,7 +235,7 @@ static int signals_open(struct daemon *d)
 }
 
 /* As many descriptors as allowed, and memory that holds keys stays in memory (8548-3.3-4,
- * 8548-3.5-19): no core dump, no debugger that is not root's. */
+ * 8548-3.5-19, 8548-8-3): no core dump, no debugger that is not root's. */
 static void process_prepare(void)
 {
 	const struct rlimit none = { 0, 0 };

@@ -101,6 +101,8 @@ static int upstream_open(struct flow *f)
 		error = -errno;
 	if (!error)
 		error = source_bind(f, fd);
+	/* 8547-4.7-3, 8547-4.7-4, 8547-4.7-13: no Fast Open, so the SYN has neither data nor
+	 * cookie, whatever the program's own socket does. */
 	if (!error && connect(fd, (struct sockaddr *)&ss, len) && errno != EINPROGRESS)
 		error = -errno;
 	if (error) {

@@ -27,6 +27,7 @@ static bool left_alone(const struct config *c, unsigned int port)
 	return c->left_alone[port >> 6] >> (port & 63) & 1;
 }
 
+/* 8547-5-16: the TEPs of RFC 8548, which all carry urgent data. */
 static void test_defaults(void **state)
 {
 	char error[CONFIG_ERROR_MAX];
@@ -43,6 +44,7 @@ static void test_defaults(void **state)
 	assert_memory_equal(&c, &empty, sizeof(c));
 }
 
+/* 8548-5-8, 8548-6-2: teps and aeads. */
 static void test_keys(void **state)
 {
 	static const char text[] = "# a comment\n"

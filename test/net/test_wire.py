@@ -24,6 +24,7 @@ FAMILIES = (socket.AF_INET, socket.AF_INET6)
 OFFER = bytes.fromhex("45042123")  # P-256, and last, because most wanted, X25519
 ANSWER = bytes.fromhex("45040123")  # the passive role and X25519
 ACK_OPTION = bytes.fromhex("4502")
+KIND_EXPERIMENT = 253
 MARKER = b"This sentence must not be seen by anyone on the wire. "
 SESSION_ID_LENGTH = 33  # the TEP byte, and a SHA-256
 
@@ -67,6 +68,8 @@ def check_options(flow, text):
     check_equal(flow.synack.eno(), ANSWER, f"{text}: ENO in the SYN-ACK")  # 8547-4.6-14
     check_equal(flow.ack.eno(), ACK_OPTION, f"{text}: ENO in the first ACK")  # 8547-4.6-2
     check_equal(flow.syn.payload + flow.synack.payload, b"", f"{text}: no data in SYNs")
+    kinds = {kind for p in flow.packets for kind, _, _ in p.options}
+    check(KIND_EXPERIMENT not in kinds, f"{text}: no experimental option")  # 8547-11-3
     early = True
     for packet in flow.sent_by(flow.client)[1:]:
         heard = any(

@@ -22,14 +22,30 @@ static void test_table(void **state)
 		assert_true(limits->rekey_frames < limits->max_frames);
 		assert_true(limits->rekey_bytes < UINT64_MAX / 2);
 	}
-	assert_null(aead_find(0));
-	assert_null(aead_find(3));
-	assert_null(aead_find(0x1000));
+}
+
+/* 8547-5-4, 8547-5-5: of 65,536 identifiers those three, all of 128 bits or more. */
+static void test_no_other(void **state)
+{
+	unsigned int n = 0;
+
+	for (uint32_t aead = 0; aead <= UINT16_MAX; aead++) {
+		const struct aead_limits *limits = aead_find((uint16_t)aead);
+
+		if (!limits)
+			continue;
+		n++;
+		assert_true(limits->key_len >= 16);
+	}
+	assert_int_equal(n, 3);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_table) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_no_other),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,6 +50,7 @@ static void test_every_state_and_event(void **state)
 			assert_in_range(h.state, 0, HANDSHAKE_N_STATES - 1);
 			if (was != HANDSHAKE_IS_PENDING)
 				assert_int_equal(handshake_outcome(&h), was);
+			/* 8547-4.6-6, too: the SYN-ACK of a simultaneous open. */
 			if (handshake_outcome(&h) == HANDSHAKE_IS_DISABLED)
 				assert_false(handshake_carries_eno(&h));
 			/* Whoever stopped sending ENO does not start again. */

@@ -122,7 +122,8 @@ static void test_large_transfer(void **state)
 	pair_deinit(&pair);
 }
 
-/* 8548-3.8-1, 8548-3.8-2, 8548-3.8-4, 8548-3.8-5, 8548-3.9-2, 8548-3.9-3: probe and answer. */
+/* 8548-3.8-1, 8548-3.8-2, 8548-3.8-4, 8548-3.8-5, 8548-3.9-1, 8548-3.9-2, 8548-3.9-3: a probe
+ * and its answer. */
 static void test_rekey(void **state)
 {
 	struct pair pair;
@@ -234,7 +235,7 @@ static void test_rekey_after_fin(void **state)
 	pair_deinit(&pair);
 }
 
-/* D12, 8547-5-13: urgent data is where the sender said and nowhere else. */
+/* D12, 8547-5-13, 8547-5-14: urgent data is where the sender said and nowhere else. */
 static void test_urgent(void **state)
 {
 	struct pair pair;
@@ -260,7 +261,7 @@ static void talk(struct pair *pair)
 	say(&pair->a, "last", TCPCRYPT_TX_FIN);
 }
 
-/* 8548-3.7-2, 8548-3.7-3, 8548-8-1, 8547-5-10, 8547-5-12: cut anywhere, it is no end of file. */
+/* 8548-3.7-2, 8548-3.7-3, 8548-8-1, 8547-5-10, 8547-5-11, 8547-5-12: cut anywhere, it is no end of file. */
 static void test_truncation(void **state)
 {
 	size_t total = SIZE_MAX;

@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Data in SYN segments with ENO is never sent, and is dropped when it comes (RFC 8547, 4.7).
+
+The client of the receiving half is made by hand, from an address that no kernel owns: it
+sends what no TCP of Linux would. Fast Open is on, without cookies, for every listener.
+"""
+import json
+import select
+import socket
+import struct
+import time
+
+from apps import Server, bound_time, echo, read_exactly, read_to_end
+from harness import PATIENCE, Net, check, check_equal, main, wait_for
+from packets import ACK, ETH_P_ALL, PSH, RST, SYN, parse
+from wire import checksum, wired_pair
+
+KIND_FAST_OPEN = 34
+CLIENT_SENDS_ANYWAY = 0x5  # tcp_fastopen: client, and without a cookie
+SERVER_TAKES_ALL = 0x602  # server, without a cookie, every listener
+
+EARLY = b"early data, in the SYN "
+LATE = b"something else altogether"
+X25519_ENO = bytes.fromhex("450323")
+UNKNOWN_ENO = bytes.fromhex("45037f")
+LAST_UNKNOWN_ENO = bytes.fromhex("450423 7f")
+COOKIE = bytes([KIND_FAST_OPEN, 10]) + b"anything"
+
+
+class Client:
+    """A TCP made by hand at an address of its own, on host's link."""
+
+    def __init__(self, net, host, server, port):
+        self.serial = net.serials = getattr(net, "serials", 0) + 1
+        self.address = (f"10.{net.links}.0.77", 30000 + self.serial)
+        self.server = (server.addresses[socket.AF_INET], port)
+        name = host.interfaces[0]
+        self.mac = self.mac_of(host, name)
+        self.server_mac = self.mac_of(server, server.interfaces[0])
+        server.ip("neigh", "replace", self.address[0], "lladdr", format_mac(self.mac), "dev",
+                  server.interfaces[0])
+        self.raw = host.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        self.raw.bind((name, ETH_P_ALL))
+        self.sequence = 1000 * self.serial
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.raw.close()
+
+    @staticmethod
+    def mac_of(host, name):
+        (link,) = json.loads(host.run(["ip", "-json", "link", "show", name]).stdout)
+        return bytes.fromhex(link["address"].replace(":", ""))
+
+    def send(self, flags, options=b"", payload=b"", acknowledge=0):
+        options += b"\x01" * (-len(options) % 4)
+        header = struct.pack(
+            "!HHIIBBHHH", self.address[1], self.server[1], self.sequence, acknowledge,
+            (20 + len(options)) // 4 << 4, flags, 65535, 0, 0,
+        )
+        tcp = header + options + payload
+        ends = socket.inet_aton(self.address[0]) + socket.inet_aton(self.server[0])
+        pseudo = ends + struct.pack("!II", len(tcp), socket.IPPROTO_TCP)
+        tcp = tcp[:16] + struct.pack("!H", checksum(pseudo + tcp)) + tcp[18:]
+        ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(tcp), 1, 0, 64, socket.IPPROTO_TCP, 0)
+        ip = ip + ends
+        ip = ip[:10] + struct.pack("!H", checksum(ip)) + ip[12:]
+        self.raw.send(self.server_mac + self.mac + b"\x08\x00" + ip + tcp)
+
+    def receive(self, wanted, what):
+        """The server's next segment that `wanted` accepts."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            ready, _, _ = select.select([self.raw], [], [], 1)
+            packet = parse(self.raw.recv(1 << 16)) if ready else None
+            if packet and packet.dst == self.address and wanted(packet):
+                return packet
+        raise TimeoutError(f"waited in vain for {what}")
+
+
+def format_mac(raw):
+    return raw.hex(":")
+
+
+def open_with_data(client, options):
+    """SYN with early data; returns the SYN-ACK, having checked what it acknowledges."""
+    client.send(SYN, options, EARLY)
+    return client.receive(lambda p: p.has(SYN | ACK), "the SYN-ACK")
+
+
+CASES = (
+    ("the TEP is negotiated", X25519_ENO, True),  # RFC 8548 defines no SYN data
+    ("another TEP is", LAST_UNKNOWN_ENO, True),
+    ("none is", UNKNOWN_ENO, False),
+    ("there is a Fast Open cookie, too", X25519_ENO + COOKIE, True),
+)
+
+
+def received():
+    """8547-4.7-5, 8547-4.7-6, 8547-4.7-7, 8547-4.7-8, 8547-4.7-9"""
+    with Net() as net:
+        a, b = net.pair()
+        b.sysctl("ipv4/tcp_fastopen", SERVER_TAKES_ALL)
+        net.daemon(b)
+        with Server(b, lambda conn, peer: read_exactly(conn, len(LATE))) as server:
+            for text, options, answered in CASES:
+                with Client(net, a, b, server.port) as client:
+                    begin_and_continue(client, server, text, options, answered)
+            check_equal(server.errors, [], "no server saw anything odd")
+
+
+def begin_and_continue(client, server, text, options, answered):
+    synack = open_with_data(client, options)
+    check_equal(synack.ack - client.sequence, 1, f"{text}: SYN data is not acknowledged")
+    check_equal(synack.eno() is not None, answered, f"{text}: ENO is answered or not")
+    before = len(server.results)
+    # A first ACK without ENO: plain from here on, so that one sees what TCP has kept.
+    client.sequence += 1
+    client.send(ACK | PSH, b"", LATE, synack.seq + 1)
+    server.wait_results(before + 1)
+    check_equal(server.results[-1], LATE, f"{text}: nor delivered; what came later is")
+    client.sequence += len(LATE)
+    client.send(RST | ACK, b"", b"", synack.seq + 1)
+
+
+def sent():
+    """8547-4.7-3, 8547-4.7-4, 8547-4.7-13: a program that wants Fast Open gets its data
+    across, encrypted, and not in the SYN."""
+    with Net() as net:
+        a, b, wire = wired_pair(net)
+        a.sysctl("ipv4/tcp_fastopen", CLIENT_SENDS_ANYWAY)
+        b.sysctl("ipv4/tcp_fastopen", SERVER_TAKES_ALL)
+        da, _ = net.daemon(a), net.daemon(b)
+        with Server(b, echo) as server:
+            with bound_time(a.socket()) as sock:
+                where = (b.addresses[socket.AF_INET], server.port)
+                sock.sendto(EARLY, socket.MSG_FASTOPEN, where)
+                sock.shutdown(socket.SHUT_WR)
+                check_equal(read_to_end(sock), EARLY, "data sent with MSG_FASTOPEN arrives")
+            server.wait_results()
+        (listed,) = da.wait_list(port=server.port, state="closed")
+        check(listed["encrypted"], "encrypted")
+        wait_for(lambda: wire.flows(server.port), "the connection on the wire")
+        syn = wire.flows(server.port)[0].syn
+        kinds = [kind for kind, _, _ in syn.options]
+        check(syn.eno() is not None, "the SYN has ENO")
+        check_equal(syn.payload, b"", "and no data")
+        check(KIND_FAST_OPEN not in kinds, "nor a Fast Open option", str(kinds))
+        check(not wire.contains(EARLY), "nothing of it was plain")
+
+
+if __name__ == "__main__":
+    main("data in SYN segments with ENO is neither sent nor taken", received, sent)
