@@ -98,9 +98,23 @@ static void print_engine(const json_t *engine)
 		print_count("network namespace", cookie, " (cookie)");
 }
 
+/* Loud: with a key log encryption keeps nothing from who can read that file. */
+static void print_key_log(const json_t *path)
+{
+	if (!json_is_string(path))
+		return;
+	print_label("KEY LOG");
+	format_style(FORMAT_ATTENTION);
+	fputs("the keys of all connections are written to ", stdout);
+	format_text(stdout, json_string_value(path));
+	format_style(FORMAT_NORMAL);
+	putchar('\n');
+}
+
 static void print_status(const json_t *status)
 {
 	print_heading(status);
+	print_key_log(json_object_get(status, "key_log"));
 	print_count("connections now", json_object_get(status, "connections"), "");
 	print_count("encrypted", json_object_get(status, "encrypted"), "");
 	print_reasons("plain", json_object_get(status, "plain"));

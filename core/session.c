@@ -63,6 +63,22 @@ static bool params_valid(const struct tcpcrypt_session_params *p)
 	       p->transcript_len <= TCPCRYPT_TRANSCRIPT_MAX && aeads_known(p->aeads, p->n_aeads);
 }
 
+/* 8547-5-6: only who asked for it in the session's parameters is told. */
+static void tell_keys(const struct tcpcrypt_session *s, const uint8_t master[static WIRE_K_LEN])
+{
+	const struct tcpcrypt_keylog secrets = {
+		.session_id = s->session_id,
+		.master = master,
+		.aead = s->aead,
+		.sends_as = s->original_role,
+		.tx_offset = s->tx.offset,
+		.rx_offset = s->rx.offset,
+	};
+
+	if (s->keylog)
+		s->keylog(s->keylog_data, &secrets);
+}
+
 /*
  * From the session secret to everything that is derived from it. Both directions start at
  * the length of their Init messages, 0 when there were none (D13).
@@ -88,7 +104,9 @@ static int establish(struct tcpcrypt_session *s, const uint8_t ss[static WIRE_K_
 		r = rekey_init(&s->rx, s->crypto, s->aead, master,
 			       with_a ? WIRE_CONST_KEY_B : WIRE_CONST_KEY_A, rx_offset);
 	s->has_next = r == 0;
-	if (r < 0)
+	if (r == 0)
+		tell_keys(s, master);
+	else
 		mem_wipe(s->session_id, sizeof(s->session_id));
 	mem_wipe(master, sizeof(master));
 	return r;
@@ -136,6 +154,8 @@ int tcpcrypt_session_init(struct tcpcrypt_session *s, const struct tcpcrypt_sess
 	s->role = p->role;
 	s->tep_byte = p->tep_byte;
 	s->rekey_bytes = p->rekey_bytes;
+	s->keylog = p->keylog;
+	s->keylog_data = p->keylog_data;
 	r = p->resume ? start_resumed(s, p) : start_fresh(s, p);
 	if (r < 0)
 		tcpcrypt_session_deinit(s);

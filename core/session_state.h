@@ -21,6 +21,8 @@ struct tcpcrypt_session {
 	bool has_next;	   /* next_secret is there and was not handed out */
 	uint16_t aead;
 	uint64_t rekey_bytes;
+	void (*keylog)(void *data, const struct tcpcrypt_keylog *secrets); /* or NULL */
+	void *keylog_data;
 	struct exchange exchange;
 	struct rekey_direction tx, rx;
 	/*

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #if defined(__aarch64__)
 #include <sys/auxv.h>
@@ -183,6 +184,17 @@ static int set_drain(struct config *c, char *value)
 	return parse_seconds(value, &c->drain_seconds);
 }
 
+/* Absolute: the daemon's working directory is nobody's business. */
+static int set_key_log(struct config *c, char *value)
+{
+	size_t len = strlen(value);
+
+	if (*value != '/' || len >= sizeof(c->key_log))
+		return -EINVAL;
+	memcpy(c->key_log, value, len + 1);
+	return 0;
+}
+
 static const struct key {
 	const char *name;
 	int (*set)(struct config *c, char *value);
@@ -195,6 +207,7 @@ static const struct key {
 	{ "rekey-bytes", set_rekey_bytes, "a number of bytes" },
 	{ "remember-plain-seconds", set_remember, "a number of seconds" },
 	{ "drain-seconds", set_drain, "a number of seconds" },
+	{ "key-log", set_key_log, "an absolute path" },
 };
 
 /* Without AES instructions ChaCha20 is faster and free of timing leaks. */
@@ -288,6 +301,22 @@ int config_read_stream(struct config *c, FILE *f, const char *name,
 	return ret;
 }
 
+/* Who can write the configuration could have everybody's keys written. */
+static int check_owner(const struct config *c, FILE *f, const char *path,
+		       char error[static CONFIG_ERROR_MAX])
+{
+	struct stat st;
+
+	if (!*c->key_log)
+		return 0;
+	if (!fstat(fileno(f), &st) && S_ISREG(st.st_mode) && st.st_uid == 0 &&
+	    !(st.st_mode & (S_IWGRP | S_IWOTH)))
+		return 0;
+	snprintf(error, CONFIG_ERROR_MAX,
+		 "%.100s: key-log wants a file that root owns and nobody else can write", path);
+	return -EPERM;
+}
+
 int config_read(struct config *c, const char *path, char error[static CONFIG_ERROR_MAX])
 {
 	FILE *f = fopen(path, "re");
@@ -299,6 +328,8 @@ int config_read(struct config *c, const char *path, char error[static CONFIG_ERR
 		return ret;
 	}
 	ret = config_read_stream(c, f, path, error);
+	if (!ret)
+		ret = check_owner(c, f, path, error);
 	fclose(f);
 	return ret;
 }

@@ -12,6 +12,7 @@
 #include "bpf/shared.h"
 
 #define CONFIG_ERROR_MAX 256
+#define CONFIG_PATH_MAX	 256
 
 struct config {
 	uint8_t teps[SHARED_TEPS_MAX]; /* in decreasing preference */
@@ -22,13 +23,14 @@ struct config {
 	size_t max_connections;	   /* 0: as many as file descriptors allow */
 	uint64_t rekey_bytes;	   /* 0: the AEAD's default */
 	unsigned int remember_plain_seconds;
-	unsigned int drain_seconds; /* at the end, for connections that are under way */
+	unsigned int drain_seconds;    /* at the end, for connections that are under way */
+	char key_log[CONFIG_PATH_MAX]; /* empty: none, as it should be */
 };
 
 void config_default(struct config *c);
 
 /* Reads a file over the defaults. 0, or a negative errno value with a message that names
- * the line; then *c is unspecified. */
+ * the line; then *c is unspecified. -EPERM: the file has key-log, and is not root's alone. */
 int config_read(struct config *c, const char *path, char error[static CONFIG_ERROR_MAX]);
 
 /* The same from an open stream; name stands in messages. */

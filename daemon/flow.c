@@ -12,6 +12,7 @@
 #include "daemon/address.h"
 #include "daemon/container.h"
 #include "daemon/incoming.h"
+#include "daemon/keylog.h"
 #include "daemon/log.h"
 #include "daemon/outgoing.h"
 #include "daemon/relay.h"
@@ -217,6 +218,15 @@ static const char *plain_reason(const struct eno_sock *eno,
 	return tcpcrypt_eno_reason_name(result->reason);
 }
 
+static void log_keys(void *data, const struct tcpcrypt_keylog *secrets)
+{
+	struct flow *f = data;
+
+	/* It may have been switched off since the session began. */
+	if (f->worker->keylog_fd >= 0)
+		keylog_write(f->worker->keylog_fd, &f->record.local, &f->record.peer, secrets);
+}
+
 static int session_start(struct flow *f, const struct tcpcrypt_eno_result *result)
 {
 	const struct config *c = f->worker->config;
@@ -231,6 +241,8 @@ static int session_start(struct flow *f, const struct tcpcrypt_eno_result *resul
 		.aeads = aeads,
 		.n_aeads = wish_aeads(c, &f->wishes, result->role, aeads),
 		.rekey_bytes = c->rekey_bytes,
+		.keylog = f->worker->keylog_fd < 0 ? NULL : log_keys,
+		.keylog_data = f,
 	};
 	int error = 0;
 

@@ -121,12 +121,14 @@ json_t *json_of_status(const struct worker *w, const struct control_status *stat
 {
 	const struct ledger *l = w->ledger;
 
-	return json_pack("{s:s, s:s, s:i, s:f, s:{s:I, s:s, s:o}, s:I, s:I, s:o, s:o}", "state",
-			 status->state, "version", TCPCRYPT_VERSION, "pid", (int)getpid(),
+	return json_pack("{s:s, s:s, s:i, s:f, s:{s:I, s:s, s:o}, s:I, s:I, s:o, s:o, s:o}",
+			 "state", status->state, "version", TCPCRYPT_VERSION, "pid", (int)getpid(),
 			 "started", status->started, "engine", "netns_cookie",
 			 (json_int_t)engine_netns_cookie(w->engine), "cgroup",
 			 engine_cgroup(w->engine), "interfaces", interfaces(status), "connections",
 			 (json_int_t)ledger_live_count(l), "encrypted",
 			 (json_int_t)ledger_total_encrypted(l), "plain",
-			 totals(l, ledger_total_plain), "failed", totals(l, ledger_total_failed));
+			 totals(l, ledger_total_plain), "failed", totals(l, ledger_total_failed),
+			 "key_log",
+			 string_or_null(*w->config->key_log ? w->config->key_log : NULL));
 }

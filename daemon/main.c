@@ -18,6 +18,7 @@
 #include "daemon/container.h"
 #include "daemon/control.h"
 #include "daemon/host.h"
+#include "daemon/keylog.h"
 #include "daemon/ledger.h"
 #include "daemon/listener.h"
 #include "daemon/log.h"
@@ -189,14 +190,40 @@ static struct engine_policy policy_of(const struct config *c)
 	};
 }
 
+/* 8547-5-6: for debugging, and never without being told. */
+static int keylog_start(const struct config *c, int *ret_fd)
+{
+	int error;
+
+	*ret_fd = -1;
+	if (!*c->key_log)
+		return 0;
+	error = keylog_open(c->key_log, ret_fd);
+	if (error) {
+		log_error("the key log %s is refused: %s", c->key_log,
+			  error == -EPERM ? "it is not a file for root's eyes only"
+					  : strerror(-error));
+		return error;
+	}
+	log_warning("KEY LOG: the keys of every connection are written to %s. Whoever can read "
+		    "it can read them all. Remove key-log from the configuration when done.",
+		    c->key_log);
+	return 0;
+}
+
 /* SIGHUP: a configuration with an error changes nothing. */
 static void reload(struct daemon *d)
 {
 	struct engine_policy policy;
 	struct config config;
+	int keylog_fd;
 
-	if (!d->config_path || !config_load(&config, d->config_path))
+	if (!d->config_path || !config_load(&config, d->config_path) ||
+	    keylog_start(&config, &keylog_fd))
 		return;
+	if (d->worker.keylog_fd >= 0)
+		close(d->worker.keylog_fd);
+	d->worker.keylog_fd = keylog_fd;
 	d->config = config;
 	policy = policy_of(&d->config);
 	engine_configure(d->engine, &policy);
@@ -295,7 +322,7 @@ static int worker_start(struct daemon *d)
 		return error;
 	}
 	d->worker_ready = true;
-	return 0;
+	return keylog_start(&d->config, &d->worker.keylog_fd);
 }
 
 /* Everything up to the moment at which connections are taken. */

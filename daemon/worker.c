@@ -32,6 +32,7 @@ int worker_init(struct worker *w, struct loop *loop, struct engine *engine, stru
 	w->ledger = ledger;
 	w->config = config;
 	w->crypto = crypto;
+	w->keylog_fd = -1;
 	w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	TAILQ_INIT(&w->flows);
 	TAILQ_INIT(&w->waiting);
@@ -60,6 +61,8 @@ void worker_deinit(struct worker *w)
 		flow_abort(f, "daemon", ECONNRESET);
 	if (w->reserve_fd >= 0)
 		close(w->reserve_fd);
+	if (w->keylog_fd >= 0)
+		close(w->keylog_fd);
 	buffer_pool_deinit(&w->buffers);
 	pipe_pool_deinit(&w->pipes);
 }

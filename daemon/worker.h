@@ -43,6 +43,7 @@ struct worker {
 	size_t n_flows;
 	size_t max_flows;
 	bool draining;	/* takes no new connections any more */
+	int keylog_fd;	/* -1: none, and so no session is asked for its keys */
 	int reserve_fd; /* given up to accept, and drop, when descriptors run out */
 
 	/* What upstream connections offer whose programs wish nothing else. */

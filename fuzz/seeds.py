@@ -31,7 +31,7 @@ def pieces(data):
 CONFIGS = {
     "all": "# comment\nteps = x25519, p256\naeads=chacha20-poly1305 aes-128-gcm\n"
     "ports-left-alone = 22 989-995\nmax-connections = 100\nrekey-bytes = 4096\n"
-    "remember-plain-seconds = 3\n",
+    "remember-plain-seconds = 3\nkey-log = /root/keys\n",
     "twice": "teps = x448 x448\n",
     "range": "ports-left-alone = 10-9\n",
     "number": "rekey-bytes = 99999999999999999999999\n",

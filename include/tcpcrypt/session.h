@@ -76,6 +76,18 @@ struct tcpcrypt_resumption {
 	size_t nonces_len;		     /* 0..16 */
 };
 
+/*
+ * What decrypts everything that both ends of a session send, for who debugs own connections
+ * (8547-5-6). doc/keylog.md has the key log that the daemon writes of it.
+ */
+struct tcpcrypt_keylog {
+	const uint8_t *session_id; /* TCPCRYPT_SESSION_ID_LEN bytes */
+	const uint8_t *master;	   /* mk[0], TCPCRYPT_SECRET_LEN bytes */
+	uint16_t aead;
+	enum tcpcrypt_role sends_as;   /* A: this host's frames are under k_ab, B: under k_ba */
+	uint64_t tx_offset, rx_offset; /* where each direction's first frame begins */
+};
+
 struct tcpcrypt_session_params {
 	size_t size; /* sizeof(struct tcpcrypt_session_params) */
 	const struct tcpcrypt_crypto *crypto;
@@ -94,6 +106,10 @@ struct tcpcrypt_session_params {
 	/* Non-NULL: an ephemeral key pair made ahead for this TEP, which the session
 	 * takes over in every case, error included; it is used once. */
 	struct tcpcrypt_keypair *keypair;
+	/* Non-NULL: called once, when the keys are agreed, from the call that agrees on them.
+	 * What it is given lives as long as the call. NULL in every program for users. */
+	void (*keylog)(void *data, const struct tcpcrypt_keylog *secrets);
+	void *keylog_data;
 };
 
 /*
