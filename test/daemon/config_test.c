@@ -90,6 +90,8 @@ static void test_errors(void **state)
 		"colour = blue",
 		"just words",
 		"= 5",
+		"key-log = relative/path",
+		"key-log =",
 		"teps = x25519 x448 p256 p521 x25519",
 	};
 	char text[256], error[CONFIG_ERROR_MAX];

@@ -186,6 +186,7 @@ class Daemon:
         if config:
             config_path = self.dir / "tcpcryptd.conf"
             config_path.write_text(config)
+            config_path.chmod(0o644)
             args += ["--config", config_path]
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, open(
             self.log_path, "w"

@@ -41,6 +41,8 @@ struct tcpcrypt_session *pair_session(const struct pair_params *params, enum tcp
 		.n_aeads = 1,
 		.rekey_bytes = params->rekey_bytes,
 		.resume = resume,
+		.keylog = params->keylog,
+		.keylog_data = params->keylog_data[role],
 	};
 
 	return tcpcrypt_session_new(&p, ret_error);

@@ -37,6 +37,8 @@ struct pair_params {
 	/* Non-NULL, both: a resumed session. */
 	const struct tcpcrypt_resumption *resume_a, *resume_b;
 	const struct tcpcrypt_crypto *crypto; /* NULL: OpenSSL */
+	void (*keylog)(void *data, const struct tcpcrypt_keylog *secrets);
+	void *keylog_data[2]; /* by role */
 };
 
 /* The session of one end, or NULL and *ret_error. */

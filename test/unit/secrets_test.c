@@ -79,12 +79,75 @@ static void test_established(void **state)
 	pair_deinit(&pair);
 }
 
+/* What an end told of its keys. */
+struct told {
+	unsigned int n;
+	struct tcpcrypt_keylog log;
+	uint8_t session_id[TCPCRYPT_SESSION_ID_LEN], master[TCPCRYPT_SECRET_LEN];
+};
+
+static void tell(void *data, const struct tcpcrypt_keylog *secrets)
+{
+	struct told *told = data;
+
+	told->n++;
+	told->log = *secrets;
+	memcpy(told->session_id, secrets->session_id, sizeof(told->session_id));
+	memcpy(told->master, secrets->master, sizeof(told->master));
+}
+
+/* Opens the first frame on an end's wire with nothing but what was told. */
+static void expect_opens(const struct told *told, struct pair_end *end, const char *text)
+{
+	struct frame_content content;
+	struct rekey_direction d;
+
+	assert_int_equal(rekey_init(&d, tcpcrypt_crypto_openssl(), told->log.aead, told->master,
+				    told->log.sends_as == TCPCRYPT_ROLE_A ? WIRE_CONST_KEY_A
+									  : WIRE_CONST_KEY_B,
+				    told->log.tx_offset),
+			 0);
+	assert_int_equal(rekey_open(&d, tcpcrypt_crypto_openssl(), end->wire.data, end->wire.len,
+				    &content),
+			 0);
+	assert_int_equal(content.data_len, strlen(text));
+	assert_memory_equal(content.data, text, content.data_len);
+	rekey_deinit(&d, tcpcrypt_crypto_openssl());
+}
+
+/* 8547-5-6: both ends tell the same, once, and it is enough to read what they say. */
+static void test_keylog(void **state)
+{
+	struct told a = { 0 }, b = { 0 };
+	struct pair_params params = usual;
+	struct pair pair;
+
+	params.keylog = tell;
+	params.keylog_data[TCPCRYPT_ROLE_A] = &a;
+	params.keylog_data[TCPCRYPT_ROLE_B] = &b;
+	start(&pair, &params);
+	assert_int_equal(a.n, 1);
+	assert_int_equal(b.n, 1);
+	assert_memory_equal(a.master, b.master, sizeof(a.master));
+	assert_memory_equal(a.session_id, info_of(&pair.b).session_id, sizeof(a.session_id));
+	assert_int_equal(a.log.aead, params.aead);
+	assert_int_not_equal(a.log.sends_as, b.log.sends_as);
+	assert_int_equal(a.log.tx_offset, b.log.rx_offset);
+	assert_int_equal(a.log.rx_offset, b.log.tx_offset);
+	say(&pair.a, "from a", 0);
+	say(&pair.b, "and from b", 0);
+	expect_opens(&a, &pair.a, "from a");
+	expect_opens(&b, &pair.b, "and from b");
+	pair_deinit(&pair);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_deinit),
 		cmocka_unit_test(test_failure),
 		cmocka_unit_test(test_established),
+		cmocka_unit_test(test_keylog),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
