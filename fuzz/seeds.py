@@ -102,6 +102,18 @@ def main():
         "urgent": "01 0220 0300 0120 0301 0301 0300",
     }.items():
         write("pair", name, bytes.fromhex(steps))
+    # What a peer with the keys sends: 00, control, length, plaintext; 4x is this host's move.
+    for name, steps in {
+        "data": "00 00 03 00 6869 40",
+        "end": "00 00 03 01 6869 40",
+        "after-end": "00 00 01 01 00 00 01 00",
+        "urgent": "00 00 05 02 0001 6869",
+        "rekey": "00 01 01 00 40 00 01 03 00 6869 42",
+        "both": "41 40 00 01 01 00 42 c2 00 01 01 00 40",
+        "reserved": "00 fe 03 fc 6869",
+        "short": "00 00 02 02 00",
+    }.items():
+        write("peer", name, bytes.fromhex(steps))
 
 
 main()
