@@ -3,7 +3,9 @@
 """Wireshark's view of ENO and tcpcrypt, with and without a key log; who gets a key log."""
 import json
 import os
+import pathlib
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -252,6 +254,28 @@ REFUSALS = (
 )
 
 
+def reload_key_log(daemon, keylog):
+    """SIGHUP switches it off and on, under the same conditions."""
+    config, other = daemon.dir / "tcpcryptd.conf", keylog.with_name("other")
+
+    def reload(text, mode, what):
+        length = len(daemon.log())
+        config.write_text(text)
+        config.chmod(mode)
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: what in daemon.log()[length:], f"the daemon to say {what!r}")
+        return daemon.status()["key_log"]
+
+    insecure = reload(f"key-log = {other}\n", 0o666, "nobody else can write")
+    check_equal(insecure, str(keylog), "reload: an insecure configuration changes nothing")
+    check_equal(reload("", 0o644, "reloaded"), None, "reload: off")
+    fds = [os.path.realpath(fd) for fd in pathlib.Path(f"/proc/{daemon.process.pid}/fd").iterdir()]
+    check(str(keylog) not in fds, "and closed")
+    reload(f"key-log = {other}\n", 0o644, "KEY LOG")
+    wait_for(lambda: daemon.status()["key_log"], "the reload")
+    check_equal(daemon.status()["key_log"], str(other), "reload: on again, said as loudly")
+
+
 def who_gets_a_key_log():
     with Net() as net:
         host = net.host()
@@ -261,6 +285,7 @@ def who_gets_a_key_log():
         permissive = ["sh", "-c", 'umask 0; exec "$@"', "sh"]
         daemon = net.daemon(host, f"key-log = {keylog}\n", permissive)
         check_equal(keylog.stat().st_mode & 0o7777, 0o600, "what is made is root's alone")
+        reload_key_log(daemon, keylog)
         daemon.stop()
         check_equal(net.daemon(host).status()["key_log"], None, "by default there is none")
 
