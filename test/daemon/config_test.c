@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "daemon/config.h"
@@ -106,12 +107,45 @@ static void test_errors(void **state)
 	assert_non_null(strstr(error, "/nonexistent/file"));
 }
 
+/* Nothing hides behind a zero byte. */
+static void test_zero_byte(void **state)
+{
+	char text[] = "teps = x25519\0 x448\n", error[CONFIG_ERROR_MAX];
+	FILE *f = fmemopen(text, sizeof(text) - 1, "r");
+	struct config c;
+
+	assert_non_null(f);
+	assert_int_equal(config_read_stream(&c, f, "zero", error), -EINVAL);
+	assert_non_null(strstr(error, "zero:1: "));
+	fclose(f);
+}
+
+/* 8547-5-6: keys are logged for root's own configuration file only. */
+static void test_key_log(void **state)
+{
+	static const mode_t modes[] = { 0600, 0644, 0620, 0602, 0666 };
+	char path[] = "/tmp/tcpcrypt-config-XXXXXX", error[CONFIG_ERROR_MAX];
+	static const char text[] = "key-log = /nowhere/keys\n";
+	int fd = mkstemp(path);
+	struct config c;
+
+	assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
+	for (size_t i = 0; i < N_ELEMENTS(modes); i++) {
+		bool secure = geteuid() == 0 && !(modes[i] & 022);
+
+		assert_int_equal(fchmod(fd, modes[i]), 0);
+		assert_int_equal(config_read(&c, path, error), secure ? 0 : -EPERM);
+	}
+	close(fd);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_keys),
-		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_defaults), cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_errors),	 cmocka_unit_test(test_zero_byte),
+		cmocka_unit_test(test_key_log),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
