@@ -217,9 +217,10 @@ static void held_begin(struct worker *w, const struct shared_event *event,
 	error = upstream_open(f);
 	if (!error)
 		return;
-	/* A program that chose its source address may have chosen one that has no route: that
-	 * says nothing about the destination, and must not keep others from encrypting. */
-	if (address_is_loopback(&f->program) && refused_by_route(-error))
+	/* A program that chose its source address, or a mark, may have chosen one that has no
+	 * route: that says nothing about the destination, and must not keep others from
+	 * encrypting. */
+	if (address_is_loopback(&f->program) && !event->app.mark && refused_by_route(-error))
 		engine_remember_plain(w->engine, &f->record.peer, NO_ROUTE_SECONDS);
 	upstream_failed(f, -error);
 }
