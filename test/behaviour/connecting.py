@@ -288,7 +288,8 @@ case("SO_SNDTIMEO bounds connect", send_timeout)
 
 
 def syn_count(me):
-    """TCP_SYNCNT bounds how often is asked, on the wire too: once more than without."""
+    """TCP_SYNCNT bounds how often is asked, on the wire too. (How often exactly, the kernel
+    reckons from more than this.)"""
     wire = me.capture()
     with me.socket() as first, me.socket() as second:
         retries = first.getsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT)
@@ -297,8 +298,8 @@ def syn_count(me):
             sock.setblocking(False)
             sock.connect_ex((TARGETS["silence"](me), me.port(index)))
         me.see("both", [by_poll(first), by_poll(second)])
-        wait_for(lambda: asked(wire, me.port(1)) == asked(wire, me.port()) + 1, "one SYN more")
-        me.see("one SYN more")
+        wait_for(lambda: asked(wire, me.port(1)) > asked(wire, me.port()), "more SYNs")
+        me.see("more SYNs than without")
 
 
 def asked(wire, port):

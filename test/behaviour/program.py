@@ -316,8 +316,12 @@ def run_program(function, program):
         function(program)
         program.see("done")
     except OSError as error:
-        program.see("ended by", error)
-    except (Stuck, TimeoutError, EOFError) as error:
+        # The harness's TimeoutError has no number: what it waited for did not come.
+        if error.errno:
+            program.see("ended by", error)
+        else:
+            program.see("stuck", str(error))
+    except (Stuck, EOFError) as error:
         program.see("stuck", str(error))
     except Exception as error:  # pylint: disable=broad-exception-caught
         program.see("broken case", f"{type(error).__name__} {error}")
