@@ -10,6 +10,20 @@
 #define SOCK_STREAM  1
 #define ECONNREFUSED 111
 
+/* Of <asm-generic/socket.h> and <linux/tcp.h>, which do not go with the headers above. */
+#define SOL_SOCKET	   1
+#define SO_KEEPALIVE	   9
+#define SO_PRIORITY	   12
+#define SO_MAX_PACING_RATE 47
+#define SOL_TCP		   6
+#define TCP_MAXSEG	   2
+#define TCP_KEEPIDLE	   4
+#define TCP_KEEPINTVL	   5
+#define TCP_KEEPCNT	   6
+#define TCP_SYNCNT	   7
+#define TCP_CONGESTION	   13
+#define TCP_USER_TIMEOUT   18
+
 /* The loopback network, and the unspecified address, which connect() takes for loopback. */
 static __always_inline int is_loopback_v4(__u32 addr)
 {
@@ -67,10 +81,34 @@ static __always_inline int is_tied(struct bpf_sock_addr *ctx)
 	return !src[0] && !src[1] && !src[2] && src[3] == bpf_htonl(1);
 }
 
+static __always_inline void option_get(struct bpf_sock_addr *ctx, int level, int name, __s32 *ret)
+{
+	if (bpf_getsockopt(ctx, level, name, ret, sizeof(*ret)))
+		*ret = -1;
+}
+
+static __always_inline void options_get(struct bpf_sock_addr *ctx, struct app_options *o)
+{
+	option_get(ctx, SOL_SOCKET, SO_KEEPALIVE, &o->keepalive);
+	option_get(ctx, SOL_TCP, TCP_KEEPIDLE, &o->keepidle);
+	option_get(ctx, SOL_TCP, TCP_KEEPINTVL, &o->keepintvl);
+	option_get(ctx, SOL_TCP, TCP_KEEPCNT, &o->keepcnt);
+	option_get(ctx, SOL_TCP, TCP_USER_TIMEOUT, &o->user_timeout);
+	option_get(ctx, SOL_TCP, TCP_SYNCNT, &o->syncnt);
+	option_get(ctx, SOL_TCP, TCP_MAXSEG, &o->maxseg);
+	option_get(ctx, SOL_SOCKET, SO_PRIORITY, &o->priority);
+	option_get(ctx, SOL_SOCKET, SO_MAX_PACING_RATE, &o->pacing_rate);
+	if (bpf_getsockopt(ctx, SOL_TCP, TCP_CONGESTION, o->congestion, sizeof(o->congestion)))
+		o->congestion[0] = '\0';
+}
+
 static __always_inline void program_set(struct app_sock *app, struct bpf_sock_addr *ctx)
 {
+	options_get(ctx, &app->options);
 	app->mark = ctx->sk->mark;
 	app->cookie = bpf_get_socket_cookie(ctx);
+	/* Of an earlier connect() of this socket that failed. */
+	bpf_map_delete_elem(&released, &app->cookie);
 	app->uid = bpf_get_current_uid_gid();
 	app->pid = bpf_get_current_pid_tgid() >> 32;
 	bpf_get_current_comm(app->comm, sizeof(app->comm));

@@ -10,6 +10,19 @@ static __always_inline struct app_sock *app_sock_get(struct bpf_sock_addr *ctx)
 	return ctx->sk ? bpf_sk_storage_get(&app_socks, ctx->sk, NULL, 0) : NULL;
 }
 
+/* The local end to show: known to the socket since connect() completed, before that only to
+ * the daemon. */
+static __always_inline const struct shared_endpoint *local_of(struct bpf_sock_addr *ctx)
+{
+	struct app_sock *app = app_sock_get(ctx);
+	struct shared_flow_end *upstream;
+
+	if (!app || app->local.port)
+		return app ? &app->local : NULL;
+	upstream = bpf_map_lookup_elem(&released, &app->cookie);
+	return upstream ? &upstream->end : NULL;
+}
+
 static __always_inline void show_v4(struct bpf_sock_addr *ctx, const struct shared_endpoint *e)
 {
 	if (!e->port)
@@ -54,20 +67,30 @@ int tcpcrypt_getpeername6(struct bpf_sock_addr *ctx)
 SEC("cgroup/getsockname4")
 int tcpcrypt_getsockname4(struct bpf_sock_addr *ctx)
 {
-	struct app_sock *app = app_sock_get(ctx);
+	const struct shared_endpoint *local = local_of(ctx);
 
-	if (app)
-		show_v4(ctx, &app->local);
+	if (!local)
+		return 1;
+	/* Disconnected: the address is gone, the port is kept. */
+	if (ctx->user_ip4)
+		show_v4(ctx, local);
+	else if (local->port)
+		ctx->user_port = bpf_htons(local->port);
 	return 1;
 }
 
 SEC("cgroup/getsockname6")
 int tcpcrypt_getsockname6(struct bpf_sock_addr *ctx)
 {
-	struct app_sock *app = app_sock_get(ctx);
+	const struct shared_endpoint *local = local_of(ctx);
+	__u32 shown = ctx->user_ip6[0] | ctx->user_ip6[1] | ctx->user_ip6[2] | ctx->user_ip6[3];
 
-	if (app)
-		show_v6(ctx, &app->local);
+	if (!local)
+		return 1;
+	if (shown)
+		show_v6(ctx, local);
+	else if (local->port)
+		ctx->user_port = bpf_htons(local->port);
 	return 1;
 }
 

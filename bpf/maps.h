@@ -60,7 +60,7 @@ struct {
 	__type(value, struct shared_flow_end);
 } clients __weak SEC(".maps");
 
-/* Programs' sockets (by cookie) whose upstream connection is made: its local end. */
+/* Programs' sockets (by cookie) that are connecting: the local end of their upstream. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);

@@ -139,10 +139,26 @@ struct eno_sock {
 	struct shared_wishes wishes;   /* ENO_SOCK_STEERED, accepted: the server's */
 };
 
+/* What a program has set on its socket before connect() and the connection to the other host
+ * shall have too, as getsockopt() tells it; -1: unknown. */
+struct app_options {
+	int32_t keepalive;
+	int32_t keepidle;
+	int32_t keepintvl;
+	int32_t keepcnt;
+	int32_t user_timeout;
+	int32_t syncnt;
+	int32_t maxseg;
+	int32_t priority;
+	int32_t pacing_rate;
+	char congestion[16];
+};
+
 /* A local program's socket in "app_socks" (socket storage): what its owner sees. */
 struct app_sock {
 	struct shared_endpoint peer;  /* shown by getpeername() and accept() */
 	struct shared_endpoint local; /* shown by getsockname(); port 0: the real one */
+	struct app_options options;
 	uint32_t mark;
 	uint32_t uid;
 	uint32_t pid;

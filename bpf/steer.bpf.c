@@ -10,7 +10,22 @@
 /* For so long after a SYN cookie its ACK may come (the kernel's own bound is 2 minutes). */
 #define COOKIE_LIFE_NS (120ULL * 1000 * 1000 * 1000)
 
-/* Is a program of this host listening where the packet goes (and no connection there yet)? */
+/* The kernel's own, as far as it matters here. */
+struct sock {
+	__u32 sk_ack_backlog;
+	__u32 sk_max_ack_backlog;
+} __attribute__((preserve_access_index));
+
+/* With its queue full a server does not answer; nor do we, then, in its name. */
+static __always_inline int has_room(struct bpf_sock *listener)
+{
+	struct sock *sk = (struct sock *)bpf_skc_to_tcp_sock(listener);
+
+	return !sk || sk->sk_ack_backlog <= sk->sk_max_ack_backlog;
+}
+
+/* Is a program of this host listening where the packet goes (and no connection there yet), and
+ * can the daemon reach it? Over loopback it does not reach one that is bound to a device. */
 static __always_inline int server_listens(struct __sk_buff *skb, const struct packet *p)
 {
 	struct bpf_sock *sk = packet_lookup(skb, &p->src, &p->dst);
@@ -18,7 +33,9 @@ static __always_inline int server_listens(struct __sk_buff *skb, const struct pa
 
 	if (!sk)
 		return 0;
-	listens = sk->state == TCP_LISTEN;
+	listens = sk->state == TCP_LISTEN && !sk->bound_dev_if;
+	if (listens && !p->tcp.ack)
+		listens = has_room(sk);
 	bpf_sk_release(sk);
 	return listens;
 }

@@ -33,6 +33,8 @@ static void end_ready(struct loop_source *source, uint32_t events)
 {
 	struct flow_end *end = container_of(source, struct flow_end, source);
 
+	if ((events & (EPOLLERR | EPOLLHUP)) == (EPOLLERR | EPOLLHUP))
+		end->hung = true;
 	flow_progress(end->flow);
 }
 

@@ -38,6 +38,7 @@ struct flow_end {
 	struct loop_source source; /* fd -1: not open */
 	struct flow *flow;
 	bool open; /* connected */
+	bool hung; /* the kernel has ended the connection, in error or because both ends had */
 };
 
 /* Bytes that wait for the app, and those that cannot be decrypted yet. */
@@ -48,6 +49,9 @@ struct flow_inward {
 	size_t need;		/* the session can do nothing before there are as many */
 	struct iovec plain[16]; /* decrypted, inside the buffer */
 	size_t plain_first, plain_n;
+	uint32_t plain_urgent; /* bit i: plain[i] is a byte to mark as urgent */
+	bool urgent;	       /* the byte of this index, not yet come, is to be marked */
+	uint64_t urgent_index;
 	bool eof;  /* FINp came */
 	bool shut; /* and was passed on to the app */
 };

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -81,6 +82,57 @@ static int source_bind(const struct flow *f, int fd)
 	return bind(fd, (struct sockaddr *)&ss, len) ? -errno : 0;
 }
 
+/* Sets what differs. A failure changes nothing that the program could not live without. */
+static void option_carry(int fd, int level, int name, int32_t wanted)
+{
+	socklen_t len = sizeof(int32_t);
+	int32_t current;
+
+	if (wanted == -1 || getsockopt(fd, level, name, &current, &len) || current == wanted)
+		return;
+	setsockopt(fd, level, name, &wanted, sizeof(wanted));
+}
+
+static void congestion_carry(int fd, const char *wanted, size_t size)
+{
+	char current[sizeof(((struct app_options *)NULL)->congestion)] = "";
+	socklen_t len = sizeof(current);
+
+	if (!wanted[0] || getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, current, &len) ||
+	    !strncmp(current, wanted, size))
+		return;
+	setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, wanted, strnlen(wanted, size));
+}
+
+/* What the kernel would do on the wire at the program's wish, it does on the upstream socket:
+ * the program's own leads no further than to us. */
+static void options_carry(const struct flow *f, int fd)
+{
+	const struct app_options *o = &f->syn.app.options;
+	uint8_t class, hops;
+
+	option_carry(fd, SOL_SOCKET, SO_KEEPALIVE, o->keepalive);
+	option_carry(fd, IPPROTO_TCP, TCP_KEEPIDLE, o->keepidle);
+	option_carry(fd, IPPROTO_TCP, TCP_KEEPINTVL, o->keepintvl);
+	option_carry(fd, IPPROTO_TCP, TCP_KEEPCNT, o->keepcnt);
+	option_carry(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, o->user_timeout);
+	option_carry(fd, IPPROTO_TCP, TCP_SYNCNT, o->syncnt);
+	option_carry(fd, SOL_SOCKET, SO_MAX_PACING_RATE, o->pacing_rate);
+	/* A socket without one of its own tells the protocol's default. */
+	if (o->maxseg != TCP_MSS_DEFAULT)
+		option_carry(fd, IPPROTO_TCP, TCP_MAXSEG, o->maxseg);
+	congestion_carry(fd, o->congestion, sizeof(o->congestion));
+	if (packet_syn_class(f->syn.syn, f->syn.syn_len, &class, &hops) == AF_INET) {
+		option_carry(fd, IPPROTO_IP, IP_TOS, class);
+		option_carry(fd, IPPROTO_IP, IP_TTL, hops);
+	} else {
+		option_carry(fd, IPPROTO_IPV6, IPV6_TCLASS, class);
+		option_carry(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, hops);
+	}
+	/* Last: the class sets a priority too. */
+	option_carry(fd, SOL_SOCKET, SO_PRIORITY, o->priority);
+}
+
 /* Opens the connection to the other host, as far as it goes without waiting. */
 static int upstream_open(struct flow *f)
 {
@@ -89,6 +141,7 @@ static int upstream_open(struct flow *f)
 	socklen_t len = address_to_sockaddr(&f->record.peer, &ss);
 	uint32_t mark = f->syn.app.mark;
 	struct engine_offer offer;
+	struct shared_endpoint local;
 	int fd, error;
 
 	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -101,6 +154,8 @@ static int upstream_open(struct flow *f)
 		error = -errno;
 	if (!error)
 		error = source_bind(f, fd);
+	if (!error)
+		options_carry(f, fd);
 	/* 8547-4.7-3, 8547-4.7-4, 8547-4.7-13: no Fast Open, so the SYN has neither data nor
 	 * cookie, whatever the program's own socket does. */
 	if (!error && connect(fd, (struct sockaddr *)&ss, len) && errno != EINPROGRESS)
@@ -109,6 +164,8 @@ static int upstream_open(struct flow *f)
 		close(fd);
 		return error;
 	}
+	local = address_local(fd);
+	engine_show_local(w->engine, &f->syn, &local, f->record.id);
 	return flow_adopt(f, &f->net, fd);
 }
 
@@ -162,9 +219,10 @@ static void held_begin(struct worker *w, const struct shared_event *event,
 	error = upstream_open(f);
 	if (!error)
 		return;
-	/* A program that chose its source address may have chosen one that has no route: that
-	 * says nothing about the destination, and must not keep others from encrypting. */
-	if (address_is_loopback(&f->program) && refused_by_route(-error))
+	/* A program that chose its source address, or a mark, may have chosen one that has no
+	 * route: that says nothing about the destination, and must not keep others from
+	 * encrypting. */
+	if (address_is_loopback(&f->program) && !event->app.mark && refused_by_route(-error))
 		engine_remember_plain(w->engine, &f->record.peer, NO_ROUTE_SECONDS);
 	upstream_failed(f, -error);
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "daemon/view.h"
@@ -18,6 +19,8 @@
 #define FRAME_OVERHEAD (TCPCRYPT_FRAME_HEADROOM + TCPCRYPT_FRAME_TAILROOM)
 #define FRAMES_AT_ONCE 32
 
+#define PIECES_A_FRAME 3 /* what comes before an urgent byte, that byte, what comes after it */
+
 #define RELAY_BLOCKED 2 /* nothing more can move in this direction now */
 
 static int fail(struct relay_outcome *ret, const char *reason)
@@ -32,6 +35,24 @@ static int blocked_or_gone(struct relay_outcome *ret, const char *gone)
 	if (errno == EAGAIN || errno == EINTR)
 		return RELAY_BLOCKED;
 	return fail(ret, errno == ETIMEDOUT ? "timeout" : gone);
+}
+
+bool relay_at_mark(int fd)
+{
+	int mark = 0;
+
+	return !ioctl(fd, SIOCATMARK, &mark) && mark;
+}
+
+bool relay_end_failed(const struct flow_end *end, struct relay_outcome *ret, const char *gone)
+{
+	socklen_t len = sizeof(int);
+	int error = 0;
+
+	if (!end->hung || getsockopt(end->source.fd, SOL_SOCKET, SO_ERROR, &error, &len) || !error)
+		return false;
+	ret->reason = error == ETIMEDOUT ? "timeout" : gone;
+	return true;
 }
 
 static void inward_release(struct flow *f)
@@ -117,6 +138,27 @@ static ssize_t outward_read(struct flow *f, size_t *ret_capacity)
 	return readv(f->app.source.fd, frames, n);
 }
 
+/* The byte at TCP's urgent mark goes in a frame of its own, which says so. */
+static int outward_urgent(struct flow *f, struct relay_outcome *ret)
+{
+	struct flow_outward *out = &f->outward;
+	size_t frame;
+	ssize_t n = recv(f->app.source.fd, out->buffer + TCPCRYPT_FRAME_HEADROOM_URGENT, 1, 0);
+	int error;
+
+	if (n < 0)
+		return blocked_or_gone(ret, "local-reset");
+	out->eof = !n;
+	error = tcpcrypt_session_send(f->session, out->buffer, n,
+				      n ? TCPCRYPT_TX_URGENT : TCPCRYPT_TX_FIN, 0, &frame);
+	if (error)
+		return fail(ret, tcpcrypt_error_name(error));
+	out->end = frame;
+	if (out->used < out->end)
+		out->used = out->end;
+	return 0;
+}
+
 static int outward_seal(struct flow *f, size_t len, struct relay_outcome *ret)
 {
 	struct flow_outward *out = &f->outward;
@@ -153,11 +195,15 @@ static int outward_step(struct flow *f, struct relay_outcome *ret)
 		out->shut = true;
 		shutdown(f->net.source.fd, SHUT_WR);
 	}
+	if (out->eof && relay_end_failed(&f->app, ret, "local-reset"))
+		return -1;
 	if (out->eof || !f->app.open || !tcpcrypt_session_can_send(f->session))
 		return RELAY_BLOCKED;
 	outcome = outward_buffer(f, ret);
 	if (outcome)
 		return outcome;
+	if (relay_at_mark(f->app.source.fd))
+		return outward_urgent(f, ret);
 	n = outward_read(f, &capacity);
 	if (n < 0)
 		return blocked_or_gone(ret, "local-reset");
@@ -173,14 +219,27 @@ static int outward_step(struct flow *f, struct relay_outcome *ret)
 
 /* Inward: from the net, opened, to the app. */
 
+/* How many pieces go in the next call, and its flags: an urgent byte goes alone. */
+static int inward_next(const struct flow_inward *in, size_t *ret_n)
+{
+	uint32_t urgent = in->plain_urgent >> in->plain_first;
+
+	*ret_n = 1;
+	if (urgent & 1)
+		return MSG_OOB;
+	while (*ret_n < in->plain_n && !(urgent >> *ret_n & 1))
+		++*ret_n;
+	return 0;
+}
+
 static int inward_flush(struct flow *f, struct relay_outcome *ret)
 {
 	struct flow_inward *in = &f->inward;
 
 	while (in->plain_n && f->app.open) {
-		struct msghdr message = { .msg_iov = in->plain + in->plain_first,
-					  .msg_iovlen = in->plain_n };
-		ssize_t n = sendmsg(f->app.source.fd, &message, MSG_NOSIGNAL);
+		struct msghdr message = { .msg_iov = in->plain + in->plain_first };
+		int flags = inward_next(in, &message.msg_iovlen);
+		ssize_t n = sendmsg(f->app.source.fd, &message, MSG_NOSIGNAL | flags);
 
 		if (n < 0)
 			return blocked_or_gone(ret, "local-reset");
@@ -199,6 +258,7 @@ static int inward_flush(struct flow *f, struct relay_outcome *ret)
 	if (in->plain_n)
 		return RELAY_BLOCKED;
 	in->plain_first = 0;
+	in->plain_urgent = 0;
 	if (in->eof && !in->shut && f->app.open) {
 		in->shut = true;
 		shutdown(f->app.source.fd, SHUT_WR);
@@ -206,13 +266,49 @@ static int inward_flush(struct flow *f, struct relay_outcome *ret)
 	return 0;
 }
 
+static void inward_piece(struct flow_inward *in, uint8_t *data, size_t len)
+{
+	if (len)
+		in->plain[in->plain_n++] = (struct iovec){ data, len };
+}
+
+/* Notes a frame's data, with the urgent byte, when it is there, as a piece of its own. */
+static void inward_data(struct flow *f, const struct tcpcrypt_received *rx)
+{
+	struct flow_inward *in = &f->inward;
+	struct tcpcrypt_session_info info;
+	uint64_t at;
+
+	if (!in->urgent) {
+		inward_piece(in, rx->data, rx->data_len);
+		return;
+	}
+	tcpcrypt_session_info(f->session, &info);
+	at = in->urgent_index - (info.app_bytes_in - rx->data_len);
+	if (at >= rx->data_len) {
+		/* It comes later; or it has passed, and then the subtraction has wrapped. */
+		in->urgent = at <= INT64_MAX;
+		inward_piece(in, rx->data, rx->data_len);
+		return;
+	}
+	in->urgent = false;
+	inward_piece(in, rx->data, at);
+	in->plain_urgent |= 1U << in->plain_n;
+	inward_piece(in, rx->data + at, 1);
+	inward_piece(in, rx->data + at + 1, rx->data_len - at - 1);
+}
+
 static void inward_events(struct flow *f, const struct tcpcrypt_received *rx)
 {
 	struct flow_inward *in = &f->inward;
 	struct tcpcrypt_session_info info;
 
+	if (rx->events & TCPCRYPT_RX_URGENT) {
+		in->urgent = true;
+		in->urgent_index = rx->urgent_index;
+	}
 	if (rx->events & TCPCRYPT_RX_DATA)
-		in->plain[in->plain_n++] = (struct iovec){ rx->data, rx->data_len };
+		inward_data(f, rx);
 	if (rx->events & TCPCRYPT_RX_EOF)
 		in->eof = true;
 	if (rx->events & TCPCRYPT_RX_ESTABLISHED) {
@@ -241,7 +337,7 @@ static int inward_open(struct flow *f, struct relay_outcome *ret)
 	struct tcpcrypt_received rx;
 
 	in->need = 0;
-	while (in->start < in->end && in->plain_n < places) {
+	while (in->start < in->end && in->plain_n + PIECES_A_FRAME <= places) {
 		int outcome = tcpcrypt_session_receive(f->session, in->buffer + in->start,
 						       in->end - in->start, &rx);
 
@@ -295,6 +391,8 @@ static int inward_step(struct flow *f, struct relay_outcome *ret)
 	n = recv(f->net.source.fd, in->buffer + in->end, BUFFER_SIZE - in->end, 0);
 	if (n < 0)
 		return blocked_or_gone(ret, "reset");
+	if (in->shut && relay_end_failed(&f->net, ret, "reset"))
+		return -1;
 	if (n == 0) {
 		/* 8548-3.7-3: TCP's FIN alone is no end of file. */
 		outcome = tcpcrypt_session_receive_fin(f->session, in->end - in->start);

@@ -24,6 +24,13 @@ struct relay_outcome {
 int relay_encrypted(struct flow *f, struct relay_outcome *ret);
 int relay_plain(struct flow *f, struct relay_outcome *ret);
 
+/* Is the next byte to read the one that the sender marked as urgent? */
+bool relay_at_mark(int fd);
+
+/* Has the connection failed, though there was nothing more to read from it? The relay's reads
+ * would not tell. Takes the error off the socket. */
+bool relay_end_failed(const struct flow_end *end, struct relay_outcome *ret, const char *gone);
+
 /* Gives buffers and pipes back to the worker's pools. */
 void relay_release(struct flow *f);
 

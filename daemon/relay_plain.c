@@ -12,6 +12,7 @@
 
 struct plain_direction {
 	struct flow_splice *splice;
+	const struct flow_end *end; /* the one of from */
 	int from, to;
 	const char *from_gone, *to_gone; /* reasons */
 	uint64_t *count;
@@ -23,6 +24,27 @@ static int blocked_or_gone(struct relay_outcome *ret, const char *gone)
 		return PLAIN_BLOCKED;
 	ret->reason = errno == ETIMEDOUT ? "timeout" : gone;
 	return -1;
+}
+
+/* splice() stops before the byte at TCP's urgent mark, for ever: that byte goes by itself. It is
+ * taken when it could be sent, because nothing keeps it meanwhile. */
+static int plain_urgent(const struct plain_direction *d, struct relay_outcome *ret)
+{
+	char byte;
+	ssize_t n = recv(d->from, &byte, 1, MSG_PEEK);
+
+	if (n < 0)
+		return blocked_or_gone(ret, d->from_gone);
+	if (n == 0) {
+		d->splice->eof = true;
+		return 0;
+	}
+	if (send(d->to, &byte, 1, MSG_OOB | MSG_NOSIGNAL) < 0)
+		return blocked_or_gone(ret, d->to_gone);
+	if (recv(d->from, &byte, 1, 0) < 0)
+		return blocked_or_gone(ret, d->from_gone);
+	++*d->count;
+	return 0;
 }
 
 static int plain_step(struct flow *f, const struct plain_direction *d, struct relay_outcome *ret)
@@ -39,11 +61,15 @@ static int plain_step(struct flow *f, const struct plain_direction *d, struct re
 		*d->count += n;
 	}
 	if (s->eof) {
+		if (relay_end_failed(d->end, ret, d->from_gone))
+			return -1;
 		if (!s->shut)
 			shutdown(d->to, SHUT_WR);
 		s->shut = true;
 		return PLAIN_BLOCKED;
 	}
+	if (relay_at_mark(d->from))
+		return plain_urgent(d, ret);
 	if (s->pipe.read_fd < 0 && pipe_get(&f->worker->pipes, &s->pipe)) {
 		ret->reason = "daemon";
 		return -1;
@@ -53,7 +79,8 @@ static int plain_step(struct flow *f, const struct plain_direction *d, struct re
 	if (n < 0)
 		return blocked_or_gone(ret, d->from_gone);
 	s->inside = n;
-	s->eof = !n;
+	/* Nothing comes before an urgent byte that has only just arrived, and its end. */
+	s->eof = !n && !relay_at_mark(d->from);
 	return 0;
 }
 
@@ -73,10 +100,12 @@ static int plain_direction_run(struct flow *f, const struct plain_direction *d,
 
 int relay_plain(struct flow *f, struct relay_outcome *ret)
 {
-	struct plain_direction in = { &f->plain_in, f->net.source.fd, f->app.source.fd,
-				      "reset",	    "local-reset",    &f->record.bytes_in };
-	struct plain_direction out = { &f->plain_out, f->app.source.fd, f->net.source.fd,
-				       "local-reset", "reset",		&f->record.bytes_out };
+	struct plain_direction in = { &f->plain_in,	  &f->net, f->net.source.fd,
+				      f->app.source.fd,	  "reset", "local-reset",
+				      &f->record.bytes_in };
+	struct plain_direction out = { &f->plain_out,	    &f->app,	   f->app.source.fd,
+				       f->net.source.fd,    "local-reset", "reset",
+				       &f->record.bytes_out };
 	int outcome;
 
 	if (!f->app.open || !f->net.open)

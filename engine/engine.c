@@ -386,12 +386,19 @@ int engine_events_dispatch(struct engine *e, void (*handler)(const struct shared
 	return n < 0 ? n : 0;
 }
 
+int engine_show_local(struct engine *e, const struct shared_event *held,
+		      const struct shared_endpoint *local, uint64_t flow)
+{
+	const struct shared_flow_end end = { *local, 0, flow };
+
+	return bpf_map_update_elem(bpf_map__fd(e->programs->maps.released), &held->cookie, &end,
+				   BPF_ANY);
+}
+
 int engine_release(struct engine *e, const struct shared_event *held,
 		   const struct shared_endpoint *local, uint64_t flow)
 {
-	const struct shared_flow_end end = { *local, 0, flow };
-	int error = bpf_map_update_elem(bpf_map__fd(e->programs->maps.released), &held->cookie,
-					&end, BPF_ANY);
+	int error = engine_show_local(e, held, local, flow);
 
 	return error ? error : inject_syn(&e->inject, held->syn, held->syn_len);
 }

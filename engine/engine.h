@@ -119,6 +119,10 @@ int engine_events_fd(const struct engine *e);
 int engine_events_dispatch(struct engine *e, void (*handler)(const struct shared_event *, void *),
 			   void *data);
 
+/* While connect() is under way, the program's getsockname() tells local. */
+int engine_show_local(struct engine *e, const struct shared_event *held,
+		      const struct shared_endpoint *local, uint64_t flow);
+
 /*
  * Lets a held SYN go: the program's connect() completes, its getsockname() will tell local,
  * and its socket options the session of this flow. refuse makes connect() fail with error, a

@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Socket options: what reads back, and what reaches the wire."""
+import functools
+import re
+import select
+import socket
+import struct
+import time
+
+from cases import case
+from connecting import greet
+from names import converse
+from packets import SYN
+from program import output
+
+BOTH = ("v4", "v6")
+SOL, TCP, IP, IP6 = (socket.SOL_SOCKET, socket.IPPROTO_TCP, socket.IPPROTO_IP,
+                     socket.IPPROTO_IPV6)
+SO_MAX_PACING_RATE, TCP_CONGESTION, TCP_INFO = 47, socket.TCP_CONGESTION, socket.TCP_INFO
+IPV6_TCLASS = 67
+
+# name, level, option, value
+READ_BACK = (
+    ("SO_KEEPALIVE", SOL, socket.SO_KEEPALIVE, 1),
+    ("TCP_KEEPIDLE", TCP, socket.TCP_KEEPIDLE, 77),
+    ("TCP_KEEPINTVL", TCP, socket.TCP_KEEPINTVL, 7),
+    ("TCP_KEEPCNT", TCP, socket.TCP_KEEPCNT, 3),
+    ("TCP_NODELAY", TCP, socket.TCP_NODELAY, 1),
+    ("TCP_CORK", TCP, socket.TCP_CORK, 1),
+    ("TCP_QUICKACK", TCP, socket.TCP_QUICKACK, 0),
+    ("TCP_USER_TIMEOUT", TCP, socket.TCP_USER_TIMEOUT, 4321),
+    ("TCP_LINGER2", TCP, socket.TCP_LINGER2, 5),
+    ("TCP_WINDOW_CLAMP", TCP, socket.TCP_WINDOW_CLAMP, 30_000),
+    ("TCP_NOTSENT_LOWAT", TCP, 25, 16_384),
+    ("TCP_SYNCNT", TCP, socket.TCP_SYNCNT, 4),
+    ("SO_SNDBUF", SOL, socket.SO_SNDBUF, 30_000),
+    ("SO_RCVBUF", SOL, socket.SO_RCVBUF, 30_000),
+    ("SO_RCVLOWAT", SOL, socket.SO_RCVLOWAT, 10),
+    ("SO_PRIORITY", SOL, socket.SO_PRIORITY, 5),
+    ("SO_MARK", SOL, socket.SO_MARK, 99),
+    ("SO_OOBINLINE", SOL, socket.SO_OOBINLINE, 1),
+    ("SO_REUSEADDR", SOL, socket.SO_REUSEADDR, 1),
+    ("SO_REUSEPORT", SOL, socket.SO_REUSEPORT, 1),
+    ("SO_MAX_PACING_RATE", SOL, SO_MAX_PACING_RATE, 1_000_000),
+    ("IP_TOS", IP, socket.IP_TOS, 0x28),
+    ("IP_TTL", IP, socket.IP_TTL, 42),
+)
+READ_BACK_V6 = (
+    ("IPV6_TCLASS", IP6, IPV6_TCLASS, 0x28),
+    ("IPV6_UNICAST_HOPS", IP6, socket.IPV6_UNICAST_HOPS, 42),
+    ("IPV6_V6ONLY", IP6, socket.IPV6_V6ONLY, 1),
+)
+
+
+def set_and_read(me, sock, options):
+    for name, level, option, value in options:
+        me.call(f"set {name}", sock.setsockopt, level, option, value)
+        me.call(f"get {name}", sock.getsockopt, level, option)
+
+
+def read_back(me, when):
+    options = READ_BACK + (READ_BACK_V6 if me.family == socket.AF_INET6 else ())
+    me.hear()
+    with me.socket() as sock:
+        if when == "before":
+            set_and_read(me, sock, options)
+        sock.connect(me.target())
+        if when == "after":
+            set_and_read(me, sock, options)
+        for name, level, option, _ in options:
+            me.call(f"{name} when connected", sock.getsockopt, level, option)
+        me.see("SO_TYPE, SO_DOMAIN, SO_PROTOCOL, SO_ACCEPTCONN",
+               [sock.getsockopt(SOL, o) for o in (socket.SO_TYPE, 39, 38, socket.SO_ACCEPTCONN)])
+        sock.setsockopt(TCP, socket.TCP_CORK, 0)
+        converse(me, sock)
+
+
+for _when in ("before", "after"):
+    case(f"options set {_when} connect read back", functools.partial(read_back, when=_when),
+         greet, families=BOTH)
+
+
+def inherits(me):
+    """What accept() gives has its listener's options (TCP_QUICKACK the kernel changes with
+    each segment, so it is left out)."""
+    options = [o for o in READ_BACK
+               if o[0] not in ("SO_REUSEPORT", "TCP_CORK", "TCP_QUICKACK")]
+
+    def prepare(sock):
+        for _, level, option, value in options:
+            sock.setsockopt(level, option, value)
+
+    with me.listen(prepare=prepare) as listener:
+        conn, _ = listener.accept()
+        for name, level, option, _ in options:
+            me.call(f"accepted {name}", conn.getsockopt, level, option)
+        me.read_to_end(conn)
+        conn.sendall(b"hello")
+        conn.close()
+
+
+case("options inherited from the listener", lambda me: converse(me, me.connect()), inherits)
+
+
+# ---- carried to the wire ------------------------------------------------------------------
+
+
+def on_the_wire(me, options, look, when="before"):
+    """Sets options, converses, and notes what the packets look like."""
+    wire = me.capture()
+    me.hear()
+    with me.socket() as sock:
+        if when == "before":
+            for level, option, value in options:
+                sock.setsockopt(level, option, value)
+        sock.connect(me.target())
+        if when == "after":
+            for level, option, value in options:
+                sock.setsockopt(level, option, value)
+        sock.sendall(b"thanks")
+        sock.shutdown(socket.SHUT_WR)
+        me.read_to_end(sock)
+    packets = wire.packets()
+    me.see("SYN", sorted({look(p) for p in packets if p.flags & SYN}))
+    # Not those without data: what ends a connection, the kernel may send without its socket.
+    late = [p for p in packets if p.payload]
+    # What is sent before an option is set after connect() is not the point.
+    me.see("other segments", sorted({look(p) for p in (late[-1:] if when == "after" else late)}))
+
+
+def tos(packet):
+    frame = packet.frame
+    if frame[14] >> 4 == 4:
+        return f"TOS {frame[15]:#x}"
+    return f"class {int.from_bytes(frame[14:16], 'big') >> 4 & 0xFF:#x}"
+
+
+def hops(packet):
+    return f"hops {packet.frame[22] if packet.frame[14] >> 4 == 4 else packet.frame[21]}"
+
+
+for _when in ("before", "after"):
+    case(f"IP_TOS on the wire, set {_when} connect", functools.partial(
+        on_the_wire, options=((IP, socket.IP_TOS, 0x48),), look=tos, when=_when), greet)
+    case(f"IPV6_TCLASS on the wire, set {_when} connect", functools.partial(
+        on_the_wire, options=((IP6, IPV6_TCLASS, 0x48),), look=tos, when=_when), greet,
+         families=("v6",))
+case("IP_TTL on the wire", functools.partial(
+    on_the_wire, options=((IP, socket.IP_TTL, 33),), look=hops), greet)
+case("IPV6_UNICAST_HOPS on the wire", functools.partial(
+    on_the_wire, options=((IP6, socket.IPV6_UNICAST_HOPS, 33),), look=hops), greet,
+     families=("v6",))
+
+
+def mss(packet):
+    found = [whole for kind, _, whole in packet.options if kind == 2]
+    return f"MSS {int.from_bytes(found[0][2:], 'big')}" if found else "no MSS"
+
+
+case("TCP_MAXSEG on the wire", functools.partial(
+    on_the_wire, options=((TCP, socket.TCP_MAXSEG, 700),), look=mss), greet)
+
+
+def upstream(me, field):
+    """A field of `ss` for the connection that has the peer's address."""
+    shown = output(["ss", "-tinoHO", "dst", me.peer[me.family], "and", "dport", "=",
+                    str(me.port())])
+    return " ".join(sorted({m[0] for line in shown.splitlines()
+                            for m in re.finditer(field, line)}))
+
+
+def seen_by_ss(me, options, field):
+    sock = me.socket()
+    for level, option, value in options:
+        sock.setsockopt(level, option, value)
+    me.connect(sock=sock)
+    me.see("the connection on the wire has", upstream(me, field))
+    converse(me, sock)
+
+
+case("TCP_CONGESTION carried", functools.partial(
+    seen_by_ss, options=((TCP, TCP_CONGESTION, b"reno"),), field=r"\b(reno|bbr|cubic)\b"), greet)
+case("SO_KEEPALIVE carried", functools.partial(
+    seen_by_ss, options=((SOL, socket.SO_KEEPALIVE, 1), (TCP, socket.TCP_KEEPIDLE, 5000)),
+    field=r"timer:\(keepalive,\d\dmin|timer:\(keepalive,\dhour"), greet)
+case("SO_MAX_PACING_RATE carried", functools.partial(
+    seen_by_ss, options=((SOL, SO_MAX_PACING_RATE, 125_000),),
+    field=r"pacing_rate [0-9.]+[KM]?bps/1000000bps|/1Mbps"), greet)
+
+
+def keepalive_probes(me, when):
+    """Probes on the wire of an idle connection: the last byte's number again, no data."""
+    options = ((SOL, socket.SO_KEEPALIVE, 1), (TCP, socket.TCP_KEEPIDLE, 1),
+               (TCP, socket.TCP_KEEPINTVL, 1))
+    wire = me.capture()
+    me.hear()
+    with me.socket() as sock:
+        for level, option, value in options if when == "before" else ():
+            sock.setsockopt(level, option, value)
+        sock.connect(me.target())
+        sock.sendall(b"x")
+        me.see("read", sock.recv(1))
+        for level, option, value in options if when == "after" else ():
+            sock.setsockopt(level, option, value)
+        me.wait_sent(sock)
+        me.see("probes", probed(wire))
+
+
+def probed(wire):
+    """Whether a segment without data repeats a sequence number that has been acknowledged."""
+    end = time.monotonic() + 4  # four times the interval
+    while time.monotonic() < end:
+        select.select([wire.socket], [], [], 1)
+        top = 0
+        for packet in wire.packets():
+            if packet.flags & 0x04:
+                continue
+            if not packet.payload and not packet.flags & 3 and packet.seq < top:
+                return True
+            top = max(top, packet.seq + len(packet.payload) + bool(packet.flags & 3))
+    return False
+
+
+def answers_and_waits(me):
+    with me.accept() as conn:
+        conn.sendall(conn.recv(1))
+        me.hear_end()
+
+
+for _when in ("before", "after"):
+    case(f"keepalive probes, set {_when} connect",
+         functools.partial(keepalive_probes, when=_when), answers_and_waits)
+
+
+# ---- steering by options ------------------------------------------------------------------
+
+
+def mark_rules(net, hosts):
+    hosts["client"].ip("rule", "add", "fwmark", "77", "unreachable")
+    hosts["client"].ip("-6", "rule", "add", "fwmark", "77", "unreachable")
+
+
+def marked(me):
+    me.hear()
+    for mark in (77, 78):
+        with me.socket() as sock:
+            sock.setsockopt(SOL, socket.SO_MARK, mark)
+            me.call(f"connect with mark {mark}", sock.connect, me.target())
+            me.see("SO_MARK", sock.getsockopt(SOL, socket.SO_MARK))
+            if mark == 78:
+                converse(me, sock)
+
+
+case("SO_MARK steers", marked, greet, own_net=True, prepare=mark_rules)
+
+
+def bound_to_device(me, device):
+    me.hear()
+    with me.socket() as sock:
+        name = me.host.interfaces[0] if device == "link" else "lo"
+        sock.setsockopt(SOL, socket.SO_BINDTODEVICE, name.encode())
+        if device == "lo":
+            sock.setsockopt(TCP, socket.TCP_SYNCNT, 1)
+        me.call("connect", sock.connect, me.target())
+        me.see("SO_BINDTODEVICE reads back",
+               sock.getsockopt(SOL, socket.SO_BINDTODEVICE, 16) == name.encode() + b"\0")
+        me.names(sock)
+        if device == "link":
+            converse(me, sock)
+
+
+case("SO_BINDTODEVICE", functools.partial(bound_to_device, device="link"), greet, families=BOTH,
+     carried=False)
+
+
+# ---- TCP_INFO -----------------------------------------------------------------------------
+
+
+def info_states(me):
+    me.hear()
+    with me.socket() as sock:
+        me.see("before", me.state(sock))
+        sock.connect(me.target())
+        me.see("connected", me.state(sock))
+        me.tell("talk")
+        me.see("read", sock.recv(5))
+        mss_value = struct.unpack_from("I", sock.getsockopt(TCP, TCP_INFO, 24), 16)[0]
+        me.see("a plausible segment size", 500 < mss_value < 70_000)
+        rtt = struct.unpack_from("I", sock.getsockopt(TCP, TCP_INFO, 104), 68)[0]
+        me.see("a round-trip time", rtt > 0)
+        sock.shutdown(socket.SHUT_WR)
+        me.wait_state(sock, "FIN_WAIT2")
+        me.tell("close")
+        me.read_to_end(sock)
+        me.wait_state(sock, "CLOSE", "TIME_WAIT")
+
+
+def info_states_server(me):
+    with me.listen() as listener:
+        me.see("listener", me.state(listener))
+        conn, _ = listener.accept()
+        me.see("accepted", me.state(conn))
+        me.hear()
+        conn.sendall(b"hello")
+        me.read_to_end(conn)
+        me.wait_state(conn, "CLOSE_WAIT")
+        me.hear()
+        conn.shutdown(socket.SHUT_WR)
+        me.wait_state(conn, "CLOSE")
+        conn.close()
+
+
+case("TCP_INFO through a connection's life", info_states, info_states_server, families=BOTH)
+
+
+def wire_segment_size(me):
+    """TCP_MAXSEG of a connection is that of the link, not of loopback."""
+    sock = me.connect()
+    me.see("TCP_MAXSEG", sock.getsockopt(TCP, socket.TCP_MAXSEG))
+    converse(me, sock)
+
+
+case("TCP_MAXSEG when connected", wire_segment_size, greet)
