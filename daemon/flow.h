@@ -22,6 +22,7 @@
 #include <tcpcrypt/session.h>
 
 #include "daemon/ledger.h"
+#include "daemon/liveness.h"
 #include "daemon/loop.h"
 #include "daemon/pipe.h"
 #include "daemon/worker.h"
@@ -48,8 +49,11 @@ struct flow_inward {
 	size_t need;		/* the session can do nothing before there are as many */
 	struct iovec plain[16]; /* decrypted, inside the buffer */
 	size_t plain_first, plain_n;
-	bool eof;  /* FINp came */
-	bool shut; /* and was passed on to the app */
+	uint32_t rekeys;     /* key updates that the peer began since the last tick */
+	uint64_t rekey_data; /* and application bytes it sent meanwhile */
+	bool throttled;	     /* it must wait for the next tick */
+	bool eof;	     /* FINp came */
+	bool shut;	     /* and was passed on to the app */
 };
 
 /* Frames that wait for the net. */
@@ -91,6 +95,7 @@ struct flow {
 	struct flow_inward inward;
 	struct flow_outward outward;
 	struct flow_splice plain_in, plain_out;
+	struct liveness life;
 
 	/* Outgoing: the held SYN, until the program is connected. */
 	bool held;

@@ -24,6 +24,9 @@ struct relay_outcome {
 int relay_encrypted(struct flow *f, struct relay_outcome *ret);
 int relay_plain(struct flow *f, struct relay_outcome *ret);
 
+/* Once a second, for an encrypted flow: a peer that was throttled may go on. */
+void relay_tick(struct flow *f);
+
 /* Gives buffers and pipes back to the worker's pools. */
 void relay_release(struct flow *f);
 
