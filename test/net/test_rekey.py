@@ -122,7 +122,7 @@ def verify(daemon, local, peer):
 def vanished_peer():
     """8548-3.9-1: an idle connection whose other end is gone ends with an error."""
     with Net() as net:
-        a, b, wire, da, db = daemons(net, KEEPALIVE, "")
+        a, b, wire, da, db = daemons(net, KEEPALIVE)
         cuts = [Cut(), Cut()]
         wire.to_right.append(cuts[0])
         wire.to_left.append(cuts[1])
