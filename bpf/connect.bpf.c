@@ -6,6 +6,7 @@
  */
 #include "bpf/maps.h"
 #include "bpf/eno_options.h"
+#include "bpf/kind.h"
 
 #define SOCK_STREAM  1
 #define ECONNREFUSED 111
@@ -132,12 +133,12 @@ static __always_inline void report_remembered(const struct shared_endpoint *dst)
 static __always_inline int policy_leaves_alone(const struct shared_settings *s,
 					       const struct shared_endpoint *dst)
 {
-	__u64 *plain_until;
+	const struct shared_plain *plain;
 
 	if (settings_port_left_alone(s, dst->port))
 		return 1;
-	plain_until = bpf_map_lookup_elem(&plain_destinations, dst);
-	if (!plain_until || *plain_until <= bpf_ktime_get_ns())
+	plain = bpf_map_lookup_elem(&plain_destinations, dst);
+	if (!plain || plain->until <= bpf_ktime_get_ns())
 		return 0;
 	report_remembered(dst);
 	return 1;
@@ -151,6 +152,9 @@ static __always_inline __u16 port_for(struct bpf_sock_addr *ctx, const struct sh
 	struct app_sock *app;
 
 	if (is_tied(ctx) || !settings_takes_connections(s) || !s->out_port)
+		return 0;
+	/* Signed: only the program's own kernel socket knows the keys. */
+	if (is_signed(ctx->sk) || is_subflow(ctx->sk))
 		return 0;
 	if (stays_on_host(dst) || !is_unicast(dst) || is_link_local(dst))
 		return 0;

@@ -44,12 +44,12 @@ struct {
 	__type(value, __u8);
 } own_addresses __weak SEC(".maps");
 
-/* Destinations that lately answered without ENO, with the time until which that counts. */
+/* Destinations that lately answered without ENO, or not at all while SYNs had it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);
 	__type(key, struct shared_endpoint);
-	__type(value, __u64);
+	__type(value, struct shared_plain);
 } plain_destinations __weak SEC(".maps");
 
 /* The daemon's connections to local servers that are being opened: whom to show instead. */
@@ -101,6 +101,14 @@ struct {
 	__type(key, int);
 	__type(value, struct shared_session);
 } app_sessions __weak SEC(".maps");
+
+/* Handshakes in which the SYN came again without ENO, with its sequence number. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct shared_tuple);
+	__type(value, __be32);
+} withdrawn __weak SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

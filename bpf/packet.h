@@ -16,7 +16,10 @@
  * have on the same hook still see it.
  */
 
-#define TCP_LISTEN 10 /* enum of <linux/tcp.h>'s kernel side: struct bpf_sock.state */
+/* The enum of <linux/tcp.h>'s kernel side: struct bpf_sock.state. */
+#define TCP_SYN_SENT	 2
+#define TCP_LISTEN	 10
+#define TCP_NEW_SYN_RECV 12
 
 #define IP_FRAGMENT 0x3fff /* more-fragments bit and offset */
 

@@ -23,6 +23,10 @@
  * because something on the way may eat unknown options. */
 #define SHARED_SYNS_WITH_ENO 2
 
+/* After how long the first of them are repeated: half of what TCP does otherwise, so that
+ * whoever is behind such a path waits for about one more SYN timeout, not two. */
+#define SHARED_SYN_TIMEOUT_MS 500
+
 struct shared_endpoint {
 	uint8_t addr[16];
 	uint16_t port;
@@ -84,9 +88,9 @@ struct shared_settings {
 	uint64_t netns_cookie; /* act in this network namespace only */
 	uint64_t heartbeat_ns; /* the daemon's last sign of life */
 	uint64_t cookie_ns;    /* when a SYN cookie was last sent from the steered listener */
-	uint32_t pad;
-	uint16_t out_port;	       /* loopback listener for outgoing connections */
-	uint16_t in_port;	       /* loopback listener for steered incoming ones */
+	uint32_t syn_timeout;  /* SHARED_SYN_TIMEOUT_MS in jiffies; 0: as TCP has it */
+	uint16_t out_port;     /* loopback listener for outgoing connections */
+	uint16_t in_port;      /* loopback listener for steered incoming ones */
 	uint8_t teps[SHARED_TEPS_MAX]; /* accepted, most preferred first; 0: none */
 	uint8_t global;		       /* own global suboption, without b */
 	uint8_t mandatory_app_aware;
@@ -117,7 +121,7 @@ enum eno_sock_state {
 enum eno_sock_reason {
 	ENO_SOCK_BY_OPTIONS,  /* own and peer option decide: see tcpcrypt_eno_negotiate() */
 	ENO_SOCK_NO_ACK,      /* the first ACK came without ENO */
-	ENO_SOCK_SYN_RETRIES, /* given up after SHARED_SYNS_WITH_ENO SYNs */
+	ENO_SOCK_SYN_RETRIES, /* given up after SHARED_SYNS_WITH_ENO SYNs, here or there */
 	ENO_SOCK_SYN_COOKIE,  /* the handshake was made by SYN cookie */
 };
 
@@ -126,7 +130,7 @@ struct eno_sock {
 	uint32_t kind;	/* enum eno_sock_kind */
 	uint32_t state; /* enum eno_sock_state */
 	uint32_t reason;
-	uint32_t syns;	   /* SYNs sent so far */
+	uint32_t syns;	   /* SYNs sent so far, without SYN-ACKs */
 	uint32_t own_len;  /* SYN-form option this host sent; 0: none */
 	uint32_t peer_len; /* the peer's, 0: none that counts */
 	uint8_t own[SHARED_OPTION_MAX];
@@ -166,6 +170,13 @@ struct app_sock {
 	uint32_t passive; /* accepted, not connected */
 	uint64_t flow;	  /* 0: not known yet */
 	uint64_t cookie;  /* of a socket that connects */
+};
+
+/* An entry of "plain_destinations". */
+struct shared_plain {
+	uint64_t until;
+	uint32_t seconds; /* how long it was remembered for, when that grows; else 0 */
+	uint32_t pad;
 };
 
 enum shared_event_type {

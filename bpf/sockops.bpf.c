@@ -13,6 +13,7 @@
 #define TCPHDR_ACK 0x10
 
 #define TCP_HEADER_LEN 20
+#define TCP_SEQ_AT     4 /* in the header */
 #define SOL_TCP	       6
 #define TCP_SAVE_SYN   27
 
@@ -97,6 +98,25 @@ static __noinline int area_from_segment(struct bpf_sock_ops *ops, struct eno_are
 	return 1;
 }
 
+/* Decision D15: has the SYN with this header come again without ENO since? */
+static __always_inline int is_withdrawn(struct bpf_sock_ops *ops, const __u8 *header)
+{
+	struct shared_tuple key;
+	const __be32 *again;
+	__be32 seq;
+
+	tuple_set(&key, ops);
+	__builtin_memcpy(&seq, header + TCP_SEQ_AT, sizeof(seq));
+	again = bpf_map_lookup_elem(&withdrawn, &key);
+	return again && *again == seq;
+}
+
+enum syn_state {
+	SYN_UNKNOWN, /* there is none: the handshake was made by SYN cookie */
+	SYN_READ,
+	SYN_WITHDRAWN,
+};
+
 /* The options of the SYN that opened the connection: the segment at hand, or the saved one. */
 static __noinline int area_from_syn(struct bpf_sock_ops *ops, struct eno_area *a)
 {
@@ -104,14 +124,14 @@ static __noinline int area_from_syn(struct bpf_sock_ops *ops, struct eno_area *a
 	long len;
 
 	if (!a)
-		return 0;
+		return SYN_UNKNOWN;
 	len = bpf_getsockopt(ops, SOL_TCP, TCP_BPF_SYN, header, sizeof(header));
 	if (len < TCP_HEADER_LEN || len > (long)sizeof(header))
-		return 0;
+		return SYN_UNKNOWN;
 	a->len = len - TCP_HEADER_LEN;
 	__builtin_memcpy(a->bytes, header + TCP_HEADER_LEN, SHARED_OPTION_MAX);
 	eno_area_walk(a);
-	return 1;
+	return is_withdrawn(ops, header) ? SYN_WITHDRAWN : SYN_READ;
 }
 
 static __always_inline void option_keep(const struct eno_area *a, __u8 *to, __u32 *len)
@@ -218,13 +238,14 @@ static __always_inline void wished_forget(struct bpf_sock_ops *ops)
 }
 
 /* SYN-ACK of the steered listener, or of a server with its own TEP, first sending or
- * retransmission: the saved SYN makes both the same (8547-4.6-4). */
+ * retransmission: the saved SYN makes both the same (8547-4.6-4), unless ENO was withdrawn
+ * meanwhile (8547-4.6-3, decision D15). */
 static __noinline int answer_for_synack(struct bpf_sock_ops *ops, struct eno_answer *answer)
 {
 	struct eno_area area = {};
 	struct shared_wishes *w;
 
-	if (!answer || !area_from_syn(ops, &area))
+	if (!answer || area_from_syn(ops, &area) != SYN_READ)
 		return 0;
 	w = wished_find(ops);
 	return w && w->raw.len ? answer_raw(&area, w, answer) : answer_make(&area, w, answer);
@@ -261,7 +282,9 @@ static __noinline int reserve(struct bpf_sock_ops *ops, struct shared_settings *
 	}
 	if (!sock)
 		return 0;
-	if (syn && sock->state == ENO_SOCK_PENDING && ++sock->syns > SHARED_SYNS_WITH_ENO) {
+	/* The SYN-ACK of a simultaneous open repeats what the SYN had (8547-4.6-4). */
+	if (syn && !(ops->skb_tcp_flags & TCPHDR_ACK) && sock->state == ENO_SOCK_PENDING &&
+	    ++sock->syns > SHARED_SYNS_WITH_ENO) {
 		sock->state = ENO_SOCK_DISABLED;
 		sock->reason = ENO_SOCK_SYN_RETRIES;
 	}
@@ -305,6 +328,25 @@ static __always_inline __u8 own_global(const struct eno_sock *sock)
 	return sock->own_len > 2 && sock->own[2] < ENO_TEP_FIRST ? sock->own[2] : 0;
 }
 
+/* The other end's SYN-form option: from its SYN-ACK; or, when the segment at hand is the ACK
+ * that ends a simultaneous open, from its SYN as steer.bpf.c saw it. */
+static __noinline int area_from_peer(struct bpf_sock_ops *ops, struct eno_area *a)
+{
+	struct eno_sock *sock = eno_sock_get(ops);
+	__u32 len;
+
+	if (!sock || !a || !area_from_segment(ops, a))
+		return 0;
+	if (ops->skb_tcp_flags & TCPHDR_SYN)
+		return 1;
+	len = a->eno_count ? sock->peer_len : 0;
+	__builtin_memset(a, 0, sizeof(*a));
+	__builtin_memcpy(a->bytes, sock->peer, sizeof(sock->peer));
+	a->len = len;
+	eno_area_walk(a);
+	return 1;
+}
+
 /* The SYN-ACK has come and the third segment is about to leave. */
 static __noinline int upstream_established(struct bpf_sock_ops *ops, struct eno_sock *sock)
 {
@@ -314,7 +356,8 @@ static __noinline int upstream_established(struct bpf_sock_ops *ops, struct eno_
 	if (sock->state != ENO_SOCK_PENDING)
 		goto plain;
 	sock->state = ENO_SOCK_DISABLED;
-	area_from_segment(ops, &area);
+	area_from_peer(ops, &area);
+	sock->peer_len = 0;
 	option_keep(&area, sock->peer, &sock->peer_len);
 	/* 8547-4.3-2: who asked for the passive opener's role does not get it from one. */
 	if (own_global(sock) & ENO_GLOBAL_B)
@@ -338,6 +381,7 @@ static __noinline int steered_established(struct bpf_sock_ops *ops, struct eno_s
 	struct eno_area area = {};
 	struct eno_answer answer = {};
 	struct shared_wishes *w = wished_find(ops);
+	int seen;
 
 	flags_set(ops, 0, FLAGS_ENO);
 	sock->state = ENO_SOCK_DISABLED;
@@ -346,8 +390,9 @@ static __noinline int steered_established(struct bpf_sock_ops *ops, struct eno_s
 		wished_forget(ops);
 		w = &sock->wishes;
 	}
-	if (!area_from_syn(ops, &area)) {
-		sock->reason = ENO_SOCK_SYN_COOKIE;
+	seen = area_from_syn(ops, &area);
+	if (seen != SYN_READ) {
+		sock->reason = seen == SYN_UNKNOWN ? ENO_SOCK_SYN_COOKIE : ENO_SOCK_SYN_RETRIES;
 		return 0;
 	}
 	option_keep(&area, sock->peer, &sock->peer_len);
@@ -522,11 +567,13 @@ static __noinline int raw_accepted(struct bpf_sock_ops *ops, struct eno_sock *so
 	struct shared_wishes *w = wished_find(ops);
 	struct eno_answer answer = {};
 	struct eno_area area = {};
+	int seen;
 
 	flags_set(ops, 0, FLAGS_ENO);
 	sock->state = ENO_SOCK_DISABLED;
-	if (!area_from_syn(ops, &area)) {
-		sock->reason = ENO_SOCK_SYN_COOKIE;
+	seen = area_from_syn(ops, &area);
+	if (seen != SYN_READ) {
+		sock->reason = seen == SYN_UNKNOWN ? ENO_SOCK_SYN_COOKIE : ENO_SOCK_SYN_RETRIES;
 		return 0;
 	}
 	option_keep(&area, sock->peer, &sock->peer_len);
@@ -573,6 +620,11 @@ int tcpcrypt_sockops(struct bpf_sock_ops *ops)
 		else if (s->wishes && (!sock || sock->kind == ENO_SOCK_RAW))
 			raw_listen(ops);
 		break;
+	case BPF_SOCK_OPS_TIMEOUT_INIT:
+		sock = eno_sock_get(ops);
+		if (sock && sock->kind == ENO_SOCK_UPSTREAM && s->syn_timeout)
+			ops->reply = s->syn_timeout;
+		break;
 	case BPF_SOCK_OPS_HDR_OPT_LEN_CB:
 		reserve(ops, s);
 		break;
@@ -596,6 +648,8 @@ int tcpcrypt_sockops(struct bpf_sock_ops *ops)
 			steered_established(ops, sock);
 		else if (sock->kind == ENO_SOCK_RAW)
 			raw_accepted(ops, sock);
+		else if (sock->kind == ENO_SOCK_UPSTREAM) /* by simultaneous open */
+			upstream_established(ops, sock);
 		break;
 	case BPF_SOCK_OPS_PARSE_HDR_OPT_CB:
 		/* 8547-4.6-1: ENO in every segment until a non-SYN one has come. */

@@ -2,10 +2,12 @@
 /*
  * Hook: TC ingress on every interface but lo. Gives SYNs that carry ENO, and for which a
  * local server listens, to the daemon's listener; every other segment is passed untouched,
- * so plain clients reach the server natively and closed ports answer as ever.
+ * so plain clients reach the server natively and closed ports answer as ever. Notes what
+ * SYNs tell about handshakes that are under way.
  */
 #include "bpf/packet.h"
 #include "bpf/eno_options.h"
+#include "bpf/kind.h"
 
 /* For so long after a SYN cookie its ACK may come (the kernel's own bound is 2 minutes). */
 #define COOKIE_LIFE_NS (120ULL * 1000 * 1000 * 1000)
@@ -24,8 +26,14 @@ static __always_inline int has_room(struct bpf_sock *listener)
 	return !sk || sk->sk_ack_backlog <= sk->sk_max_ack_backlog;
 }
 
-/* Is a program of this host listening where the packet goes (and no connection there yet), and
- * can the daemon reach it? Over loopback it does not reach one that is bound to a device. */
+/* Can the daemon stand in for this server? Over loopback it does not reach one that is bound to
+ * a device, and for one that wants signatures only the kernel can check them. */
+static __always_inline int is_servable(struct bpf_sock *listener)
+{
+	return listener->state == TCP_LISTEN && !listener->bound_dev_if && !is_signed(listener);
+}
+
+/* Is a program of this host listening where the packet goes (and no connection there yet)? */
 static __always_inline int server_listens(struct __sk_buff *skb, const struct packet *p)
 {
 	struct bpf_sock *sk = packet_lookup(skb, &p->src, &p->dst);
@@ -33,9 +41,7 @@ static __always_inline int server_listens(struct __sk_buff *skb, const struct pa
 
 	if (!sk)
 		return 0;
-	listens = sk->state == TCP_LISTEN && !sk->bound_dev_if;
-	if (listens && !p->tcp.ack)
-		listens = has_room(sk);
+	listens = is_servable(sk);
 	bpf_sk_release(sk);
 	return listens;
 }
@@ -66,21 +72,57 @@ static __always_inline struct bpf_sock *daemon_listener(struct __sk_buff *skb,
 	return NULL;
 }
 
-static __noinline int carries_eno(struct __sk_buff *skb, struct packet *p)
+static __noinline int carries_eno(struct __sk_buff *skb, struct packet *p, struct eno_area *a)
 {
-	struct eno_area area = {};
 	__u32 len, at;
 
-	if (!p)
+	if (!p || !a)
 		return 0;
 	len = p->tcp_len - sizeof(struct tcphdr);
 	at = p->ip_len + sizeof(struct tcphdr);
 	if (len < 2 || len > SHARED_OPTION_MAX ||
-	    bpf_skb_load_bytes_relative(skb, at, area.bytes, len, BPF_HDR_START_NET))
+	    bpf_skb_load_bytes_relative(skb, at, a->bytes, len, BPF_HDR_START_NET))
 		return 0;
-	area.len = len;
-	eno_area_walk(&area);
-	return area.eno_count == 1;
+	a->len = len;
+	eno_area_walk(a);
+	return a->eno_count == 1;
+}
+
+/* A simultaneous open: the SYN is the other end's half of the negotiation. */
+static __noinline int note_peer_syn(struct eno_sock *sock, const struct eno_area *a)
+{
+	if (!sock || !a || sock->kind != ENO_SOCK_UPSTREAM || sock->state != ENO_SOCK_PENDING)
+		return 0;
+	sock->peer_len = 0;
+	/* 8547-4.6-3, 8547-4.6-6: and what follows goes without ENO. */
+	if (a->eno_count != 1 || a->eno_len > SHARED_OPTION_MAX) {
+		sock->state = ENO_SOCK_DISABLED;
+		return 0;
+	}
+	for (__u32 i = 0; i < SHARED_OPTION_MAX; i++) {
+		if (i >= a->eno_len)
+			break;
+		sock->peer[i] = a->bytes[(a->eno_at + i) & 63];
+	}
+	sock->peer_len = a->eno_len;
+	return 0;
+}
+
+/* What a SYN tells about a handshake of these two ends that is under way at sk. */
+static __always_inline void note_syn(struct bpf_sock *sk, const struct packet *p,
+				     const struct eno_area *area)
+{
+	struct shared_tuple key = { .local = p->dst, .remote = p->src };
+	__be32 seq = p->tcp.seq;
+	struct bpf_sock *full;
+
+	if (sk->state == TCP_NEW_SYN_RECV && area->eno_count != 1) {
+		bpf_map_update_elem(&withdrawn, &key, &seq, BPF_ANY);
+	} else if (sk->state == TCP_SYN_SENT) {
+		full = bpf_sk_fullsock(sk);
+		if (full)
+			note_peer_syn(bpf_sk_storage_get(&eno_socks, full, NULL, 0), area);
+	}
 }
 
 /* The third segment of a handshake by SYN cookie has no request to lead it to the listener
@@ -143,21 +185,22 @@ static __always_inline enum verdict opening_verdict(struct __sk_buff *skb,
 						    const struct shared_settings *s,
 						    struct packet *p)
 {
-	int eno = carries_eno(skb, p);
+	struct eno_area area = {};
+	int eno = carries_eno(skb, p, &area);
 	int usual = eno && settings_takes_connections(s) &&
 		    !settings_port_left_alone(s, p->dst.port);
-	enum verdict verdict = usual ? STEER : PASS;
+	enum verdict verdict = PASS;
 	struct bpf_sock *sk, *full;
 	struct shared_wishes *w;
 
-	if (!usual && !s->wishes)
-		return PASS;
 	sk = packet_lookup(skb, &p->src, &p->dst);
 	if (!sk)
 		return PASS;
-	full = sk->state == TCP_LISTEN ? bpf_sk_fullsock(sk) : NULL;
+	full = is_servable(sk) ? bpf_sk_fullsock(sk) : NULL;
+	if (full && usual && has_room(sk))
+		verdict = STEER;
 	if (!full) {
-		verdict = PASS;
+		note_syn(sk, p, &area);
 	} else if (s->wishes) {
 		w = bpf_sk_storage_get(&wishes, full, NULL, 0);
 		if (w)

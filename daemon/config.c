@@ -15,6 +15,7 @@
 
 #define DEFAULT_REMEMBER_PLAIN_SECONDS 600
 #define DEFAULT_DRAIN_SECONDS	       10
+#define DEFAULT_REKEY_SECONDS	       3600
 
 /* Ports whose protocols are encrypted already. */
 #define DEFAULT_LEFT_ALONE "22 443 465 563 636 853 989-995 5061 5349 6514 8443"
@@ -174,6 +175,16 @@ static int parse_seconds(const char *value, unsigned int *ret)
 	return 0;
 }
 
+static int set_rekey_seconds(struct config *c, char *value)
+{
+	return parse_seconds(value, &c->rekey_seconds);
+}
+
+static int set_keepalive(struct config *c, char *value)
+{
+	return parse_seconds(value, &c->keepalive_seconds);
+}
+
 static int set_remember(struct config *c, char *value)
 {
 	return parse_seconds(value, &c->remember_plain_seconds);
@@ -205,6 +216,8 @@ static const struct key {
 	{ "ports-left-alone", set_left_alone, "a list of ports and ranges like 989-995" },
 	{ "max-connections", set_max_connections, "a number" },
 	{ "rekey-bytes", set_rekey_bytes, "a number of bytes" },
+	{ "rekey-seconds", set_rekey_seconds, "a number of seconds" },
+	{ "keepalive-seconds", set_keepalive, "a number of seconds" },
 	{ "remember-plain-seconds", set_remember, "a number of seconds" },
 	{ "drain-seconds", set_drain, "a number of seconds" },
 	{ "key-log", set_key_log, "an absolute path" },
@@ -230,6 +243,7 @@ void config_default(struct config *c)
 	char teps[] = "x25519 p256"; /* both carry urgent data (8547-5-16) */
 
 	memset(c, 0, sizeof(*c));
+	c->rekey_seconds = DEFAULT_REKEY_SECONDS;
 	c->remember_plain_seconds = DEFAULT_REMEMBER_PLAIN_SECONDS;
 	c->drain_seconds = DEFAULT_DRAIN_SECONDS;
 	set_left_alone(c, ports);

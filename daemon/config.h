@@ -19,9 +19,11 @@ struct config {
 	size_t n_teps;
 	uint16_t aeads[TCPCRYPT_AEADS_MAX]; /* in decreasing preference */
 	size_t n_aeads;
-	uint64_t left_alone[1024]; /* ports, one bit each */
-	size_t max_connections;	   /* 0: as many as file descriptors allow */
-	uint64_t rekey_bytes;	   /* 0: the AEAD's default */
+	uint64_t left_alone[1024];	/* ports, one bit each */
+	size_t max_connections;		/* 0: as many as file descriptors allow */
+	uint64_t rekey_bytes;		/* 0: the AEAD's default */
+	unsigned int rekey_seconds;	/* 0: not by age */
+	unsigned int keepalive_seconds; /* 0: no probes */
 	unsigned int remember_plain_seconds;
 	unsigned int drain_seconds;    /* at the end, for connections that are under way */
 	char key_log[CONFIG_PATH_MAX]; /* empty: none, as it should be */

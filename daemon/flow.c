@@ -303,7 +303,8 @@ static int plain(struct flow *f, const struct eno_sock *eno,
 	ledger_plain(f->worker->ledger, &f->record, plain_reason(eno, result));
 	if (f->record.outgoing && !by_wish(f, result))
 		engine_remember_plain(f->worker->engine, &f->record.peer,
-				      f->worker->config->remember_plain_seconds);
+				      f->worker->config->remember_plain_seconds,
+				      eno->reason == ENO_SOCK_SYN_RETRIES);
 	if (f->wishes.tep_mandatory) {
 		flow_abort(f, "tep-mandatory", ECONNREFUSED);
 		return -ECONNREFUSED;
@@ -318,7 +319,8 @@ int flow_negotiated(struct flow *f)
 	struct eno_sock eno = {};
 	int error;
 
-	if (engine_eno(f->worker->engine, f->net.source.fd, &eno)) {
+	if (engine_eno(f->worker->engine, f->net.source.fd, &eno) ||
+	    eno.state == ENO_SOCK_PENDING) {
 		/* Not knowing is no licence for plain text (8547-4.6-8, 8547-4.6-9). */
 		flow_abort(f, "daemon", ECONNRESET);
 		return -EIO;
@@ -332,6 +334,8 @@ int flow_negotiated(struct flow *f)
 							 : TCPCRYPT_E_STATE;
 		if (error)
 			flow_abort(f, tcpcrypt_error_name(error), ECONNRESET);
+		else if (f->record.outgoing)
+			engine_forget_one(f->worker->engine, &f->record.peer);
 		return error;
 	}
 	if (!f->record.outgoing && !eno.own_len)
@@ -347,7 +351,7 @@ static void remember_stripped_ack(struct flow *f, const char *reason)
 
 	if (f->record.outgoing && f->session && !f->established && !strcmp(reason, bad_magic))
 		engine_remember_plain(f->worker->engine, &f->record.peer,
-				      f->worker->config->remember_plain_seconds);
+				      f->worker->config->remember_plain_seconds, false);
 }
 
 static void relay(struct flow *f)

@@ -22,6 +22,7 @@
 #include <tcpcrypt/session.h>
 
 #include "daemon/ledger.h"
+#include "daemon/liveness.h"
 #include "daemon/loop.h"
 #include "daemon/pipe.h"
 #include "daemon/worker.h"
@@ -52,8 +53,11 @@ struct flow_inward {
 	uint32_t plain_urgent; /* bit i: plain[i] is a byte to mark as urgent */
 	bool urgent;	       /* the byte of this index, not yet come, is to be marked */
 	uint64_t urgent_index;
-	bool eof;  /* FINp came */
-	bool shut; /* and was passed on to the app */
+	uint32_t rekeys;     /* key updates that the peer began since the last tick */
+	uint64_t rekey_data; /* and application bytes it sent meanwhile */
+	bool throttled;	     /* it must wait for the next tick */
+	bool eof;	     /* FINp came */
+	bool shut;	     /* and was passed on to the app */
 };
 
 /* Frames that wait for the net. */
@@ -95,6 +99,7 @@ struct flow {
 	struct flow_inward inward;
 	struct flow_outward outward;
 	struct flow_splice plain_in, plain_out;
+	struct liveness life;
 
 	/* Outgoing: the held SYN, until the program is connected. */
 	bool held;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -223,7 +224,7 @@ static void held_begin(struct worker *w, const struct shared_event *event,
 	 * route: that says nothing about the destination, and must not keep others from
 	 * encrypting. */
 	if (address_is_loopback(&f->program) && !event->app.mark && refused_by_route(-error))
-		engine_remember_plain(w->engine, &f->record.peer, NO_ROUTE_SECONDS);
+		engine_remember_plain(w->engine, &f->record.peer, NO_ROUTE_SECONDS, false);
 	upstream_failed(f, -error);
 }
 
@@ -276,10 +277,19 @@ void outgoing_event(struct worker *w, const struct shared_event *event)
 		remembered(w, event);
 }
 
+/* getpeername() would not do: in a simultaneous open it answers before the last segment. */
+static bool is_connecting(int fd)
+{
+	struct tcp_info info = {};
+	socklen_t len = sizeof(info);
+
+	return !getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) &&
+	       (info.tcpi_state == TCP_SYN_SENT || info.tcpi_state == TCP_SYN_RECV);
+}
+
 void outgoing_upstream_ready(struct flow *f)
 {
 	socklen_t len = sizeof(int);
-	struct shared_endpoint peer;
 	int error = 0;
 
 	getsockopt(f->net.source.fd, SOL_SOCKET, SO_ERROR, &error, &len);
@@ -287,9 +297,8 @@ void outgoing_upstream_ready(struct flow *f)
 		upstream_failed(f, error);
 		return;
 	}
-	peer = address_peer(f->net.source.fd);
-	if (!peer.port)
-		return; /* still connecting */
+	if (is_connecting(f->net.source.fd))
+		return;
 	f->net.open = true;
 	f->record.local = address_local(f->net.source.fd);
 	flow_set_deadline(f, PROGRAM_SECONDS);

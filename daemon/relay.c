@@ -21,6 +21,18 @@
 
 #define PIECES_A_FRAME 3 /* what comes before an urgent byte, that byte, what comes after it */
 
+/*
+ * A key update costs more than the 20 bytes it comes in, and must be answered. A peer may
+ * begin so many a second, and one more for so many bytes of data; then it is read no further
+ * until the next second, and its TCP window closes. No honest peer comes near it.
+ */
+#define REKEYS_A_SECOND 64
+#define DATA_PER_REKEY	4096
+#define WIRE_REKEY_BIT	0x01 /* of a frame's first byte */
+
+/* Frames without data take no place among those to be written: so many at once. */
+#define FRAMES_A_STEP 256
+
 #define RELAY_BLOCKED 2 /* nothing more can move in this direction now */
 
 static int fail(struct relay_outcome *ret, const char *reason)
@@ -313,6 +325,7 @@ static void inward_events(struct flow *f, const struct tcpcrypt_received *rx)
 		in->eof = true;
 	if (rx->events & TCPCRYPT_RX_ESTABLISHED) {
 		f->established = true;
+		liveness_begin(f);
 		/* Before that the deadline is the program's or the server's. */
 		if (f->state == FLOW_RELAYING)
 			flow_set_deadline(f, 0);
@@ -329,6 +342,44 @@ static void inward_events(struct flow *f, const struct tcpcrypt_received *rx)
 	}
 }
 
+static uint64_t local_generation(const struct flow *f)
+{
+	struct tcpcrypt_session_info info;
+
+	tcpcrypt_session_info(f->session, &info);
+	return info.local_generation;
+}
+
+/* Is the next frame a key update of which the peer has sent too many? */
+static bool inward_throttles(const struct flow *f)
+{
+	const struct flow_inward *in = &f->inward;
+
+	return f->established && !in->eof && in->buffer[in->start] & WIRE_REKEY_BIT &&
+	       in->rekeys >= REKEYS_A_SECOND + in->rekey_data / DATA_PER_REKEY;
+}
+
+/* One frame or Init message. Returns what the session did. */
+static int inward_receive(struct flow *f, struct tcpcrypt_received *rx)
+{
+	struct flow_inward *in = &f->inward;
+	/* Whatever else has this bit set costs only the question. */
+	bool updates = in->buffer[in->start] & WIRE_REKEY_BIT;
+	uint64_t generation = updates ? local_generation(f) : 0;
+	int outcome = tcpcrypt_session_receive(f->session, in->buffer + in->start,
+					       in->end - in->start, rx);
+
+	if (outcome)
+		return outcome;
+	in->start += rx->consumed;
+	in->rekey_data += rx->data_len;
+	/* Answers to our own are not the peer's doing. */
+	if (rx->events & TCPCRYPT_RX_REKEYED && local_generation(f) > generation)
+		in->rekeys++;
+	f->life.heard = loop_now(f->worker->loop);
+	return 0;
+}
+
 /* Opens every frame that is complete, as far as there is a place to note its data. */
 static int inward_open(struct flow *f, struct relay_outcome *ret)
 {
@@ -337,13 +388,17 @@ static int inward_open(struct flow *f, struct relay_outcome *ret)
 	struct tcpcrypt_received rx;
 
 	in->need = 0;
-	while (in->start < in->end && in->plain_n + PIECES_A_FRAME <= places) {
-		int outcome = tcpcrypt_session_receive(f->session, in->buffer + in->start,
-						       in->end - in->start, &rx);
+	for (int i = 0;
+	     i < FRAMES_A_STEP && in->start < in->end && in->plain_n + PIECES_A_FRAME <= places;
+	     i++) {
+		int outcome;
 
+		in->throttled = inward_throttles(f);
+		if (in->throttled)
+			return in->plain_n ? 0 : RELAY_BLOCKED;
+		outcome = inward_receive(f, &rx);
 		if (outcome < 0)
 			return fail(ret, tcpcrypt_error_name(outcome));
-		in->start += rx.consumed;
 		if (outcome == TCPCRYPT_AGAIN) {
 			in->need = rx.need;
 			return 0;
@@ -435,6 +490,14 @@ int relay_encrypted(struct flow *f, struct relay_outcome *ret)
 	if (out->start == out->end)
 		outward_release(f);
 	return in->shut && out->shut ? RELAY_DONE : 0;
+}
+
+void relay_tick(struct flow *f)
+{
+	f->inward.rekeys = 0;
+	f->inward.rekey_data = 0;
+	if (f->inward.throttled)
+		loop_queue(f->worker->loop, &f->again);
 }
 
 void relay_release(struct flow *f)

@@ -31,6 +31,9 @@ bool relay_at_mark(int fd);
  * would not tell. Takes the error off the socket. */
 bool relay_end_failed(const struct flow_end *end, struct relay_outcome *ret, const char *gone);
 
+/* Once a second, for an encrypted flow: a peer that was throttled may go on. */
+void relay_tick(struct flow *f);
+
 /* Gives buffers and pipes back to the worker's pools. */
 void relay_release(struct flow *f);
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "daemon/flow.h"
+#include "daemon/liveness.h"
 #include "daemon/wish.h"
 
 /* A flow holds two descriptors, and a third counts for pipes and what else is open. */
@@ -76,6 +77,7 @@ void worker_tick(struct worker *w)
 		if (f->deadline < loop_now(w->loop))
 			flow_abort(f, f->session ? "handshake-timeout" : "timeout", ECONNRESET);
 	}
+	liveness_tick(w);
 }
 
 void worker_update_intake(struct worker *w)

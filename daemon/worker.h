@@ -60,7 +60,7 @@ int worker_configure(struct worker *w);
 /* Aborts every flow. */
 void worker_deinit(struct worker *w);
 
-/* Once a second: deadlines. */
+/* Once a second: deadlines, new keys, probes. */
 void worker_tick(struct worker *w);
 
 /* Whether new connections are taken, now that the number of flows or draining changed: at the

@@ -16,6 +16,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "engine/expiry.h"
 #include "engine/inject.h"
 #include "engine/tc.h"
 
@@ -24,6 +25,8 @@
 #pragma GCC diagnostic ignored "-Wcast-qual"
 #include "programs.skel.h"
 #pragma GCC diagnostic pop
+
+#define NS_PER_SECOND 1000000000ULL
 
 struct engine {
 	struct programs *programs;
@@ -44,7 +47,17 @@ static uint64_t now_ns(void)
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+	return (uint64_t)ts.tv_sec * NS_PER_SECOND + ts.tv_nsec;
+}
+
+/* The kernel's unit of time: what its coarse clock advances by. 0: it does not say. */
+static uint32_t jiffies(unsigned int ms)
+{
+	struct timespec tick;
+
+	if (clock_getres(CLOCK_MONOTONIC_COARSE, &tick) || tick.tv_sec || !tick.tv_nsec)
+		return 0;
+	return ms * (NS_PER_SECOND / 1000) / tick.tv_nsec;
 }
 
 /* The programs must see the sockets of every program, so they go to the hierarchy's root,
@@ -132,6 +145,7 @@ static int settings_prepare(struct engine *e, const struct engine_params *params
 	error = netns_cookie(&s->netns_cookie);
 	if (error)
 		return error;
+	s->syn_timeout = jiffies(SHARED_SYN_TIMEOUT_MS);
 	s->out_port = params->out_port;
 	s->in_port = params->in_port;
 	return settings_policy(s, &params->policy);
@@ -340,12 +354,27 @@ int engine_eno(struct engine *e, int fd, struct eno_sock *ret)
 	return bpf_map_lookup_elem(bpf_map__fd(e->programs->maps.eno_socks), &fd, ret);
 }
 
-int engine_remember_plain(struct engine *e, const struct shared_endpoint *dst, unsigned int seconds)
+int engine_remember_plain(struct engine *e, const struct shared_endpoint *dst, unsigned int seconds,
+			  bool grows)
 {
-	uint64_t until = now_ns() + seconds * 1000000000ULL;
+	int fd = bpf_map__fd(e->programs->maps.plain_destinations);
+	struct shared_plain plain = {};
 
-	return bpf_map_update_elem(bpf_map__fd(e->programs->maps.plain_destinations), dst, &until,
-				   BPF_ANY);
+	/* An entry whose time is over still tells how long it was. */
+	if (!grows || bpf_map_lookup_elem(fd, dst, &plain))
+		plain.seconds = 0;
+	plain.seconds = expiry_next(plain.seconds, seconds);
+	plain.until = now_ns() + plain.seconds * NS_PER_SECOND;
+	if (!grows)
+		plain.seconds = 0;
+	return bpf_map_update_elem(fd, dst, &plain, BPF_ANY);
+}
+
+int engine_forget_one(struct engine *e, const struct shared_endpoint *dst)
+{
+	int fd = bpf_map__fd(e->programs->maps.plain_destinations);
+
+	return bpf_map_delete_elem(fd, dst) && errno != ENOENT ? -errno : 0;
 }
 
 int engine_forget_plain(struct engine *e)

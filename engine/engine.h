@@ -103,10 +103,14 @@ void engine_forget_to_app(struct engine *e, const struct shared_endpoint *local,
 /* What the programs recorded for a marked socket. */
 int engine_eno(struct engine *e, int fd, struct eno_sock *ret);
 
-/* Does so for destinations that answered without ENO: for so many seconds they are left
- * alone. forget_plain empties that memory. */
-int engine_remember_plain(struct engine *e, const struct shared_endpoint *dst,
-			  unsigned int seconds);
+/*
+ * Destinations that turned out plain: for so many seconds they are left alone. grows: each
+ * time that this happens again it is twice as long, up to a day, until the destination is
+ * forgotten or remembered for another reason. forget_plain forgets all of them.
+ */
+int engine_remember_plain(struct engine *e, const struct shared_endpoint *dst, unsigned int seconds,
+			  bool grows);
+int engine_forget_one(struct engine *e, const struct shared_endpoint *dst);
 int engine_forget_plain(struct engine *e);
 
 /* What programs may read of a flow by socket options, from now on and no more. */

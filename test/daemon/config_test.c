@@ -41,6 +41,9 @@ static void test_defaults(void **state)
 	assert_int_equal(c.n_aeads, 3);
 	assert_true(left_alone(&c, 22) && left_alone(&c, 443) && left_alone(&c, 992));
 	assert_false(left_alone(&c, 80) || left_alone(&c, 988) || left_alone(&c, 996));
+	assert_int_equal(c.rekey_seconds, 3600);
+	assert_int_equal(c.keepalive_seconds, 0);
+	assert_int_equal(c.remember_plain_seconds, 600);
 	assert_int_equal(read_text("", &empty, error), 0);
 	assert_memory_equal(&c, &empty, sizeof(c));
 }
@@ -56,6 +59,8 @@ static void test_keys(void **state)
 				   "max-connections = 7\n"
 				   "rekey-bytes = 5000000000\n"
 				   "drain-seconds = 3\n"
+				   "rekey-seconds = 60\n"
+				   "keepalive-seconds = 7200\n"
 				   "remember-plain-seconds = 0";
 	char error[CONFIG_ERROR_MAX];
 	struct config c;
@@ -69,6 +74,8 @@ static void test_keys(void **state)
 	assert_false(left_alone(&c, 22) || left_alone(&c, 8003));
 	assert_int_equal(c.max_connections, 7);
 	assert_int_equal(c.rekey_bytes, 5000000000);
+	assert_int_equal(c.rekey_seconds, 60);
+	assert_int_equal(c.keepalive_seconds, 7200);
 	assert_int_equal(c.remember_plain_seconds, 0);
 	assert_int_equal(c.drain_seconds, 3);
 	assert_int_equal(read_text("ports-left-alone =", &c, error), 0);
@@ -88,6 +95,9 @@ static void test_errors(void **state)
 		"max-connections = -1",
 		"max-connections = many",
 		"rekey-bytes = 99999999999999999999999",
+		"rekey-seconds = -1",
+		"keepalive-seconds = soon",
+		"remember-plain-seconds = 2147483648",
 		"colour = blue",
 		"just words",
 		"= 5",

@@ -204,6 +204,9 @@ class Daemon:
             return b"READY=1" in notify.recv(4096)
         return False
 
+    def pid(self):
+        return self.status()["pid"]
+
     def log(self):
         return self.log_path.read_text(errors="replace")
 

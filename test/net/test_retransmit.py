@@ -33,23 +33,22 @@ def two_daemons(net):
 
 
 def lost_synack():
-    # 8547-4.6-4: the SYN-ACK is made anew from the saved SYN and is the same.
+    # 8547-4.6-4: the SYN-ACK is made anew from the saved SYN and is the same. (Were it lost
+    # again, a SYN without ENO would come: see withdrawn() in test_middlebox.py.)
     for family in FAMILIES:
-        text = f"SYN-ACK lost twice, {family_name(family)}"
+        text = f"SYN-ACK lost, {family_name(family)}"
         with Net() as net:
             a, b, wire, da, _ = two_daemons(net)
-            rule = Lose(is_synack, 2)
+            rule = Lose(is_synack, 1)
             wire.to_left.append(rule)
             with Server(b, echo, family) as server:
                 got = exchange(a, server, b.addresses[family], MESSAGE, family)
             check_equal(got, MESSAGE, f"{text}: the transfer works")
-            check(len(rule.seen) >= 3, f"{text}: it was sent again", f"{len(rule.seen)} times")
+            check(len(rule.seen) >= 2, f"{text}: it was sent again", f"{len(rule.seen)} times")
             options = {packet.eno() for packet in rule.seen}
             check_equal(options, {bytes.fromhex("45040123")}, f"{text}: with the same option")
             (listed,) = da.wait_list(port=server.port, state="closed")
-            # A repeated SYN may have gone without ENO meanwhile; the first one counts.
-            check(listed["encrypted"] or listed["reason"] == "syn-retries",
-                  f"{text}: listed", f"{listed['reason']}")
+            check(listed["encrypted"], f"{text}: encrypted", f"{listed['reason']}")
 
 
 def lost_syn():

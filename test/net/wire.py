@@ -3,13 +3,20 @@
 
 Each direction has a list of rules. A rule is called with a Packet and a bytearray of its
 frame; it may change the bytes (and then calls fix_checksum) and returns whether the frame
-goes on. Frames that are not TCP pass untouched.
+goes on, or a list of Send: what goes on in its place. A rule that keeps frames back says in
+its attribute `due` when (time.monotonic) its release() is to be called, which returns such a
+list. Frames that are not TCP pass untouched. middlebox.py has more rules.
 """
 import contextlib
+import dataclasses
+import heapq
+import itertools
 import select
 import socket
 import struct
 import threading
+import time
+import traceback
 
 from packets import (
     ACK,
@@ -49,6 +56,15 @@ def fix_checksum(packet, frame):
     frame[tcp + 16 : tcp + 18] = b"\0\0"
     pseudo = addresses + struct.pack("!II", end - tcp, socket.IPPROTO_TCP)
     frame[tcp + 16 : tcp + 18] = struct.pack("!H", checksum(pseudo + frame[tcp:end]))
+
+
+@dataclasses.dataclass
+class Send:
+    """A frame that goes on: after a while, or back to where the other one came from."""
+
+    frame: bytes
+    delay: float = 0.0
+    back: bool = False
 
 
 def is_syn(packet):
@@ -185,15 +201,27 @@ class CutShort:
         return True
 
 
+@dataclasses.dataclass
+class Way:
+    """One direction of a wire."""
+
+    source: socket.socket
+    target: socket.socket
+    rules: list
+
+
 class Wire:
     """Carries frames between interface `left` and `right` of host `middle`."""
 
     def __init__(self, middle, left, right):
-        self.to_right = []
-        self.to_left = []
         self.frames = []  # as they went on, in order
+        self.recording = True  # not for long runs: all those frames take memory
         self.dropped = 0
+        self.late = []  # heap of (time, number, way, frame, rules that it has not passed yet)
+        self.numbers = itertools.count()
         self.sockets = [self.open(middle, name) for name in (left, right)]
+        self.ways = [Way(*self.sockets, []), Way(*reversed(self.sockets), [])]
+        self.to_right, self.to_left = (way.rules for way in self.ways)
         self.wake, self.waker = socket.socketpair()
         self.thread = threading.Thread(target=self.carry, daemon=True)
 
@@ -216,28 +244,79 @@ class Wire:
             raw.close()
 
     def carry(self):
-        left, right = self.sockets
         while True:
-            ready, _, _ = select.select([left, right, self.wake], [], [])
+            ready, _, _ = select.select([*self.sockets, self.wake], [], [], self.patience())
             if self.wake in ready:
                 return
-            if left in ready:
-                self.pass_on(left, right, self.to_right)
-            if right in ready:
-                self.pass_on(right, left, self.to_left)
+            try:
+                for way in self.ways:
+                    if way.source in ready:
+                        self.receive(way)
+                self.send_late()
+            except Exception:  # a rule's mistake: say so and carry on
+                traceback.print_exc()
 
-    def pass_on(self, source, target, rules):
-        frame, address = source.recvfrom(1 << 17)
-        if address[2] == socket.PACKET_OUTGOING:
-            return  # what this wire sent itself
-        frame = bytearray(frame)
-        packet = parse(bytes(frame))
-        if packet and not all(rule(packet, frame) for rule in list(rules)):
-            self.dropped += 1
-            return
-        self.frames.append(bytes(frame))
+    def patience(self):
+        """Seconds until something that was kept back is due; None: nothing is."""
+        times = [entry[0] for entry in self.late[:1]]
+        times += [rule.due for _, rule in self.keepers() if rule.due is not None]
+        return max(0.0, min(times) - time.monotonic()) if times else None
+
+    def keepers(self):
+        """The rules that may keep frames back."""
+        return [(way, rule) for way in self.ways for rule in list(way.rules)
+                if hasattr(rule, "due")]
+
+    def receive(self, way):
+        frame, address = way.source.recvfrom(1 << 17)
+        if address[2] != socket.PACKET_OUTGOING:  # what this wire sent itself
+            self.apply(way, frame, list(way.rules))
+
+    def apply(self, way, frame, rules):
+        """Sends a frame through rules and, as far as they let it, onwards."""
+        packet = parse(frame)
+        if packet is None:
+            rules = []
+        for at, rule in enumerate(rules):
+            changed = bytearray(packet.frame)
+            verdict = rule(packet, changed)
+            if isinstance(verdict, list):
+                self.dispatch(way, verdict, rules[at + 1 :])
+                return
+            if not verdict:
+                self.dropped += 1
+                return
+            if changed != packet.frame:
+                packet = parse(bytes(changed))
+        self.emit(way, packet.frame if packet else frame)
+
+    def dispatch(self, way, sends, rules):
+        """What a rule lets go in a frame's place, through the rules behind it."""
+        for send in sends:
+            if send.back:
+                self.emit(self.ways[1 - self.ways.index(way)], send.frame)
+            elif send.delay > 0:
+                entry = (time.monotonic() + send.delay, next(self.numbers), way, send.frame, rules)
+                heapq.heappush(self.late, entry)
+            else:
+                self.apply(way, send.frame, rules)
+
+    def send_late(self):
+        now = time.monotonic()
+        while self.late and self.late[0][0] <= now:
+            _, _, way, frame, rules = heapq.heappop(self.late)
+            self.apply(way, frame, rules)
+        for way, rule in self.keepers():
+            if rule.due is not None and rule.due <= now:
+                sends = rule.release()
+                rest = way.rules[way.rules.index(rule) + 1 :] if rule in way.rules else []
+                self.dispatch(way, sends, rest)
+
+    def emit(self, way, frame):
+        if self.recording:
+            self.frames.append(bytes(frame))
         with contextlib.suppress(OSError):  # as on any wire: what does not fit is lost
-            target.send(frame)
+            way.target.send(frame)
 
     def packets(self, port=None):
         parsed = [p for p in map(parse, list(self.frames)) if p]
@@ -250,7 +329,7 @@ class Wire:
         return any(text in frame for frame in list(self.frames))
 
 
-def wired_pair(net):
+def wired_pair(net, mtu=1500):
     """Two hosts joined by a Wire through a third; returns (left host, right host, wire)."""
     a, middle, b = net.host(), net.host(), net.host()
     middle.sysctl("ipv6/conf/all/disable_ipv6", 1)
@@ -258,6 +337,7 @@ def wired_pair(net):
     for host, name in ((a, left), (middle, left), (b, right), (middle, right)):
         switches = [word for offload in OFFLOADS for word in (offload, "off")]
         host.run(["ethtool", "-K", name, *switches])
+        host.ip("link", "set", name, "mtu", str(mtu))
     net.number(a, left, net.links, 1)
     net.number(b, right, net.links, 2)
     return a, b, net.use(Wire(middle, left, right))

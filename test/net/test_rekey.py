@@ -1,0 +1,265 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""New keys by bytes, by age and on request, and what they say about who is there."""
+import json
+import pathlib
+import socket
+import threading
+
+from apps import BROKEN, Server, connect, echo, errno_of, read_exactly, read_to_end
+from harness import LONG, Net, check, check_equal, main, wait_for
+from middlebox import Cut, Delay, Lose
+from peers import neighbour
+from wire import wired_pair
+
+from tcpcrypt import open_session
+
+MESSAGE = b"The same words under ever new keys. " * 50
+KEEPALIVE = "keepalive-seconds = 2\n"
+
+
+def daemons(net, config="", other=None):
+    a, b, wire = wired_pair(net)
+    return a, b, wire, net.daemon(a, config), net.daemon(b, config if other is None else other)
+
+
+def talk(sock, times=1):
+    for _ in range(times):
+        sock.sendall(MESSAGE)
+        if read_exactly(sock, len(MESSAGE)) != MESSAGE:
+            return False
+    return True
+
+
+def rekeys(daemon, port):
+    return daemon.list(port=port)[-1]["rekeys"]
+
+
+def by_bytes():
+    """8548-3.8-1: each end by what it has sent, while the path loses and delays."""
+    with Net() as net:
+        a, b, wire, da, db = daemons(net, "rekey-bytes = 10000\n")
+        wire.to_right += [Lose(0.02, seed=1), Delay(0.0005, 0.001)]
+        wire.to_left += [Lose(0.02, seed=2), Delay(0.0005, 0.001, seed=2)]
+        with Server(b, echo) as server:
+            with connect(a, b.addresses[socket.AF_INET], server.port) as sock:
+                check(talk(sock, 50), "by bytes: every message comes back")
+                check(rekeys(da, server.port) >= 5, "by bytes: the client's end steps on")
+                check(rekeys(db, server.port) >= 5, "by bytes: the server's end, too")
+
+
+def by_age():
+    with Net() as net:
+        a, b, _, da, db = daemons(net, "rekey-seconds = 1\n", "")
+        with Server(b, echo) as server:
+            with connect(a, b.addresses[socket.AF_INET], server.port) as sock:
+                with connect(a, b.addresses[socket.AF_INET], server.port) as idle:
+                    talk(sock)
+                    idle_end = "%s:%d" % idle.getsockname()
+                    for number in (1, 2):
+                        wait_for(lambda: other_than(da, idle_end, server.port) >= number,
+                                 "a key update by age")
+                        talk(sock)
+                    check(True, "by age: keys change while data flows")
+                    check(other_than(db, None, server.port) >= 2, "by age: at both ends")
+                    (listed,) = da.list(local=idle_end)
+                    check_equal(listed["rekeys"], 0, "by age: not where no data has gone")
+
+
+def other_than(daemon, local, port):
+    """Key updates of the connections at a port, but for one."""
+    return max(c["rekeys"] for c in daemon.list(port=port) if c["local"] != local)
+
+
+def at_once():
+    """Both ends begin again and again, by age and on request, without falling out of step."""
+    with Net() as net:
+        a, b, wire, da, db = daemons(net, "rekey-seconds = 1\nrekey-bytes = 30000\n")
+        for rules in (wire.to_right, wire.to_left):
+            rules.append(Delay(0.005))  # longer than a key update takes to begin
+        with Server(b, echo) as server:
+            with connect(a, b.addresses[socket.AF_INET], server.port) as sock:
+                talk(sock)
+                ends = verify_ends(da, server.port)
+                for _ in range(10):
+                    asked = [verify(da, *ends), verify(db, *reversed(ends))]
+                    check(talk(sock, 3), "both at once: data flows")
+                    confirmed = [answer()["peer_confirmed"] for answer in asked]
+                    check_equal(confirmed, [True, True], "both at once: both are confirmed")
+                wait_for(lambda: rekeys(da, server.port) == rekeys(db, server.port),
+                         "equal generations at both ends")
+
+
+def verify_ends(daemon, port):
+    listed = daemon.list(port=port)[-1]
+    return listed["local"], listed["peer"]
+
+
+def verify(daemon, local, peer):
+    """`verify` for a live connection; returns a function that waits for the answer."""
+    answers = []
+
+    def ask():
+        with socket.socket(socket.AF_UNIX) as control:
+            control.connect(str(daemon.run_dir / "control.sock"))
+            request = {"command": "verify", "local": local, "peer": peer}
+            control.sendall(json.dumps(request).encode() + b"\n")
+            answers.append(json.loads(read_to_end(control)))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+
+    def answer():
+        thread.join()
+        return answers[0]
+
+    return answer
+
+
+# ---- who is there -------------------------------------------------------------------------
+
+
+def vanished_peer():
+    """8548-3.9-1: an idle connection whose other end is gone ends with an error."""
+    with Net() as net:
+        a, b, wire, da, db = daemons(net, KEEPALIVE)
+        cuts = [Cut(), Cut()]
+        wire.to_right.append(cuts[0])
+        wire.to_left.append(cuts[1])
+        with Server(b, echo) as server:
+            with connect(a, b.addresses[socket.AF_INET], server.port) as sock:
+                talk(sock)
+                # 8548-3.9-2, 8548-3.9-3
+                wait_for(lambda: rekeys(da, server.port) >= 2, "two probes")
+                check(True, "an idle connection is probed, and the other end answers")
+                check_equal(rekeys(db, server.port) >= 1, True, "with its own new keys")
+                check(talk(sock), "and the connection lives")
+                for cut in cuts:
+                    cut.closed = True
+                error = errno_of(lambda: sock.recv(1))
+                check(error in BROKEN, "a vanished peer: the program sees an error", f"{error}")
+                (listed,) = da.wait_list(port=server.port, state="closed")
+                check_equal(listed["reason"], "timeout", "a vanished peer: the reason")
+                check_equal(da.status()["failed"].get("timeout"), 1, "and counted")
+
+
+def silent_peer():
+    """The peer's TCP answers, the peer does not: only the keys are proof."""
+    with Net() as net:
+        victim = net.host()
+        link = neighbour(net, victim)
+        daemon = net.daemon(victim, KEEPALIVE)
+        errors = []
+
+        def wait_for_error(conn, peer):
+            errors.append(errno_of(lambda: conn.recv(1)))
+
+        with Server(victim, wait_for_error) as server:
+            address = victim.addresses[socket.AF_INET]
+            session = open_session(link, address, server.port)
+            for number in range(1, 3):
+                frame = session.read()
+                check((frame.rekey, frame.data) == (True, b""), f"probe {number}: an empty frame")
+                session.send(rekey=True)
+            frame = session.read()
+            check(frame.rekey, "and a third probe, which nobody answers")
+            session.connection.wait_reset()
+            (listed,) = daemon.wait_list(port=server.port, state="closed")
+            check_equal(listed["reason"], "timeout", "no proof of life: the reason")
+            wait_for(lambda: errors, "the program's error")
+            check(errors[0] in BROKEN, "no proof of life: the program sees an error")
+        check_equal(link.violations, [], "no violation")
+
+
+def half_closed():
+    """An end that has sent FIN need not answer, and is not asked."""
+    with Net() as net:
+        a, b, _, da, _ = daemons(net, KEEPALIVE, "")
+        go = threading.Event()
+
+        def late(conn, peer):
+            data = read_to_end(conn)
+            go.wait(30)
+            conn.sendall(data)
+
+        with Server(b, late) as server:
+            with connect(a, b.addresses[socket.AF_INET], server.port) as sock:
+                with connect(a, b.addresses[socket.AF_INET], server.port) as open_one:
+                    sock.sendall(MESSAGE)
+                    sock.shutdown(socket.SHUT_WR)
+                    end = "%s:%d" % open_one.getsockname()
+                    wait_for(lambda: da.list(local=end)[0]["rekeys"] >= 2,
+                             "probes of the connection that is open both ways")
+                    go.set()
+                    check_equal(read_to_end(sock), MESSAGE, "a half-closed connection stays")
+
+
+# ---- a storm ------------------------------------------------------------------------------
+
+
+def storm():
+    """A peer that sends nothing but key updates is slowed down, and nobody else."""
+    frames = 200000 if LONG else 6000
+    with Net() as net:
+        victim = net.host()
+        link = neighbour(net, victim)
+        other = net.host()
+        net.link(other, victim)
+        victim.sysctl("ipv4/tcp_rmem", "4096 16384 32768")  # a small storm fills it
+        daemon = net.daemon(victim)
+        net.daemon(other)
+        with Server(victim, echo) as server:
+            session = open_session(link, victim.addresses[socket.AF_INET], server.port)
+            connection = session.connection
+            blob = b"".join(session.seal(rekey=True) for _ in range(frames))
+            before = memory(daemon)
+            with connect(other, f"10.{net.links}.0.2", server.port) as sock:
+                check(talk(sock), "a bystander's connection works")
+                sent = connection.send(blob, timeout=1.0)
+                for _ in range(5):
+                    check(talk(sock, 20), "and goes on while the storm does")
+                    sent += connection.send(blob[sent:], timeout=0.3)
+            check(sent < len(blob), "the storm's window closes", f"{sent} of {len(blob)} bytes")
+            taken = daemon.list(peer=f"{link.address}:{connection.port}")[-1]["rekeys"]
+            check(0 < taken < sent // 20, "fewer key updates are taken than were sent",
+                  f"{taken} of {sent // 20}")
+            answers = len(connection.stream) - session.consumed
+            check(answers <= (taken + 64) * 20, "and none is answered twice", f"{answers}")
+            check(memory(daemon) <= before + (64 << 10), "memory is flat")
+            # Whoever comes with data, or slowly, is not slowed down.
+            connection.close()
+            check_honest(link, victim, server)
+        check_equal(link.violations, [], "no violation")
+
+
+def check_honest(link, victim, server):
+    """Key updates with as much data as any sane limit has: all are taken at once."""
+    session = open_session(link, victim.addresses[socket.AF_INET], server.port)
+    block = bytes(8192)
+    got = 0
+    for _ in range(200):
+        session.send(block, rekey=True)
+        got += len(session.read_data(len(block)))
+    check_equal(got, 200 * len(block), "200 key updates with data are answered")
+    session.connection.close()
+
+
+def memory(daemon):
+    """Resident KiB."""
+    for line in pathlib.Path(f"/proc/{daemon.pid()}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1])
+    return 0
+
+
+if __name__ == "__main__":
+    main(
+        "keys are renewed by bytes, by age and on request, prove who is there, and cost no harm",
+        by_bytes,
+        by_age,
+        at_once,
+        vanished_peer,
+        silent_peer,
+        half_closed,
+        storm,
+    )
