@@ -40,6 +40,7 @@ struct flow_end {
 	struct flow *flow;
 	bool open; /* connected */
 	bool hung; /* the kernel has ended the connection, in error or because both ends had */
+	bool gone; /* a call has said that it failed; what came before may still be read */
 };
 
 /* Bytes that wait for the app, and those that cannot be decrypted yet. */
@@ -96,6 +97,7 @@ struct flow {
 	struct flow_end net, app;
 	struct tcpcrypt_session *session; /* NULL: plain, or not yet decided */
 	bool established;		  /* the session has keys */
+	const char *gone_reason; /* why the end that is gone is; then the flow only drains */
 	struct flow_inward inward;
 	struct flow_outward outward;
 	struct flow_splice plain_in, plain_out;

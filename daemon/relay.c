@@ -2,6 +2,7 @@
 #include "daemon/relay.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -19,6 +20,9 @@
 #define FRAME_OVERHEAD (TCPCRYPT_FRAME_HEADROOM + TCPCRYPT_FRAME_TAILROOM)
 #define FRAMES_AT_ONCE 32
 
+/* What came from an end that is gone waits so long for the other end to take it. */
+#define DRAIN_SECONDS 120
+
 #define PIECES_A_FRAME 3 /* what comes before an urgent byte, that byte, what comes after it */
 
 /*
@@ -33,20 +37,29 @@
 /* Frames without data take no place among those to be written: so many at once. */
 #define FRAMES_A_STEP 256
 
-#define RELAY_BLOCKED 2 /* nothing more can move in this direction now */
-
 static int fail(struct relay_outcome *ret, const char *reason)
 {
 	ret->reason = reason;
 	return -1;
 }
 
-/* A socket call that failed: would it have blocked, or is the connection gone? */
-static int blocked_or_gone(struct relay_outcome *ret, const char *gone)
+static void end_gone(struct flow *f, struct flow_end *end, int error)
+{
+	end->gone = true;
+	if (f->gone_reason)
+		return;
+	if (error == ETIMEDOUT)
+		f->gone_reason = "timeout";
+	else
+		f->gone_reason = end == &f->net ? "reset" : "local-reset";
+}
+
+int relay_call_failed(struct flow *f, struct flow_end *end)
 {
 	if (errno == EAGAIN || errno == EINTR)
 		return RELAY_BLOCKED;
-	return fail(ret, errno == ETIMEDOUT ? "timeout" : gone);
+	end_gone(f, end, errno);
+	return RELAY_ENDED;
 }
 
 bool relay_at_mark(int fd)
@@ -56,15 +69,40 @@ bool relay_at_mark(int fd)
 	return !ioctl(fd, SIOCATMARK, &mark) && mark;
 }
 
-bool relay_end_failed(const struct flow_end *end, struct relay_outcome *ret, const char *gone)
+bool relay_end_failed(struct flow *f, struct flow_end *end)
 {
 	socklen_t len = sizeof(int);
 	int error = 0;
 
 	if (!end->hung || getsockopt(end->source.fd, SOL_SOCKET, SO_ERROR, &error, &len) || !error)
 		return false;
-	ret->reason = error == ETIMEDOUT ? "timeout" : gone;
+	end_gone(f, end, error);
 	return true;
+}
+
+/* Has everything been sent that was written? Closing with RST takes back what has not. */
+static bool end_has_sent(const struct flow_end *end)
+{
+	int unsent = 0;
+
+	return ioctl(end->source.fd, SIOCOUTQNSD, &unsent) || !unsent;
+}
+
+int relay_conclude(struct flow *f, bool in_ended, bool out_ended, struct relay_outcome *ret)
+{
+	bool drained = true;
+
+	if (!f->gone_reason)
+		return 0;
+	if (!f->net.gone)
+		drained = out_ended && end_has_sent(&f->net);
+	else if (!f->app.gone)
+		drained = in_ended && f->app.open && end_has_sent(&f->app);
+	if (drained)
+		return fail(ret, f->gone_reason);
+	if (!f->waiting)
+		flow_set_deadline(f, DRAIN_SECONDS);
+	return 0;
 }
 
 static void inward_release(struct flow *f)
@@ -89,7 +127,7 @@ static void outward_release(struct flow *f)
 
 /* 8548-3.8-7: each byte is sealed once and given to the kernel once; what TCP repeats, it
  * repeats from there. */
-static int outward_flush(struct flow *f, struct relay_outcome *ret)
+static int outward_flush(struct flow *f)
 {
 	struct flow_outward *out = &f->outward;
 
@@ -98,7 +136,7 @@ static int outward_flush(struct flow *f, struct relay_outcome *ret)
 				 MSG_NOSIGNAL);
 
 		if (n < 0)
-			return blocked_or_gone(ret, "reset");
+			return relay_call_failed(f, &f->net);
 		out->start += n;
 	}
 	out->start = out->end = 0;
@@ -159,7 +197,9 @@ static int outward_urgent(struct flow *f, struct relay_outcome *ret)
 	int error;
 
 	if (n < 0)
-		return blocked_or_gone(ret, "local-reset");
+		return relay_call_failed(f, &f->app);
+	if (!n && f->app.gone)
+		return RELAY_ENDED;
 	out->eof = !n;
 	error = tcpcrypt_session_send(f->session, out->buffer, n,
 				      n ? TCPCRYPT_TX_URGENT : TCPCRYPT_TX_FIN, 0, &frame);
@@ -197,7 +237,7 @@ static int outward_step(struct flow *f, struct relay_outcome *ret)
 	struct flow_outward *out = &f->outward;
 	size_t capacity;
 	ssize_t n;
-	int outcome = outward_flush(f, ret);
+	int outcome = f->net.gone ? RELAY_ENDED : outward_flush(f);
 
 	if (outcome)
 		return outcome;
@@ -207,8 +247,8 @@ static int outward_step(struct flow *f, struct relay_outcome *ret)
 		out->shut = true;
 		shutdown(f->net.source.fd, SHUT_WR);
 	}
-	if (out->eof && relay_end_failed(&f->app, ret, "local-reset"))
-		return -1;
+	if (out->eof && (f->app.gone || relay_end_failed(f, &f->app)))
+		return RELAY_ENDED;
 	if (out->eof || !f->app.open || !tcpcrypt_session_can_send(f->session))
 		return RELAY_BLOCKED;
 	outcome = outward_buffer(f, ret);
@@ -218,7 +258,11 @@ static int outward_step(struct flow *f, struct relay_outcome *ret)
 		return outward_urgent(f, ret);
 	n = outward_read(f, &capacity);
 	if (n < 0)
-		return blocked_or_gone(ret, "local-reset");
+		return relay_call_failed(f, &f->app);
+	/* The kernel tells of a reset once; after that there is only the end of what came before
+	 * it, and FINp must not vouch for that. */
+	if (!n && f->app.gone)
+		return RELAY_ENDED;
 	out->eof = !n;
 	outcome = outward_seal(f, n, ret);
 	/* The whole room was used: there is more where this came from. */
@@ -244,7 +288,7 @@ static int inward_next(const struct flow_inward *in, size_t *ret_n)
 	return 0;
 }
 
-static int inward_flush(struct flow *f, struct relay_outcome *ret)
+static int inward_flush(struct flow *f)
 {
 	struct flow_inward *in = &f->inward;
 
@@ -254,7 +298,7 @@ static int inward_flush(struct flow *f, struct relay_outcome *ret)
 		ssize_t n = sendmsg(f->app.source.fd, &message, MSG_NOSIGNAL | flags);
 
 		if (n < 0)
-			return blocked_or_gone(ret, "local-reset");
+			return relay_call_failed(f, &f->app);
 		while (in->plain_n && (size_t)n >= in->plain[in->plain_first].iov_len) {
 			n -= in->plain[in->plain_first].iov_len;
 			in->plain_first++;
@@ -431,7 +475,7 @@ static int inward_step(struct flow *f, struct relay_outcome *ret)
 {
 	struct flow_inward *in = &f->inward;
 	ssize_t n;
-	int outcome = inward_flush(f, ret);
+	int outcome = f->app.gone ? RELAY_ENDED : inward_flush(f);
 
 	if (outcome)
 		return outcome;
@@ -445,9 +489,11 @@ static int inward_step(struct flow *f, struct relay_outcome *ret)
 		return outcome;
 	n = recv(f->net.source.fd, in->buffer + in->end, BUFFER_SIZE - in->end, 0);
 	if (n < 0)
-		return blocked_or_gone(ret, "reset");
-	if (in->shut && relay_end_failed(&f->net, ret, "reset"))
-		return -1;
+		return relay_call_failed(f, &f->net);
+	if (in->shut && relay_end_failed(f, &f->net))
+		return RELAY_ENDED;
+	if (n == 0 && f->net.gone)
+		return RELAY_ENDED;
 	if (n == 0) {
 		/* 8548-3.7-3: TCP's FIN alone is no end of file. */
 		outcome = tcpcrypt_session_receive_fin(f->session, in->end - in->start);
@@ -460,7 +506,7 @@ static int inward_step(struct flow *f, struct relay_outcome *ret)
 }
 
 static int direction(struct flow *f, int (*step)(struct flow *, struct relay_outcome *),
-		     struct relay_outcome *ret)
+		     struct relay_outcome *ret, bool *ret_ended)
 {
 	int outcome = 0;
 
@@ -468,28 +514,32 @@ static int direction(struct flow *f, int (*step)(struct flow *, struct relay_out
 		outcome = step(f, ret);
 	if (!outcome)
 		ret->again = true;
-	return outcome == RELAY_BLOCKED ? 0 : outcome;
+	*ret_ended = outcome == RELAY_ENDED;
+	return outcome < 0 ? outcome : 0;
 }
 
 int relay_encrypted(struct flow *f, struct relay_outcome *ret)
 {
 	struct flow_outward *out = &f->outward;
 	struct flow_inward *in = &f->inward;
+	bool in_ended, out_ended;
 	int outcome;
 
 	if (!out->chunk)
 		out->chunk = CHUNK_FIRST;
 	/* Inward first: it may bring keys, or a key update that must be answered. */
-	outcome = direction(f, inward_step, ret);
+	outcome = direction(f, inward_step, ret, &in_ended);
 	if (!outcome)
-		outcome = direction(f, outward_step, ret);
+		outcome = direction(f, outward_step, ret, &out_ended);
+	if (!outcome)
+		outcome = relay_conclude(f, in_ended, out_ended, ret);
 	if (outcome)
 		return outcome;
 	if (in->start == in->end && !in->plain_n)
 		inward_release(f);
 	if (out->start == out->end)
 		outward_release(f);
-	return in->shut && out->shut ? RELAY_DONE : 0;
+	return in->shut && out->shut && !f->gone_reason ? RELAY_DONE : 0;
 }
 
 void relay_tick(struct flow *f)

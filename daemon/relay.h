@@ -27,9 +27,25 @@ int relay_plain(struct flow *f, struct relay_outcome *ret);
 /* Is the next byte to read the one that the sender marked as urgent? */
 bool relay_at_mark(int fd);
 
+/* What a step of one direction may say, besides 0 (it went on) and negative (abort). */
+#define RELAY_BLOCKED 2 /* nothing more can move now */
+#define RELAY_ENDED   3 /* nothing more will, because one of the ends is gone */
+
+/*
+ * After a socket call on end that failed: RELAY_BLOCKED when it would have blocked, else the end
+ * is gone and the direction has ended.
+ */
+int relay_call_failed(struct flow *f, struct flow_end *end);
+
 /* Has the connection failed, though there was nothing more to read from it? The relay's reads
- * would not tell. Takes the error off the socket. */
-bool relay_end_failed(const struct flow_end *end, struct relay_outcome *ret, const char *gone);
+ * would not tell. Takes the error off the socket; then the end is gone. */
+bool relay_end_failed(struct flow *f, struct flow_end *end);
+
+/*
+ * When an end is gone, the other still gets what had come from it, as it would have without the
+ * daemon, and only then the RST. 0: goes on. Negative: that is done.
+ */
+int relay_conclude(struct flow *f, bool in_ended, bool out_ended, struct relay_outcome *ret);
 
 /* Once a second, for an encrypted flow: a peer that was throttled may go on. */
 void relay_tick(struct flow *f);

@@ -8,41 +8,29 @@
 #define PLAIN_BUDGET 16
 #define PLAIN_CHUNK  65536 /* a pipe's capacity */
 
-#define PLAIN_BLOCKED 2
-
 struct plain_direction {
 	struct flow_splice *splice;
-	const struct flow_end *end; /* the one of from */
-	int from, to;
-	const char *from_gone, *to_gone; /* reasons */
+	struct flow_end *from, *to;
 	uint64_t *count;
 };
 
-static int blocked_or_gone(struct relay_outcome *ret, const char *gone)
-{
-	if (errno == EAGAIN || errno == EINTR)
-		return PLAIN_BLOCKED;
-	ret->reason = errno == ETIMEDOUT ? "timeout" : gone;
-	return -1;
-}
-
 /* splice() stops before the byte at TCP's urgent mark, for ever: that byte goes by itself. It is
  * taken when it could be sent, because nothing keeps it meanwhile. */
-static int plain_urgent(const struct plain_direction *d, struct relay_outcome *ret)
+static int plain_urgent(struct flow *f, const struct plain_direction *d)
 {
 	char byte;
-	ssize_t n = recv(d->from, &byte, 1, MSG_PEEK);
+	ssize_t n = recv(d->from->source.fd, &byte, 1, MSG_PEEK);
 
 	if (n < 0)
-		return blocked_or_gone(ret, d->from_gone);
+		return relay_call_failed(f, d->from);
 	if (n == 0) {
-		d->splice->eof = true;
-		return 0;
+		d->splice->eof = !d->from->gone;
+		return d->from->gone ? RELAY_ENDED : 0;
 	}
-	if (send(d->to, &byte, 1, MSG_OOB | MSG_NOSIGNAL) < 0)
-		return blocked_or_gone(ret, d->to_gone);
-	if (recv(d->from, &byte, 1, 0) < 0)
-		return blocked_or_gone(ret, d->from_gone);
+	if (send(d->to->source.fd, &byte, 1, MSG_OOB | MSG_NOSIGNAL) < 0)
+		return relay_call_failed(f, d->to);
+	if (recv(d->from->source.fd, &byte, 1, 0) < 0)
+		return relay_call_failed(f, d->from);
 	++*d->count;
 	return 0;
 }
@@ -52,40 +40,44 @@ static int plain_step(struct flow *f, const struct plain_direction *d, struct re
 	struct flow_splice *s = d->splice;
 	ssize_t n;
 
+	if (d->to->gone)
+		return RELAY_ENDED;
 	while (s->inside) {
-		n = splice(s->pipe.read_fd, NULL, d->to, NULL, s->inside,
+		n = splice(s->pipe.read_fd, NULL, d->to->source.fd, NULL, s->inside,
 			   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
 		if (n < 0)
-			return blocked_or_gone(ret, d->to_gone);
+			return relay_call_failed(f, d->to);
 		s->inside -= n;
 		*d->count += n;
 	}
 	if (s->eof) {
-		if (relay_end_failed(d->end, ret, d->from_gone))
-			return -1;
+		if (d->from->gone || relay_end_failed(f, d->from))
+			return RELAY_ENDED;
 		if (!s->shut)
-			shutdown(d->to, SHUT_WR);
+			shutdown(d->to->source.fd, SHUT_WR);
 		s->shut = true;
-		return PLAIN_BLOCKED;
+		return RELAY_BLOCKED;
 	}
-	if (relay_at_mark(d->from))
-		return plain_urgent(d, ret);
+	if (relay_at_mark(d->from->source.fd))
+		return plain_urgent(f, d);
 	if (s->pipe.read_fd < 0 && pipe_get(&f->worker->pipes, &s->pipe)) {
 		ret->reason = "daemon";
 		return -1;
 	}
-	n = splice(d->from, NULL, s->pipe.write_fd, NULL, PLAIN_CHUNK,
+	n = splice(d->from->source.fd, NULL, s->pipe.write_fd, NULL, PLAIN_CHUNK,
 		   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
 	if (n < 0)
-		return blocked_or_gone(ret, d->from_gone);
+		return relay_call_failed(f, d->from);
+	if (!n && d->from->gone)
+		return RELAY_ENDED;
 	s->inside = n;
 	/* Nothing comes before an urgent byte that has only just arrived, and its end. */
-	s->eof = !n && !relay_at_mark(d->from);
+	s->eof = !n && !relay_at_mark(d->from->source.fd);
 	return 0;
 }
 
 static int plain_direction_run(struct flow *f, const struct plain_direction *d,
-			       struct relay_outcome *ret)
+			       struct relay_outcome *ret, bool *ret_ended)
 {
 	int outcome = 0;
 
@@ -95,25 +87,25 @@ static int plain_direction_run(struct flow *f, const struct plain_direction *d,
 		ret->again = true;
 	if (!d->splice->inside)
 		pipe_put(&f->worker->pipes, &d->splice->pipe, 0);
-	return outcome == PLAIN_BLOCKED ? 0 : outcome;
+	*ret_ended = outcome == RELAY_ENDED;
+	return outcome < 0 ? outcome : 0;
 }
 
 int relay_plain(struct flow *f, struct relay_outcome *ret)
 {
-	struct plain_direction in = { &f->plain_in,	  &f->net, f->net.source.fd,
-				      f->app.source.fd,	  "reset", "local-reset",
-				      &f->record.bytes_in };
-	struct plain_direction out = { &f->plain_out,	    &f->app,	   f->app.source.fd,
-				       f->net.source.fd,    "local-reset", "reset",
-				       &f->record.bytes_out };
+	struct plain_direction in = { &f->plain_in, &f->net, &f->app, &f->record.bytes_in };
+	struct plain_direction out = { &f->plain_out, &f->app, &f->net, &f->record.bytes_out };
+	bool in_ended, out_ended;
 	int outcome;
 
 	if (!f->app.open || !f->net.open)
 		return 0;
-	outcome = plain_direction_run(f, &in, ret);
+	outcome = plain_direction_run(f, &in, ret, &in_ended);
 	if (!outcome)
-		outcome = plain_direction_run(f, &out, ret);
+		outcome = plain_direction_run(f, &out, ret, &out_ended);
+	if (!outcome)
+		outcome = relay_conclude(f, in_ended, out_ended, ret);
 	if (outcome)
 		return outcome;
-	return f->plain_in.shut && f->plain_out.shut ? RELAY_DONE : 0;
+	return f->plain_in.shut && f->plain_out.shut && !f->gone_reason ? RELAY_DONE : 0;
 }

@@ -68,6 +68,13 @@ void worker_deinit(struct worker *w)
 	pipe_pool_deinit(&w->pipes);
 }
 
+static const char *overdue_reason(const struct flow *f)
+{
+	if (f->gone_reason)
+		return f->gone_reason;
+	return f->session ? "handshake-timeout" : "timeout";
+}
+
 void worker_tick(struct worker *w)
 {
 	struct flow *f, *next;
@@ -75,7 +82,10 @@ void worker_tick(struct worker *w)
 	for (f = TAILQ_FIRST(&w->waiting); f; f = next) {
 		next = TAILQ_NEXT(f, waiting_entry);
 		if (f->deadline < loop_now(w->loop))
-			flow_abort(f, f->session ? "handshake-timeout" : "timeout", ECONNRESET);
+			flow_abort(f, overdue_reason(f), ECONNRESET);
+		else if (f->gone_reason)
+			/* Nothing else tells that the kernel has sent the rest. */
+			loop_queue(w->loop, &f->again);
 	}
 	liveness_tick(w);
 }
