@@ -85,6 +85,22 @@ struct {
 	__type(value, struct shared_wishes);
 } wished __weak SEC(".maps");
 
+/* Handshakes that are the daemon's, by the SYN's ends; enum shared_steered. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct shared_tuple);
+	__type(value, __u8);
+} steered __weak SEC(".maps");
+
+/* The daemon's listeners for them; they leave the map when they are closed. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKMAP);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, __u64);
+} listeners __weak SEC(".maps");
+
 /* What socket options may tell of the daemon's flows, by their id. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -87,10 +87,9 @@ struct shared_session {
 struct shared_settings {
 	uint64_t netns_cookie; /* act in this network namespace only */
 	uint64_t heartbeat_ns; /* the daemon's last sign of life */
-	uint64_t cookie_ns;    /* when a SYN cookie was last sent from the steered listener */
 	uint32_t syn_timeout;  /* SHARED_SYN_TIMEOUT_MS in jiffies; 0: as TCP has it */
 	uint16_t out_port;     /* loopback listener for outgoing connections */
-	uint16_t in_port;      /* loopback listener for steered incoming ones */
+	uint16_t pad;
 	uint8_t teps[SHARED_TEPS_MAX]; /* accepted, most preferred first; 0: none */
 	uint8_t global;		       /* own global suboption, without b */
 	uint8_t mandatory_app_aware;
@@ -102,6 +101,10 @@ struct shared_settings {
 	struct shared_bytes default_bconf;
 	uint64_t left_alone[1024]; /* one bit a port */
 };
+
+/* Indexes of the map "listeners", and what stands in the map "steered". */
+enum shared_listener { SHARED_LISTENER_V4, SHARED_LISTENER_V6 };
+enum shared_steered { SHARED_STEERED = 1, SHARED_STEERED_MANDATORY };
 
 enum eno_sock_kind {
 	ENO_SOCK_UPSTREAM = 1, /* the daemon's connection to another host: offers ENO */

@@ -265,7 +265,7 @@ static __always_inline __u32 option_len(const struct eno_sock *sock, __u8 tcp_fl
 	return sock->state == ENO_SOCK_ENABLED ? 2 : 0;
 }
 
-static __noinline int reserve(struct bpf_sock_ops *ops, struct shared_settings *s)
+static __noinline int reserve(struct bpf_sock_ops *ops)
 {
 	struct eno_sock *sock = eno_sock_get(ops);
 	__u8 syn = ops->skb_tcp_flags & TCPHDR_SYN;
@@ -274,9 +274,8 @@ static __noinline int reserve(struct bpf_sock_ops *ops, struct shared_settings *
 
 	if (!ops->is_fullsock) {
 		/* A cookie keeps no SYN to negotiate from when the ACK comes. */
-		if (ops->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE)
-			s->cookie_ns = bpf_ktime_get_ns();
-		else if (answer_for_synack(ops, &answer))
+		if (ops->args[0] != BPF_WRITE_HDR_TCP_SYNACK_COOKIE &&
+		    answer_for_synack(ops, &answer))
 			bpf_reserve_hdr_opt(ops, answer.len, 0);
 		return 0;
 	}
@@ -626,7 +625,7 @@ int tcpcrypt_sockops(struct bpf_sock_ops *ops)
 			ops->reply = s->syn_timeout;
 		break;
 	case BPF_SOCK_OPS_HDR_OPT_LEN_CB:
-		reserve(ops, s);
+		reserve(ops);
 		break;
 	case BPF_SOCK_OPS_WRITE_HDR_OPT_CB:
 		store(ops);

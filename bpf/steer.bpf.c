@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * Hook: TC ingress on every interface but lo. Gives SYNs that carry ENO, and for which a
- * local server listens, to the daemon's listener; every other segment is passed untouched,
- * so plain clients reach the server natively and closed ports answer as ever. Notes what
+ * Hook: TC ingress on every interface but lo. Notes SYNs that carry ENO, and for which a
+ * local server listens: lookup.bpf.c leads them to the daemon's listener. Passes everything, so
+ * that plain clients reach the server natively and closed ports answer as ever. Notes what
  * SYNs tell about handshakes that are under way.
  */
 #include "bpf/packet.h"
 #include "bpf/eno_options.h"
 #include "bpf/kind.h"
 
-/* For so long after a SYN cookie its ACK may come (the kernel's own bound is 2 minutes). */
-#define COOKIE_LIFE_NS (120ULL * 1000 * 1000 * 1000)
+#define TCP_TIME_WAIT 6
 
 /* The kernel's own, as far as it matters here. */
 struct sock {
@@ -33,43 +32,19 @@ static __always_inline int is_servable(struct bpf_sock *listener)
 	return listener->state == TCP_LISTEN && !listener->bound_dev_if && !is_signed(listener);
 }
 
-/* Is a program of this host listening where the packet goes (and no connection there yet)? */
-static __always_inline int server_listens(struct __sk_buff *skb, const struct packet *p)
+/*
+ * The socket that a SYN finds, or NULL; the caller releases it. A connection that ended lately
+ * between the same ends gives way to a new one, so it is the listener that matters.
+ */
+static __always_inline struct bpf_sock *socket_for(struct __sk_buff *skb, const struct packet *p)
 {
 	struct bpf_sock *sk = packet_lookup(skb, &p->src, &p->dst);
-	int listens;
+	struct shared_endpoint nobody = {};
 
-	if (!sk)
-		return 0;
-	listens = is_servable(sk);
-	bpf_sk_release(sk);
-	return listens;
-}
-
-/* The daemon's listener, or NULL: it is looked up each time, so that a daemon that is gone
- * is gone here too. The caller releases it. */
-static __always_inline struct bpf_sock *daemon_listener(struct __sk_buff *skb,
-							const struct shared_settings *s)
-{
-	struct shared_endpoint nobody = {}, loopback = {};
-	struct bpf_sock *sk, *full;
-	struct eno_sock *mark;
-
-	if (skb->protocol == bpf_htons(ETH_P_IP))
-		endpoint_set_v4(&loopback, bpf_htonl(0x7f000001), 0);
-	else
-		loopback.addr[15] = 1;
-	loopback.port = s->in_port;
-	sk = packet_lookup(skb, &nobody, &loopback);
-	if (!sk)
-		return NULL;
-	full = sk->state == TCP_LISTEN ? bpf_sk_fullsock(sk) : NULL;
-	mark = full ? bpf_sk_storage_get(&eno_socks, full, NULL, 0) : NULL;
-	if (mark && mark->kind == ENO_SOCK_STEERED)
+	if (!sk || sk->state != TCP_TIME_WAIT)
 		return sk;
-	/* Somebody else took the port. */
 	bpf_sk_release(sk);
-	return NULL;
+	return packet_lookup(skb, &nobody, &p->dst);
 }
 
 static __noinline int carries_eno(struct __sk_buff *skb, struct packet *p, struct eno_area *a)
@@ -125,25 +100,6 @@ static __always_inline void note_syn(struct bpf_sock *sk, const struct packet *p
 	}
 }
 
-/* The third segment of a handshake by SYN cookie has no request to lead it to the listener
- * that sent the cookie; only the cookie itself tells whose it is. */
-static __always_inline int answers_cookie(struct __sk_buff *skb, const struct packet *p,
-					  struct bpf_sock *listener)
-{
-	struct tcphdr tcp = p->tcp;
-	struct ipv6hdr v6;
-	struct iphdr v4;
-
-	if (skb->protocol == bpf_htons(ETH_P_IP)) {
-		if (bpf_skb_load_bytes_relative(skb, 0, &v4, sizeof(v4), BPF_HDR_START_NET))
-			return 0;
-		return !bpf_tcp_check_syncookie(listener, &v4, sizeof(v4), &tcp, sizeof(tcp));
-	}
-	if (bpf_skb_load_bytes_relative(skb, 0, &v6, sizeof(v6), BPF_HDR_START_NET))
-		return 0;
-	return !bpf_tcp_check_syncookie(listener, &v6, sizeof(v6), &tcp, sizeof(tcp));
-}
-
 enum verdict { PASS, STEER, STEER_OR_DROP, DROP };
 
 /* For a SYN to a server that has wishes. */
@@ -193,7 +149,10 @@ static __always_inline enum verdict opening_verdict(struct __sk_buff *skb,
 	struct bpf_sock *sk, *full;
 	struct shared_wishes *w;
 
-	sk = packet_lookup(skb, &p->src, &p->dst);
+	/* What is forwarded to another host is not for the servers of this one. */
+	if (!bpf_map_lookup_elem(&own_addresses, p->dst.addr))
+		return PASS;
+	sk = socket_for(skb, p);
 	if (!sk)
 		return PASS;
 	full = is_servable(sk) ? bpf_sk_fullsock(sk) : NULL;
@@ -212,46 +171,33 @@ static __always_inline enum verdict opening_verdict(struct __sk_buff *skb,
 	return verdict;
 }
 
-/* May this be the ACK of a handshake that the steered listener made by SYN cookie? */
-static __always_inline int may_answer_cookie(const struct shared_settings *s,
-					     const struct packet *p)
+/* Leads the handshake to the daemon, or not any more: a tuple may come again. */
+static __always_inline void lead(const struct packet *p, enum verdict verdict)
 {
-	return !p->tcp.syn && p->tcp.ack && s->cookie_ns &&
-	       bpf_ktime_get_ns() - s->cookie_ns <= COOKIE_LIFE_NS && settings_daemon_lives(s);
+	__u8 how = verdict == STEER ? SHARED_STEERED : SHARED_STEERED_MANDATORY;
+	struct shared_tuple key = { .local = p->dst, .remote = p->src };
+
+	if (verdict == STEER || verdict == STEER_OR_DROP)
+		bpf_map_update_elem(&steered, &key, &how, BPF_ANY);
+	else
+		bpf_map_delete_elem(&steered, &key);
 }
 
 SEC("tc")
 int tcpcrypt_steer(struct __sk_buff *skb)
 {
 	struct shared_settings *s = settings_get();
-	enum verdict verdict = PASS;
-	struct bpf_sock *listener;
+	enum verdict verdict;
 	struct packet p;
-	int opening, error = 0;
 
-	if (!s || !s->in_port || !packet_read(skb, &p) || p.tcp.rst)
+	if (!s || !packet_read(skb, &p) || !p.tcp.syn || p.tcp.ack || p.tcp.rst)
 		return TC_ACT_UNSPEC;
 	/* To a link-local address the daemon could not connect: it has no scope. */
 	if (p.dst.addr[0] == 0xfe && (p.dst.addr[1] & 0xc0) == 0x80)
 		return TC_ACT_UNSPEC;
-	opening = p.tcp.syn && !p.tcp.ack;
-	if (opening)
-		verdict = opening_verdict(skb, s, &p);
-	else if (may_answer_cookie(s, &p) && server_listens(skb, &p))
-		verdict = STEER;
-	if (verdict == DROP)
-		return TC_ACT_SHOT;
-	if (verdict == PASS)
-		return TC_ACT_UNSPEC;
-	listener = daemon_listener(skb, s);
-	/* Should the assignment fail, the server gets the segment: plain, but connected; unless
-	 * it would rather have none. */
-	if (!listener)
-		return verdict == STEER_OR_DROP ? TC_ACT_SHOT : TC_ACT_UNSPEC;
-	if (opening || answers_cookie(skb, &p, listener))
-		error = bpf_sk_assign(skb, listener, 0);
-	bpf_sk_release(listener);
-	return error && verdict == STEER_OR_DROP ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+	verdict = opening_verdict(skb, s, &p);
+	lead(&p, verdict);
+	return verdict == DROP ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 }
 
 char steer_license[] SEC("license") = "Dual BSD/GPL";

@@ -171,7 +171,9 @@ static int start(struct listener *l, struct loop_source *source)
 	 * 8547-4.7-7, 8547-4.7-8, 8547-4.7-9. (The kernel may lack Fast Open altogether.)
 	 */
 	setsockopt(source->fd, IPPROTO_TCP, TCP_FASTOPEN, &none, sizeof(none));
-	return loop_add(l->worker->loop, source, EPOLLIN);
+	if (l->steered)
+		error = engine_lead_to(l->worker->engine, source->fd, source == &l->v6);
+	return error ? error : loop_add(l->worker->loop, source, EPOLLIN);
 }
 
 int listener_start(struct listener *l, struct worker *w)

@@ -295,7 +295,6 @@ static int engine_start(struct daemon *d)
 {
 	const struct engine_params params = {
 		.out_port = d->programs.port,
-		.in_port = d->steered.port,
 		.policy = policy_of(&d->config),
 	};
 	int error = engine_open(&params, &d->engine);

@@ -147,7 +147,6 @@ static int settings_prepare(struct engine *e, const struct engine_params *params
 		return error;
 	s->syn_timeout = jiffies(SHARED_SYN_TIMEOUT_MS);
 	s->out_port = params->out_port;
-	s->in_port = params->in_port;
 	return settings_policy(s, &params->policy);
 }
 
@@ -216,6 +215,21 @@ static int cgroup_attach(struct engine *e, struct bpf_program *program, struct b
 	return *link ? 0 : -errno;
 }
 
+static int lookup_attach(struct engine *e)
+{
+	int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	int error = 0;
+
+	if (fd < 0)
+		return -errno;
+	e->programs->links.tcpcrypt_lookup = bpf_program__attach_netns(
+		e->programs->progs.tcpcrypt_lookup, fd);
+	if (!e->programs->links.tcpcrypt_lookup)
+		error = -errno;
+	close(fd);
+	return error;
+}
+
 int engine_attach(struct engine *e)
 {
 	struct programs *p = e->programs;
@@ -243,7 +257,7 @@ int engine_attach(struct engine *e)
 		if (error)
 			return error;
 	}
-	return 0;
+	return lookup_attach(e);
 }
 
 int engine_configure(struct engine *e, const struct engine_policy *policy)
@@ -339,6 +353,15 @@ int engine_mark_to_app(struct engine *e, int fd, const struct shared_endpoint *c
 	struct eno_sock sock = { .kind = ENO_SOCK_TO_APP, .client = { *client, 0, flow } };
 
 	return mark(e, fd, &sock);
+}
+
+int engine_lead_to(struct engine *e, int fd, bool v6)
+{
+	uint32_t index = v6 ? SHARED_LISTENER_V6 : SHARED_LISTENER_V4;
+	uint64_t value = fd;
+
+	return bpf_map_update_elem(bpf_map__fd(e->programs->maps.listeners), &index, &value,
+				   BPF_ANY);
 }
 
 void engine_forget_to_app(struct engine *e, const struct shared_endpoint *local,

@@ -28,7 +28,6 @@ struct engine_policy {
 
 struct engine_params {
 	uint16_t out_port; /* loopback listener for local programs; 0: no outgoing steering */
-	uint16_t in_port;  /* loopback listener for steered SYNs; 0: no incoming steering */
 	struct engine_policy policy;
 };
 
@@ -90,6 +89,9 @@ int engine_mark_upstream(struct engine *e, int fd, const struct engine_offer *of
 /* Before listen(): the listener for steered SYNs (ENO_SOCK_STEERED) or for local programs
  * (ENO_SOCK_OUTGOING); what they accept inherits the mark. */
 int engine_mark_listener(struct engine *e, int fd, enum eno_sock_kind kind);
+
+/* After listen(): steered SYNs of its family go to this listener, until it is closed. */
+int engine_lead_to(struct engine *e, int fd, bool v6);
 
 /* Before connect(): fd goes to a local server, which shall see client as its peer and, by
  * socket options, the session of this flow. */

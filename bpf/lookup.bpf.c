@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/*
+ * Hook: sk_lookup of the network namespace: where the kernel looks for a listener. Gives the
+ * daemon's to the handshakes that steer.bpf.c noted. Here routing, address translation and
+ * connections in TIME_WAIT are behind us, and the ACK that answers a SYN cookie passes, too.
+ */
+#include "bpf/maps.h"
+
+static __always_inline void ends_set(struct shared_tuple *t, struct bpf_sk_lookup *ctx)
+{
+	__u32 *local = (__u32 *)t->local.addr, *remote = (__u32 *)t->remote.addr;
+
+	if (ctx->family == AF_INET) {
+		endpoint_set_v4(&t->local, ctx->local_ip4, ctx->local_port);
+		endpoint_set_v4(&t->remote, ctx->remote_ip4, bpf_ntohs(ctx->remote_port));
+		return;
+	}
+	local[0] = ctx->local_ip6[0];
+	local[1] = ctx->local_ip6[1];
+	local[2] = ctx->local_ip6[2];
+	local[3] = ctx->local_ip6[3];
+	remote[0] = ctx->remote_ip6[0];
+	remote[1] = ctx->remote_ip6[1];
+	remote[2] = ctx->remote_ip6[2];
+	remote[3] = ctx->remote_ip6[3];
+	t->local.port = ctx->local_port;
+	t->remote.port = bpf_ntohs(ctx->remote_port);
+	t->local.pad = t->remote.pad = 0;
+}
+
+SEC("sk_lookup")
+int tcpcrypt_lookup(struct bpf_sk_lookup *ctx)
+{
+	__u32 index = ctx->family == AF_INET ? SHARED_LISTENER_V4 : SHARED_LISTENER_V6;
+	struct shared_tuple key;
+	struct bpf_sock *sk;
+	__u8 *noted, mandatory;
+	long error;
+
+	if (ctx->protocol != IPPROTO_TCP)
+		return SK_PASS;
+	ends_set(&key, ctx);
+	noted = bpf_map_lookup_elem(&steered, &key);
+	if (!noted)
+		return SK_PASS;
+	/* Should there be no listener, the server gets the segment: plain, but connected;
+	 * unless it would rather have none. */
+	mandatory = *noted == SHARED_STEERED_MANDATORY;
+	sk = bpf_map_lookup_elem(&listeners, &index);
+	if (!sk)
+		return mandatory ? SK_DROP : SK_PASS;
+	error = bpf_sk_assign(ctx, sk, 0);
+	bpf_sk_release(sk);
+	return error && mandatory ? SK_DROP : SK_PASS;
+}
+
+char lookup_license[] SEC("license") = "Dual BSD/GPL";
