@@ -184,6 +184,7 @@ struct shared_plain {
 
 enum shared_event_type {
 	SHARED_EVENT_HELD_SYN = 1, /* a program's connect() awaits release or refusal */
+	SHARED_EVENT_GAVE_UP,	   /* the program closed that socket: app.local, its loopback end */
 	SHARED_EVENT_REMEMBERED,   /* went out natively: the destination is known as plain */
 	SHARED_EVENT_REKEY,	   /* TCP_CRYPT_REKEY */
 	SHARED_EVENT_MANDATORY,	   /* TCP_ENO_TEP_MANDATORY after the SYN: value */

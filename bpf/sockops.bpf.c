@@ -446,7 +446,35 @@ static __noinline int app_connected(struct bpf_sock_ops *ops)
 		return 0;
 	app->local = local->end;
 	app->flow = local->flow;
+	flags_set(ops, 0, BPF_SOCK_OPS_STATE_CB_FLAG);
 	bpf_map_delete_elem(&released, &cookie);
+	return 0;
+}
+
+/* A program's connection through the daemon begins: hear of it should the program give up. */
+static __noinline int app_connecting(struct bpf_sock_ops *ops)
+{
+	struct bpf_sock *sk = ops->sk;
+
+	if (sk && bpf_sk_storage_get(&app_socks, sk, NULL, 0))
+		flags_set(ops, BPF_SOCK_OPS_STATE_CB_FLAG, 0);
+	return 0;
+}
+
+/* Closed before it was connected: nobody wants the upstream connection any more. */
+static __noinline int app_gave_up(struct bpf_sock_ops *ops)
+{
+	struct shared_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	struct shared_tuple ends;
+
+	if (!e)
+		return 0;
+	__builtin_memset(e, 0, sizeof(*e));
+	tuple_set(&ends, ops);
+	e->type = SHARED_EVENT_GAVE_UP;
+	e->cookie = bpf_get_socket_cookie(ops);
+	e->app.local = ends.local;
+	bpf_ringbuf_submit(e, 0);
 	return 0;
 }
 
@@ -611,6 +639,12 @@ int tcpcrypt_sockops(struct bpf_sock_ops *ops)
 			flags_set(ops, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG, 0);
 		else if (sock && sock->kind == ENO_SOCK_TO_APP)
 			to_app_connecting(ops, sock);
+		else if (!sock)
+			app_connecting(ops);
+		break;
+	case BPF_SOCK_OPS_STATE_CB:
+		if (ops->args[0] == BPF_TCP_SYN_SENT && ops->args[1] == BPF_TCP_CLOSE)
+			app_gave_up(ops);
 		break;
 	case BPF_SOCK_OPS_TCP_LISTEN_CB:
 		sock = eno_sock_get(ops);

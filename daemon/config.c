@@ -311,6 +311,10 @@ int config_read_stream(struct config *c, FILE *f, const char *name,
 		if (ret)
 			snprintf(error, CONFIG_ERROR_MAX, "%.100s:%d: %.120s", name, n, message);
 	}
+	if (!ret && ferror(f)) {
+		ret = -EIO;
+		snprintf(error, CONFIG_ERROR_MAX, "%.100s cannot be read", name);
+	}
 	free(line);
 	return ret;
 }

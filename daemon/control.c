@@ -18,8 +18,9 @@
 #include "daemon/log.h"
 #include "daemon/request.h"
 
-#define CLIENTS_MAX    64
-#define VERIFY_SECONDS 10
+#define CLIENTS_MAX	64
+#define VERIFY_SECONDS	10
+#define REQUEST_SECONDS 10
 
 /* A watcher that does not read is dropped when so much waits for it. */
 #define OUTPUT_MAX (1 << 20)
@@ -97,6 +98,11 @@ static bool output_reserve(struct client *c, size_t len)
 	size_t size = c->output_size ? c->output_size : 4096;
 	char *grown;
 
+	if (c->output_start) {
+		memmove(c->output, c->output + c->output_start, c->output_len - c->output_start);
+		c->output_len -= c->output_start;
+		c->output_start = 0;
+	}
 	while (size < c->output_len + len)
 		size *= 2;
 	if (size == c->output_size)
@@ -252,14 +258,10 @@ static void client_ready(struct loop_source *source, uint32_t events)
 	client_flush(c);
 }
 
-static void control_ready(struct loop_source *source, uint32_t events)
+static void client_new(struct control *control, int fd)
 {
-	struct control *control = container_of(source, struct control, listener);
-	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct client *c;
 
-	if (fd < 0)
-		return;
 	c = control->n_clients < CLIENTS_MAX ? calloc(1, sizeof(*c)) : NULL;
 	if (!c) {
 		close(fd);
@@ -273,8 +275,22 @@ static void control_ready(struct loop_source *source, uint32_t events)
 		free(c);
 		return;
 	}
+	c->deadline = loop_now(control->worker->loop) + REQUEST_SECONDS;
 	TAILQ_INSERT_TAIL(&control->clients, c, entry);
 	control->n_clients++;
+}
+
+static void accept_all(struct control *control)
+{
+	int fd;
+
+	while ((fd = accept4(control->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
+		client_new(control, fd);
+}
+
+static void control_ready(struct loop_source *source, uint32_t events)
+{
+	accept_all(container_of(source, struct control, listener));
 }
 
 /* A verification goes on, or ends, with what happens to its connection. */
@@ -341,12 +357,18 @@ void control_tick(struct control *control)
 
 	for (c = TAILQ_FIRST(&control->clients); c; c = next) {
 		next = TAILQ_NEXT(c, entry);
-		if ((c->state != CLIENT_EXPECT_KEYS && c->state != CLIENT_EXPECT_REKEY) ||
-		    c->deadline > loop_now(control->worker->loop))
+		if (c->deadline > loop_now(control->worker->loop))
 			continue;
-		client_error(c, "the other end did not answer in time");
+		if (c->state == CLIENT_EXPECT_REQUEST)
+			client_error(c, "no request came in time");
+		else if (c->state == CLIENT_EXPECT_KEYS || c->state == CLIENT_EXPECT_REKEY)
+			client_error(c, "the other end did not answer in time");
+		else
+			continue;
 		client_flush(c);
 	}
+	/* Those that waited while descriptors were short. */
+	accept_all(control);
 }
 
 static int control_listen(struct control *c)
@@ -390,7 +412,7 @@ int control_open(struct worker *w, const char *run_dir, const struct control_sta
 		free(c);
 		return error;
 	}
-	error = loop_add(w->loop, &c->listener, EPOLLIN);
+	error = loop_add(w->loop, &c->listener, EPOLLIN | EPOLLET);
 	if (error) {
 		control_close(c);
 		return error;

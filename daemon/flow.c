@@ -157,6 +157,7 @@ static void flow_free(struct flow *f, bool reset, const char *failed_reason)
 	TAILQ_REMOVE(bucket_of(w, f->record.id), f, id_entry);
 	TAILQ_REMOVE(&w->flows, f, all_entry);
 	w->n_flows--;
+	w->n_plain -= f->plain;
 	worker_update_intake(w);
 	ledger_end(w->ledger, &f->record, failed_reason);
 	explicit_bzero(f, sizeof(*f));
@@ -300,6 +301,9 @@ static bool by_wish(const struct flow *f, const struct tcpcrypt_eno_result *resu
 static int plain(struct flow *f, const struct eno_sock *eno,
 		 const struct tcpcrypt_eno_result *result)
 {
+	f->plain = true;
+	f->worker->n_plain++;
+	worker_update_intake(f->worker);
 	ledger_plain(f->worker->ledger, &f->record, plain_reason(eno, result));
 	if (f->record.outgoing && !by_wish(f, result))
 		engine_remember_plain(f->worker->engine, &f->record.peer,
@@ -399,7 +403,8 @@ int flow_rekey(struct flow *f)
 {
 	int outcome;
 
-	if (!f->session || !f->established)
+	/* After FINp there is no frame that could carry it. */
+	if (!f->session || !f->established || !tcpcrypt_session_can_send(f->session))
 		return TCPCRYPT_E_STATE;
 	outcome = tcpcrypt_session_rekey(f->session);
 	if (!outcome)

@@ -97,6 +97,7 @@ struct flow {
 	struct flow_end net, app;
 	struct tcpcrypt_session *session; /* NULL: plain, or not yet decided */
 	bool established;		  /* the session has keys */
+	bool plain;			  /* decided: no session */
 	const char *gone_reason; /* why the end that is gone is; then the flow only drains */
 	struct flow_inward inward;
 	struct flow_outward outward;

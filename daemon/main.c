@@ -112,6 +112,7 @@ static void event_handle(const struct shared_event *event, void *data)
 {
 	switch ((enum shared_event_type)event->type) {
 	case SHARED_EVENT_HELD_SYN:
+	case SHARED_EVENT_GAVE_UP:
 	case SHARED_EVENT_REMEMBERED:
 		outgoing_event(data, event);
 		break;

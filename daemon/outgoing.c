@@ -258,6 +258,15 @@ static void held_syn(struct worker *w, const struct shared_event *event)
 		release(f);
 }
 
+/* The program closed its socket, or its own timer ended, before the other host answered. */
+static void gave_up(struct worker *w, const struct shared_event *event)
+{
+	struct flow *f = held_find(w, &event->app.local);
+
+	if (f && f->syn.cookie == event->cookie && !f->app.open)
+		flow_abort(f, "local-reset", ETIMEDOUT);
+}
+
 /* A connection that the programs let pass, because the destination is known as plain. */
 static void remembered(struct worker *w, const struct shared_event *event)
 {
@@ -273,6 +282,8 @@ void outgoing_event(struct worker *w, const struct shared_event *event)
 {
 	if (event->type == SHARED_EVENT_HELD_SYN)
 		held_syn(w, event);
+	else if (event->type == SHARED_EVENT_GAVE_UP)
+		gave_up(w, event);
 	else
 		remembered(w, event);
 }

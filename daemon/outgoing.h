@@ -10,7 +10,7 @@
 #include "daemon/flow.h"
 #include "daemon/worker.h"
 
-/* The engine's events: held SYNs, and connections that went out natively. */
+/* The engine's events: held SYNs, programs that gave up, connections that went out natively. */
 void outgoing_event(struct worker *w, const struct shared_event *event);
 
 /* The upstream socket became ready: it is connected or has failed. */

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -22,6 +24,10 @@
 
 /* What came from an end that is gone waits so long for the other end to take it. */
 #define DRAIN_SECONDS 120
+
+/* A program that closed lingers in the kernel for a minute (tcp_fin_timeout); then a probe is
+ * answered with RST. */
+#define APP_IDLE_SECONDS 60
 
 #define PIECES_A_FRAME 3 /* what comes before an urgent byte, that byte, what comes after it */
 
@@ -103,6 +109,17 @@ int relay_conclude(struct flow *f, bool in_ended, bool out_ended, struct relay_o
 	if (!f->waiting)
 		flow_set_deadline(f, DRAIN_SECONDS);
 	return 0;
+}
+
+void relay_app_ended(struct flow *f)
+{
+	const int yes = 1, idle = APP_IDLE_SECONDS, interval = 10, probes = 3;
+	int fd = f->app.source.fd;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof(yes));
 }
 
 static void inward_release(struct flow *f)
@@ -245,6 +262,7 @@ static int outward_step(struct flow *f, struct relay_outcome *ret)
 		return outward_protocol(f, ret);
 	if (out->eof && !out->shut) {
 		out->shut = true;
+		relay_app_ended(f);
 		shutdown(f->net.source.fd, SHUT_WR);
 	}
 	if (out->eof && (f->app.gone || relay_end_failed(f, &f->app)))

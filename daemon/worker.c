@@ -11,17 +11,18 @@
 #include "daemon/liveness.h"
 #include "daemon/wish.h"
 
-/* A flow holds two descriptors, and a third counts for pipes and what else is open. */
-static size_t flows_max(const struct config *config)
+/* What flows hold: two sockets, and two pipes when bytes of a plain one wait. */
+#define FILES_A_FLOW  2
+#define FILES_A_PLAIN 4
+#define FILES_OTHERS  64 /* the daemon's own, and room for connections that are just being made */
+
+static size_t files_max(void)
 {
 	struct rlimit files;
-	size_t max;
 
 	if (getrlimit(RLIMIT_NOFILE, &files))
 		files.rlim_cur = 1024;
-	max = files.rlim_cur > 128 ? (files.rlim_cur - 64) / 3 : 16;
-	return config->max_connections && config->max_connections < max ? config->max_connections
-									: max;
+	return files.rlim_cur > 2 * FILES_OTHERS ? files.rlim_cur - FILES_OTHERS : FILES_OTHERS;
 }
 
 int worker_init(struct worker *w, struct loop *loop, struct engine *engine, struct ledger *ledger,
@@ -48,7 +49,8 @@ int worker_configure(struct worker *w)
 {
 	const struct shared_wishes none = {};
 
-	w->max_flows = flows_max(w->config);
+	w->max_flows = w->config->max_connections;
+	w->max_files = files_max();
 	return wish_offer(w, &none, &w->offer);
 }
 
@@ -92,5 +94,8 @@ void worker_tick(struct worker *w)
 
 void worker_update_intake(struct worker *w)
 {
-	engine_set_paused(w->engine, w->draining || w->n_flows >= w->max_flows);
+	size_t files = w->n_flows * FILES_A_FLOW + w->n_plain * FILES_A_PLAIN;
+	bool full = files >= w->max_files || (w->max_flows && w->n_flows >= w->max_flows);
+
+	engine_set_paused(w->engine, w->draining || full);
 }

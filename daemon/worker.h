@@ -41,10 +41,12 @@ struct worker {
 	struct flow_list held[WORKER_HELD_BUCKETS];
 	struct flow_list by_id[WORKER_ID_BUCKETS];
 	size_t n_flows;
+	size_t n_plain; /* of these: they may need pipes */
 	size_t max_flows;
-	bool draining;	/* takes no new connections any more */
-	int keylog_fd;	/* -1: none, and so no session is asked for its keys */
-	int reserve_fd; /* given up to accept, and drop, when descriptors run out */
+	size_t max_files; /* descriptors that flows may have together */
+	bool draining;	  /* takes no new connections any more */
+	int keylog_fd;	  /* -1: none, and so no session is asked for its keys */
+	int reserve_fd;	  /* given up to accept, and drop, when descriptors run out */
 
 	/* What upstream connections offer whose programs wish nothing else. */
 	struct engine_offer offer;

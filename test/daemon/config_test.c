@@ -113,6 +113,8 @@ static void test_errors(void **state)
 		assert_int_equal(read_text(text, &c, error), -EINVAL);
 		assert_non_null(strstr(error, ":3: "));
 	}
+	assert_int_equal(config_read(&c, "/tmp", error), -EIO);
+	assert_non_null(strstr(error, "/tmp"));
 	assert_int_equal(config_read(&c, "/nonexistent/file", error), -ENOENT);
 	assert_non_null(strstr(error, "/nonexistent/file"));
 }
