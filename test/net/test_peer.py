@@ -44,6 +44,8 @@ class Stage:
         self.address = self.host.addresses[socket.AF_INET]
         self.ends = []  # what the server's program saw: (data, errno), one a connection
         self.server = net.use(Server(self.host, self.serve))
+        # Its program reads urgent bytes where they stand; accepted sockets inherit that.
+        self.server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         self.port = self.server.port
 
     def serve(self, conn, peer):
