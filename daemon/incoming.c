@@ -16,7 +16,9 @@
 /*
  * Connecting to the server's address from the same address would use up its ephemeral ports,
  * each for a minute after the connection. From 127/8 there are plenty, and the kernel uses
- * those of ended connections again.
+ * those of ended connections again. Not so for IPv6: to ::1 the kernel sends no RST in the name
+ * of a socket that is gone (it looks for the way on the interface that has the server's address),
+ * so a server that has closed would never be known to have.
  */
 static void source_spread(const struct flow *f, int fd)
 {
@@ -25,15 +27,13 @@ static void source_spread(const struct flow *f, int fd)
 	socklen_t len;
 	int one = 1;
 
-	if (address_is_v4(&f->record.local)) {
-		source.addr[10] = source.addr[11] = 0xff;
-		source.addr[12] = 127;
-		source.addr[13] = 1 + f->record.id / 64516 % 254;
-		source.addr[14] = 1 + f->record.id / 254 % 254;
-		source.addr[15] = 1 + f->record.id % 254;
-	} else {
-		source.addr[15] = 1;
-	}
+	if (!address_is_v4(&f->record.local))
+		return;
+	source.addr[10] = source.addr[11] = 0xff;
+	source.addr[12] = 127;
+	source.addr[13] = 1 + f->record.id / 64516 % 254;
+	source.addr[14] = 1 + f->record.id / 254 % 254;
+	source.addr[15] = 1 + f->record.id % 254;
 	len = address_to_sockaddr(&source, &ss);
 	/* The port is chosen when the destination is known. */
 	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
