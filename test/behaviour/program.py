@@ -26,6 +26,7 @@ from harness import setns, wait_for  # noqa: E402  pylint: disable=wrong-import-
 
 PATIENCE = 40  # seconds after which a program is stuck: a bound, never a measure
 SIOCOUTQ = termios.TIOCOUTQ
+SO_ATTACH_FILTER = 26
 TCP_STATES = "? ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE CLOSE_WAIT " \
     "LAST_ACK LISTEN CLOSING".split()
 PR_SET_PDEATHSIG = 1
@@ -248,7 +249,7 @@ class Wire:
     def __init__(self, program):
         self.program = program
         self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        self.socket.setsockopt(socket.SOL_SOCKET, packets.SOL_SOCKET_RCVBUFFORCE, 8 << 20)
+        only_to_ports(self.socket, program.port(), program.port(program.case.PORTS - 1))
         self.socket.bind((program.host.interfaces[0], packets.ETH_P_ALL))
         self.socket.setblocking(False)
         self.seen = []
@@ -267,6 +268,26 @@ class Wire:
 
     def wait(self, condition, what):
         return wait_for(lambda: next(filter(condition, self.packets()), None), what, PATIENCE)
+
+
+def only_to_ports(sock, first, last):
+    """Lets a packet socket see TCP segments to these ports only: other cases share the link."""
+    code = (
+        (0x28, 0, 0, 12),  # ldh ethertype
+        (0x15, 0, 3, 0x0800),  # jeq IPv4
+        (0xB1, 0, 0, 14),  # ldxb length of the IPv4 header
+        (0x48, 0, 0, 16),  # ldh [x + destination port]
+        (0x05, 0, 0, 2),  # ja to the comparison
+        (0x15, 0, 4, 0x86DD),  # jeq IPv6, or reject
+        (0x28, 0, 0, 56),  # ldh destination port
+        (0x35, 0, 2, first),  # jge, or reject
+        (0x25, 1, 0, last),  # jgt: reject
+        (0x06, 0, 0, 0xFFFFFFFF),  # accept
+        (0x06, 0, 0, 0),  # reject
+    )
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in code))
+    fprog = struct.pack("HL", len(code), ctypes.addressof(program))
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, fprog)
 
 
 def unread(sock):
