@@ -10,8 +10,8 @@ static __always_inline struct app_sock *app_sock_get(struct bpf_sock_addr *ctx)
 	return ctx->sk ? bpf_sk_storage_get(&app_socks, ctx->sk, NULL, 0) : NULL;
 }
 
-/* The local end to show: known to the socket since connect() completed, before that only to
- * the daemon. */
+/* The local end to show: known to the socket since connect() completed; before that to the
+ * daemon's socket alone. */
 static __always_inline const struct shared_endpoint *local_of(struct bpf_sock_addr *ctx)
 {
 	struct app_sock *app = app_sock_get(ctx);

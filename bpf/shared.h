@@ -143,6 +143,8 @@ struct eno_sock {
 	uint8_t raw_role; /* ENO_SOCK_RAW: 1 as host B */
 	uint8_t pad[2];
 	struct shared_flow_end client; /* ENO_SOCK_TO_APP: whom the server shall see */
+	uint64_t program;	       /* ENO_SOCK_UPSTREAM: cookie of the program's socket, */
+	uint64_t flow;		       /* and whose flow it is */
 	struct shared_wishes wishes;   /* ENO_SOCK_STEERED, accepted: the server's */
 };
 

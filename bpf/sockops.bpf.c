@@ -624,6 +624,21 @@ static __always_inline int carries_own_syn(const struct eno_sock *sock)
 	return sock && (sock->kind == ENO_SOCK_UPSTREAM || sock->kind == ENO_SOCK_RAW);
 }
 
+/* The daemon connects for a program: the program's getsockname() tells what the SYN will. */
+static __noinline int upstream_connecting(struct bpf_sock_ops *ops, struct eno_sock *sock)
+{
+	struct shared_flow_end end = {};
+	struct shared_tuple t;
+
+	if (!sock)
+		return 0;
+	tuple_set(&t, ops);
+	end.end = t.local;
+	end.flow = sock->flow;
+	bpf_map_update_elem(&released, &sock->program, &end, BPF_ANY);
+	return 0;
+}
+
 SEC("sockops")
 int tcpcrypt_sockops(struct bpf_sock_ops *ops)
 {
@@ -641,6 +656,8 @@ int tcpcrypt_sockops(struct bpf_sock_ops *ops)
 			to_app_connecting(ops, sock);
 		else if (!sock)
 			app_connecting(ops);
+		if (sock && sock->kind == ENO_SOCK_UPSTREAM)
+			upstream_connecting(ops, sock);
 		break;
 	case BPF_SOCK_OPS_STATE_CB:
 		if (ops->args[0] == BPF_TCP_SYN_SENT && ops->args[1] == BPF_TCP_CLOSE)

@@ -142,7 +142,6 @@ static int upstream_open(struct flow *f)
 	socklen_t len = address_to_sockaddr(&f->record.peer, &ss);
 	uint32_t mark = f->syn.app.mark;
 	struct engine_offer offer;
-	struct shared_endpoint local;
 	int fd, error;
 
 	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -150,7 +149,7 @@ static int upstream_open(struct flow *f)
 		return -errno;
 	error = wish_offer(w, &f->wishes, &offer);
 	if (!error)
-		error = engine_mark_upstream(w->engine, fd, &offer);
+		error = engine_mark_upstream(w->engine, fd, &offer, &f->syn, f->record.id);
 	if (!error && mark && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)))
 		error = -errno;
 	if (!error)
@@ -165,8 +164,6 @@ static int upstream_open(struct flow *f)
 		close(fd);
 		return error;
 	}
-	local = address_local(fd);
-	engine_show_local(w->engine, &f->syn, &local, f->record.id);
 	return flow_adopt(f, &f->net, fd);
 }
 

@@ -330,9 +330,13 @@ static int mark(struct engine *e, int fd, const struct eno_sock *sock)
 	return bpf_map_update_elem(bpf_map__fd(e->programs->maps.eno_socks), &fd, sock, BPF_ANY);
 }
 
-int engine_mark_upstream(struct engine *e, int fd, const struct engine_offer *offer)
+int engine_mark_upstream(struct engine *e, int fd, const struct engine_offer *offer,
+			 const struct shared_event *held, uint64_t flow)
 {
-	struct eno_sock sock = { .kind = ENO_SOCK_UPSTREAM, .own_len = offer->len };
+	struct eno_sock sock = { .kind = ENO_SOCK_UPSTREAM,
+				 .own_len = offer->len,
+				 .program = held->cookie,
+				 .flow = flow };
 
 	memcpy(sock.own, offer->option, sizeof(sock.own));
 	memcpy(sock.teps, offer->teps, sizeof(sock.teps));
@@ -438,19 +442,12 @@ int engine_events_dispatch(struct engine *e, void (*handler)(const struct shared
 	return n < 0 ? n : 0;
 }
 
-int engine_show_local(struct engine *e, const struct shared_event *held,
-		      const struct shared_endpoint *local, uint64_t flow)
-{
-	const struct shared_flow_end end = { *local, 0, flow };
-
-	return bpf_map_update_elem(bpf_map__fd(e->programs->maps.released), &held->cookie, &end,
-				   BPF_ANY);
-}
-
 int engine_release(struct engine *e, const struct shared_event *held,
 		   const struct shared_endpoint *local, uint64_t flow)
 {
-	int error = engine_show_local(e, held, local, flow);
+	const struct shared_flow_end end = { *local, 0, flow };
+	int error = bpf_map_update_elem(bpf_map__fd(e->programs->maps.released), &held->cookie,
+					&end, BPF_ANY);
 
 	return error ? error : inject_syn(&e->inject, held->syn, held->syn_len);
 }

@@ -83,8 +83,10 @@ struct engine_offer {
 	bool mandatory_app_aware;
 };
 
-/* Before connect(): fd makes this offer. */
-int engine_mark_upstream(struct engine *e, int fd, const struct engine_offer *offer);
+/* Before connect(): fd makes this offer, on behalf of the program whose SYN is held: from now on
+ * the program's getsockname() tells fd's local end. */
+int engine_mark_upstream(struct engine *e, int fd, const struct engine_offer *offer,
+			 const struct shared_event *held, uint64_t flow);
 
 /* Before listen(): the listener for steered SYNs (ENO_SOCK_STEERED) or for local programs
  * (ENO_SOCK_OUTGOING); what they accept inherits the mark. */
@@ -124,10 +126,6 @@ void engine_session_withdraw(struct engine *e, uint64_t flow);
 int engine_events_fd(const struct engine *e);
 int engine_events_dispatch(struct engine *e, void (*handler)(const struct shared_event *, void *),
 			   void *data);
-
-/* While connect() is under way, the program's getsockname() tells local. */
-int engine_show_local(struct engine *e, const struct shared_event *held,
-		      const struct shared_endpoint *local, uint64_t flow);
 
 /*
  * Lets a held SYN go: the program's connect() completes, its getsockname() will tell local,
