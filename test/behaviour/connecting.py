@@ -60,10 +60,11 @@ TARGETS = {
 
 
 def whole(events):
-    """The events of a failure, once it is complete: the kernel sets the error first and the
-    rest, hanging up with it, some instructions later."""
+    """The events of a failure, once it is complete: the kernel sets the error first, then the
+    state and, some instructions later, shuts both directions."""
+    ended = select.POLLHUP | select.POLLRDHUP
     mask = events()
-    while mask & select.POLLERR and not mask & select.POLLHUP:
+    while mask & select.POLLERR and mask & ended != ended:
         mask = events()
     return event_names(mask)
 
