@@ -34,20 +34,6 @@ struct host_links {
 	size_t n;
 };
 
-static int netns_cookie(uint64_t *ret)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	socklen_t len = sizeof(*ret);
-	int error = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, ret, &len))
-		error = -errno;
-	close(fd);
-	return error;
-}
-
 /* Opens and locks the file, unless whoever held it last removed it meanwhile: then positive. */
 static int claim_try(struct host_lock *lock)
 {
@@ -74,7 +60,7 @@ static int claim_try(struct host_lock *lock)
 static int namespace_claim(struct host_lock *lock)
 {
 	uint64_t cookie;
-	int error = netns_cookie(&cookie);
+	int error = engine_find_netns(&cookie);
 
 	if (error)
 		return error;

@@ -83,7 +83,7 @@ static int cgroup_find(char *path, size_t size)
 	return ret;
 }
 
-static int netns_cookie(uint64_t *ret)
+int engine_find_netns(uint64_t *ret)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	socklen_t len = sizeof(*ret);
@@ -142,7 +142,7 @@ static int settings_prepare(struct engine *e, const struct engine_params *params
 	struct shared_settings *s = &e->initial;
 	int error;
 
-	error = netns_cookie(&s->netns_cookie);
+	error = engine_find_netns(&s->netns_cookie);
 	if (error)
 		return error;
 	s->syn_timeout = jiffies(SHARED_SYN_TIMEOUT_MS);

@@ -31,6 +31,9 @@ struct engine_params {
 	struct engine_policy policy;
 };
 
+/* The number by which the kernel knows the calling thread's network namespace. */
+int engine_find_netns(uint64_t *ret);
+
 /*
  * Loads the programs for the calling thread's network namespace and finds the cgroup v2
  * hierarchy.
