@@ -153,6 +153,15 @@ def bare_ack(packet):
     return is_ack(packet) and not packet.payload
 
 
+def victim_sees(victim, address, port):
+    """What a program gets; the server may be so quick that connect() itself sees the error."""
+    try:
+        with connect(victim, address, port) as sock:
+            return converse(sock, b"secret words of the client")
+    except ConnectionResetError as error:
+        return b"", error.errno
+
+
 def hostile_server():
     with Net() as net:
         victim, hostile, wire = wired_pair(net)
@@ -171,8 +180,7 @@ def hostile_server():
                 option = bytes.fromhex(vector["receiver"]["eno_b"])
                 wire.to_left[:] = [AddEno(is_synack, option)]
                 script[:] = raw, then_fin
-                with connect(victim, address, server.port) as sock:
-                    data, error = converse(sock, b"secret words of the client")
+                data, error = victim_sees(victim, address, server.port)
                 check_equal(data, b"", f"{name}: nothing reaches the program")
                 check(error in BROKEN, f"{name}: but an error", f"{error}")
                 check_case(daemon, name, number, server.port, reasons)
