@@ -58,6 +58,7 @@ struct flow_inward {
 	uint64_t rekey_data; /* and application bytes it sent meanwhile */
 	bool throttled;	     /* it must wait for the next tick */
 	bool eof;	     /* FINp came */
+	bool fin;	     /* and TCP's FIN right behind it */
 	bool shut;	     /* and was passed on to the app */
 };
 

@@ -25,6 +25,9 @@
 /* What came from an end that is gone waits so long for the other end to take it. */
 #define DRAIN_SECONDS 120
 
+/* Between the peer's FINp and its FIN. */
+#define FIN_SECONDS 30
+
 /* A program that closed lingers in the kernel for a minute (tcp_fin_timeout); then a probe is
  * answered with RST. */
 #define APP_IDLE_SECONDS 60
@@ -515,6 +518,7 @@ static int inward_step(struct flow *f, struct relay_outcome *ret)
 	if (n == 0) {
 		/* 8548-3.7-3: TCP's FIN alone is no end of file. */
 		outcome = tcpcrypt_session_receive_fin(f->session, in->end - in->start);
+		in->fin = !outcome;
 		return outcome ? fail(ret, tcpcrypt_error_name(outcome)) : RELAY_BLOCKED;
 	}
 	in->end += n;
@@ -557,7 +561,12 @@ int relay_encrypted(struct flow *f, struct relay_outcome *ret)
 		inward_release(f);
 	if (out->start == out->end)
 		outward_release(f);
-	return in->shut && out->shut && !f->gone_reason ? RELAY_DONE : 0;
+	if (!in->shut || !out->shut || f->gone_reason)
+		return 0;
+	/* Whatever comes between FINp and FIN is an error (decision D11). */
+	if (!in->fin && !f->waiting)
+		flow_set_deadline(f, FIN_SECONDS);
+	return in->fin ? RELAY_DONE : 0;
 }
 
 void relay_tick(struct flow *f)
