@@ -105,6 +105,12 @@ static void close_resets(int fd, bool reset)
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 }
 
+void flow_refuse(int fd)
+{
+	close_resets(fd, true);
+	close(fd);
+}
+
 int flow_adopt(struct flow *f, struct flow_end *end, int fd)
 {
 	int one = 1;
@@ -120,7 +126,7 @@ int flow_adopt(struct flow *f, struct flow_end *end, int fd)
 	end->source.fd = fd;
 	error = loop_add(f->worker->loop, &end->source, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 	if (error) {
-		close(fd);
+		close(fd); /* with RST */
 		end->source.fd = -1;
 	}
 	return error;
@@ -368,10 +374,11 @@ static void relay(struct flow *f)
 	if (ret < 0) {
 		remember_stripped_ack(f, outcome.reason);
 		flow_abort(f, outcome.reason, ECONNRESET);
-	} else if (ret == RELAY_DONE)
+	} else if (ret == RELAY_DONE) {
 		flow_finish(f);
-	else if (outcome.again)
+	} else if (outcome.again) {
 		loop_queue(f->worker->loop, &f->again);
+	}
 }
 
 void flow_progress(struct flow *f)
@@ -398,7 +405,7 @@ void flow_progress(struct flow *f)
 	}
 }
 
-/* 8548-3.9-1: the way to ask whether the other end lives; SO_KEEPALIVE is never set. */
+/* 8548-3.9-1: the way to ask whether the other end lives. */
 int flow_rekey(struct flow *f)
 {
 	int outcome;

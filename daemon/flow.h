@@ -119,6 +119,10 @@ void flow_set_state(struct flow *f, enum flow_state state);
 /* Gives the flow until so many seconds from now; 0: as long as it takes. */
 void flow_set_deadline(struct flow *f, double seconds);
 
+/* Closes a descriptor that no flow has taken over, with RST: nothing it carried may pass for
+ * complete. */
+void flow_refuse(int fd);
+
 /* Takes over a connected or connecting descriptor, in every case. 0 or a negative errno. */
 int flow_adopt(struct flow *f, struct flow_end *end, int fd);
 

@@ -77,7 +77,7 @@ void incoming_accepted(struct worker *w, int fd, const struct shared_endpoint *c
 	struct flow *f = flow_new(w, false);
 
 	if (!f) {
-		close(fd);
+		flow_refuse(fd);
 		return;
 	}
 	f->record.local = address_local(fd);

@@ -11,6 +11,7 @@
 
 #include "daemon/address.h"
 #include "daemon/container.h"
+#include "daemon/flow.h"
 #include "daemon/incoming.h"
 #include "daemon/log.h"
 #include "daemon/outgoing.h"
@@ -84,14 +85,6 @@ int listener_open(struct listener *l, bool steered)
 	return -EADDRINUSE;
 }
 
-static void reset(int fd)
-{
-	struct linger now = { .l_onoff = 1, .l_linger = 0 };
-
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	close(fd);
-}
-
 static void accepted(struct listener *l, int fd, const struct sockaddr_storage *ss)
 {
 	struct shared_endpoint peer = address_from_sockaddr(ss);
@@ -100,7 +93,7 @@ static void accepted(struct listener *l, int fd, const struct sockaddr_storage *
 	if (!l->steered)
 		outgoing_accepted(l->worker, fd, &peer);
 	else if (local.port == l->port && address_is_loopback(&local))
-		reset(fd); /* came here by itself: a steered one keeps its destination */
+		flow_refuse(fd); /* came here by itself: a steered one keeps its destination */
 	else
 		incoming_accepted(l->worker, fd, &peer);
 }
@@ -117,7 +110,7 @@ static void drop_one(struct listener *l, int listen_fd)
 	close(w->reserve_fd);
 	fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd >= 0)
-		reset(fd);
+		flow_refuse(fd);
 	w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 

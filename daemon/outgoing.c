@@ -319,13 +319,11 @@ void outgoing_upstream_ready(struct flow *f)
 
 void outgoing_accepted(struct worker *w, int fd, const struct shared_endpoint *program)
 {
-	struct linger now = { .l_onoff = 1, .l_linger = 0 };
 	struct flow *f = held_find(w, program);
 
 	if (!f || f->state != FLOW_EXPECT_PROGRAM) {
 		/* No open doors: only what was steered here is served. */
-		setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-		close(fd);
+		flow_refuse(fd);
 		return;
 	}
 	outgoing_forget(f);

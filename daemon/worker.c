@@ -74,7 +74,8 @@ static const char *overdue_reason(const struct flow *f)
 {
 	if (f->gone_reason)
 		return f->gone_reason;
-	return f->session ? "handshake-timeout" : "timeout";
+	/* With keys it was the program, the server, or the peer's FIN that did not come. */
+	return f->session && !f->established ? "handshake-timeout" : "timeout";
 }
 
 void worker_tick(struct worker *w)
