@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * The addresses that programs see: carried over from the daemon's sockets to theirs. Included
+ * by sockops.bpf.c only.
+ */
+#ifndef BPF_SOCKOPS_ADDRESSES_H
+#define BPF_SOCKOPS_ADDRESSES_H
+
+#include "bpf/sockops.h"
+
+/* The server's end of one of the daemon's connections: remember whom it shall see. */
+static __noinline int app_accepted(struct bpf_sock_ops *ops)
+{
+	struct bpf_sock *sk = ops->sk;
+	struct shared_flow_end *client;
+	struct shared_tuple key;
+	struct app_sock *app;
+
+	tuple_set(&key, ops);
+	client = bpf_map_lookup_elem(&clients, &key);
+	if (!client || !sk)
+		return 0;
+	app = bpf_sk_storage_get(&app_socks, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (app) {
+		app->peer = client->end;
+		app->flow = client->flow;
+		app->passive = 1;
+	}
+	bpf_map_delete_elem(&clients, &key);
+	return 0;
+}
+
+/* The program's connect() completes: from now on getsockname() tells the upstream's end. */
+static __noinline int app_connected(struct bpf_sock_ops *ops)
+{
+	__u64 cookie = bpf_get_socket_cookie(ops);
+	struct bpf_sock *sk = ops->sk;
+	struct shared_flow_end *local;
+	struct app_sock *app;
+
+	if (!sk)
+		return 0;
+	app = bpf_sk_storage_get(&app_socks, sk, NULL, 0);
+	local = app ? bpf_map_lookup_elem(&released, &cookie) : NULL;
+	if (!local)
+		return 0;
+	app->local = local->end;
+	app->flow = local->flow;
+	flags_set(ops, 0, BPF_SOCK_OPS_STATE_CB_FLAG);
+	bpf_map_delete_elem(&released, &cookie);
+	return 0;
+}
+
+/* A program's connection through the daemon begins: hear of it should the program give up. */
+static __noinline int app_connecting(struct bpf_sock_ops *ops)
+{
+	struct bpf_sock *sk = ops->sk;
+
+	if (sk && bpf_sk_storage_get(&app_socks, sk, NULL, 0))
+		flags_set(ops, BPF_SOCK_OPS_STATE_CB_FLAG, 0);
+	return 0;
+}
+
+/* Closed before it was connected: nobody wants the upstream connection any more. */
+static __noinline int app_gave_up(struct bpf_sock_ops *ops)
+{
+	struct shared_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	struct shared_tuple ends;
+
+	if (!e)
+		return 0;
+	__builtin_memset(e, 0, sizeof(*e));
+	tuple_set(&ends, ops);
+	e->type = SHARED_EVENT_GAVE_UP;
+	e->cookie = bpf_get_socket_cookie(ops);
+	e->app.local = ends.local;
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+/* The daemon connects to a local server: the other end of this tuple is the server's. */
+static __noinline int to_app_connecting(struct bpf_sock_ops *ops, struct eno_sock *sock)
+{
+	struct shared_tuple here, there;
+
+	tuple_set(&here, ops);
+	there.local = here.remote;
+	there.remote = here.local;
+	bpf_map_update_elem(&clients, &there, &sock->client, BPF_ANY);
+	return 0;
+}
+/* The daemon connects for a program: the program's getsockname() tells what the SYN will. */
+static __noinline int upstream_connecting(struct bpf_sock_ops *ops, struct eno_sock *sock)
+{
+	struct shared_flow_end end = {};
+	struct shared_tuple t;
+
+	if (!sock)
+		return 0;
+	tuple_set(&t, ops);
+	end.end = t.local;
+	end.flow = sock->flow;
+	bpf_map_update_elem(&released, &sock->program, &end, BPF_ANY);
+	return 0;
+}
+
+#endif

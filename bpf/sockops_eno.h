@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * ENO in the segments of the daemon's own sockets: what goes into SYNs, SYN-ACKs and ACKs, and
+ * what both ends' options decide. Included by sockops.bpf.c only.
+ */
+#ifndef BPF_SOCKOPS_ENO_H
+#define BPF_SOCKOPS_ENO_H
+
+#include "bpf/eno_options.h"
+#include "bpf/sockops.h"
+
+#define TCP_HEADER_LEN 20
+#define TCP_SEQ_AT     4 /* in the header */
+
+/* An option area with the answer that goes with it: too large for callbacks' stacks twice. */
+struct eno_answer {
+	__u8 bytes[SHARED_OPTION_MAX];
+	__u32 len;
+};
+/* The options of the segment that the callback is about, straight from its header. */
+static __noinline int area_from_segment(struct bpf_sock_ops *ops, struct eno_area *a)
+{
+	__u8 *data = ops->skb_data;
+	__u8 *end = ops->skb_data_end;
+
+	if (!a || data + TCP_HEADER_LEN > end)
+		return 0;
+	a->len = (data[12] >> 4) * 4 - TCP_HEADER_LEN;
+	if (a->len > SHARED_OPTION_MAX)
+		return 0;
+	data += TCP_HEADER_LEN;
+	for (__u32 i = 0; i < SHARED_OPTION_MAX; i++) {
+		if (i >= a->len || data + i + 1 > end)
+			break;
+		a->bytes[i] = data[i];
+	}
+	eno_area_walk(a);
+	return 1;
+}
+
+/* Decision D15: has the SYN with this header come again without ENO since? */
+static __always_inline int is_withdrawn(struct bpf_sock_ops *ops, const __u8 *header)
+{
+	struct shared_tuple key;
+	const __be32 *again;
+	__be32 seq;
+
+	tuple_set(&key, ops);
+	__builtin_memcpy(&seq, header + TCP_SEQ_AT, sizeof(seq));
+	again = bpf_map_lookup_elem(&withdrawn, &key);
+	return again && *again == seq;
+}
+
+enum syn_state {
+	SYN_UNKNOWN, /* there is none: the handshake was made by SYN cookie */
+	SYN_READ,
+	SYN_WITHDRAWN,
+};
+
+/* The options of the SYN that opened the connection: the segment at hand, or the saved one. */
+static __noinline int area_from_syn(struct bpf_sock_ops *ops, struct eno_area *a)
+{
+	__u8 header[TCP_HEADER_LEN + SHARED_OPTION_MAX] = {};
+	long len;
+
+	if (!a)
+		return SYN_UNKNOWN;
+	len = bpf_getsockopt(ops, SOL_TCP, TCP_BPF_SYN, header, sizeof(header));
+	if (len < TCP_HEADER_LEN || len > (long)sizeof(header))
+		return SYN_UNKNOWN;
+	a->len = len - TCP_HEADER_LEN;
+	__builtin_memcpy(a->bytes, header + TCP_HEADER_LEN, SHARED_OPTION_MAX);
+	eno_area_walk(a);
+	return is_withdrawn(ops, header) ? SYN_WITHDRAWN : SYN_READ;
+}
+
+static __always_inline void option_keep(const struct eno_area *a, __u8 *to, __u32 *len)
+{
+	if (a->eno_count != 1 || a->eno_len > SHARED_OPTION_MAX)
+		return;
+	for (__u32 i = 0; i < SHARED_OPTION_MAX; i++) {
+		if (i >= a->eno_len)
+			break;
+		to[i] = a->bytes[(a->eno_at + i) & 63];
+	}
+	*len = a->eno_len;
+}
+
+static __always_inline void wished_teps(const struct shared_wishes *w, __u8 teps[SHARED_TEPS_MAX])
+{
+	for (int i = 0; i < SHARED_TEPS_MAX; i++)
+		teps[i] = i < w->teps.len ? w->teps.bytes[i] & ENO_GLT : 0;
+}
+
+/* The SYN-form option with which a SYN with these options is answered, as the settings and
+ * the server's wishes (NULL: none) have it; len 0: none. */
+static __noinline int answer_make(struct eno_area *a, struct shared_wishes *w,
+				  struct eno_answer *answer)
+{
+	struct shared_settings *s = settings_get();
+	__u8 teps[SHARED_TEPS_MAX], own, mandatory;
+	struct eno_match m = {};
+	__u8 tep;
+
+	if (!s || !a || !answer)
+		return 0;
+	answer->len = 0;
+	own = s->global;
+	mandatory = s->mandatory_app_aware;
+	__builtin_memcpy(teps, s->teps, sizeof(teps));
+	if (w) {
+		own = w->self_gopt;
+		mandatory = w->aa_mandatory;
+		if (w->teps.set)
+			wished_teps(w, teps);
+		/* A plain connection was steered here to be refused. */
+		if (!w->enabled)
+			return 0;
+	}
+	if (!eno_match_read(&m, a, teps))
+		return 0;
+	/* 8547-4.2-6: mandatory application-aware mode. */
+	if (mandatory && !(m.global & ENO_GLOBAL_A))
+		return 0;
+	tep = eno_match_answer(&m);
+	if (!tep)
+		return 0;
+	/* 8547-4.2-3, 8547-4.2-8: an explicit global suboption with b = 1. */
+	answer->bytes[0] = ENO_KIND;
+	answer->bytes[1] = 4;
+	answer->bytes[2] = ENO_GLOBAL_B | (mandatory ? ENO_GLOBAL_A : own & ENO_GLOBAL_A);
+	answer->bytes[3] = tep;
+	answer->len = 4;
+	return 1;
+}
+
+/* The answer of a server that brings its own TEP: what it says, with b = 1. */
+static __always_inline int answer_raw(const struct eno_area *a, const struct shared_wishes *w,
+				      struct eno_answer *answer)
+{
+	__u32 len = w->raw.len;
+
+	if (a->eno_count != 1)
+		return 0;
+	answer->bytes[0] = ENO_KIND;
+	if (w->raw.bytes[0] < ENO_TEP_FIRST) {
+		__builtin_memcpy(answer->bytes + 2, w->raw.bytes, TCP_ENO_RAW_MAX);
+		answer->bytes[2] |= ENO_GLOBAL_B;
+	} else {
+		answer->bytes[2] = ENO_GLOBAL_B;
+		__builtin_memcpy(answer->bytes + 3, w->raw.bytes, TCP_ENO_RAW_MAX - 1);
+		len++;
+	}
+	if (len > TCP_ENO_RAW_MAX)
+		return 0;
+	answer->bytes[1] = len + 2;
+	answer->len = len + 2;
+	return 1;
+}
+
+static __always_inline struct shared_wishes *wished_find(struct bpf_sock_ops *ops)
+{
+	struct shared_settings *s = settings_get();
+	struct shared_tuple key;
+
+	if (!s || !s->wishes)
+		return NULL;
+	tuple_set(&key, ops);
+	return bpf_map_lookup_elem(&wished, &key);
+}
+
+static __always_inline void wished_forget(struct bpf_sock_ops *ops)
+{
+	struct shared_tuple key;
+
+	tuple_set(&key, ops);
+	bpf_map_delete_elem(&wished, &key);
+}
+
+/* SYN-ACK of the steered listener, or of a server with its own TEP, first sending or
+ * retransmission: the saved SYN makes both the same (8547-4.6-4), unless ENO was withdrawn
+ * meanwhile (8547-4.6-3, decision D15). */
+static __noinline int answer_for_synack(struct bpf_sock_ops *ops, struct eno_answer *answer)
+{
+	struct eno_area area = {};
+	struct shared_wishes *w;
+
+	if (!answer || area_from_syn(ops, &area) != SYN_READ)
+		return 0;
+	w = wished_find(ops);
+	return w && w->raw.len ? answer_raw(&area, w, answer) : answer_make(&area, w, answer);
+}
+
+/* The rest are subprograms because each frame of the stack counts, and together they have
+ * 512 bytes. */
+
+/* How long the ENO option of a segment of the daemon's own sockets is; 0: it has none. */
+static __always_inline __u32 option_len(const struct eno_sock *sock, __u8 tcp_flags)
+{
+	/* 8547-4.6-5: an active opener may give ENO up between SYNs. */
+	if (tcp_flags & TCPHDR_SYN)
+		return sock->state == ENO_SOCK_PENDING ? sock->own_len : 0;
+	/* 8547-4.1-2, 8547-4.6-1, 8547-4.6-2: kind and length only, until the peer has sent
+	 * a non-SYN segment. */
+	return sock->state == ENO_SOCK_ENABLED ? 2 : 0;
+}
+
+static __noinline int reserve(struct bpf_sock_ops *ops)
+{
+	struct eno_sock *sock = eno_sock_get(ops);
+	__u8 syn = ops->skb_tcp_flags & TCPHDR_SYN;
+	struct eno_answer answer = {};
+	__u32 len;
+
+	if (!ops->is_fullsock) {
+		/* A cookie keeps no SYN to negotiate from when the ACK comes. */
+		if (ops->args[0] != BPF_WRITE_HDR_TCP_SYNACK_COOKIE &&
+		    answer_for_synack(ops, &answer))
+			bpf_reserve_hdr_opt(ops, answer.len, 0);
+		return 0;
+	}
+	if (!sock)
+		return 0;
+	/* The SYN-ACK of a simultaneous open repeats what the SYN had (8547-4.6-4). */
+	if (syn && !(ops->skb_tcp_flags & TCPHDR_ACK) && sock->state == ENO_SOCK_PENDING &&
+	    ++sock->syns > SHARED_SYNS_WITH_ENO) {
+		sock->state = ENO_SOCK_DISABLED;
+		sock->reason = ENO_SOCK_SYN_RETRIES;
+	}
+	len = option_len(sock, ops->skb_tcp_flags);
+	if (len && bpf_reserve_hdr_opt(ops, len, 0) && syn) {
+		/* Other options left no room: the connection is made without. */
+		sock->state = ENO_SOCK_DISABLED;
+		sock->own_len = 0;
+	}
+	return 0;
+}
+
+static __noinline int store(struct bpf_sock_ops *ops)
+{
+	struct eno_sock *sock = eno_sock_get(ops);
+	__u8 option[SHARED_OPTION_MAX] = { ENO_KIND, 2 };
+	struct eno_answer answer = {};
+	__u32 len;
+
+	if (!ops->is_fullsock) {
+		if (ops->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE ||
+		    !answer_for_synack(ops, &answer))
+			return 0;
+		len = answer.len;
+		if (len >= 2 && len <= sizeof(answer.bytes))
+			bpf_store_hdr_opt(ops, answer.bytes, len, 0);
+		return 0;
+	}
+	len = sock ? option_len(sock, ops->skb_tcp_flags) : 0;
+	if (len < 2 || len > sizeof(option))
+		return 0;
+	if (ops->skb_tcp_flags & TCPHDR_SYN)
+		__builtin_memcpy(option, sock->own, sizeof(option));
+	bpf_store_hdr_opt(ops, option, len, 0);
+	return 0;
+}
+
+/* The global suboption comes first in the options that this host makes. */
+static __always_inline __u8 own_global(const struct eno_sock *sock)
+{
+	return sock->own_len > 2 && sock->own[2] < ENO_TEP_FIRST ? sock->own[2] : 0;
+}
+
+/* The other end's SYN-form option: from its SYN-ACK; or, when the segment at hand is the ACK
+ * that ends a simultaneous open, from its SYN as steer.bpf.c saw it. */
+static __noinline int area_from_peer(struct bpf_sock_ops *ops, struct eno_area *a)
+{
+	struct eno_sock *sock = eno_sock_get(ops);
+	__u32 len;
+
+	if (!sock || !a || !area_from_segment(ops, a))
+		return 0;
+	if (ops->skb_tcp_flags & TCPHDR_SYN)
+		return 1;
+	len = a->eno_count ? sock->peer_len : 0;
+	__builtin_memset(a, 0, sizeof(*a));
+	__builtin_memcpy(a->bytes, sock->peer, sizeof(sock->peer));
+	a->len = len;
+	eno_area_walk(a);
+	return 1;
+}
+
+/* The SYN-ACK has come and the third segment is about to leave. */
+static __noinline int upstream_established(struct bpf_sock_ops *ops, struct eno_sock *sock)
+{
+	struct eno_area area = {};
+	struct eno_match m = {};
+
+	if (sock->state != ENO_SOCK_PENDING)
+		goto plain;
+	sock->state = ENO_SOCK_DISABLED;
+	area_from_peer(ops, &area);
+	sock->peer_len = 0;
+	option_keep(&area, sock->peer, &sock->peer_len);
+	/* 8547-4.3-2: who asked for the passive opener's role does not get it from one. */
+	if (own_global(sock) & ENO_GLOBAL_B)
+		goto plain;
+	if (!eno_match_read(&m, &area, sock->teps) || !eno_match_accept(&m))
+		goto plain;
+	if (sock->mandatory_app_aware && !(m.global & ENO_GLOBAL_A))
+		goto plain;
+	sock->state = ENO_SOCK_ENABLED;
+	flags_set(ops, FLAGS_ENO, 0);
+	return 0;
+plain:
+	/* 8547-4.6-3: the third segment goes without ENO. */
+	flags_set(ops, 0, FLAGS_ENO);
+	return 0;
+}
+
+/* The ACK of a steered connection has come (decision D20: with or without data). */
+static __noinline int steered_established(struct bpf_sock_ops *ops, struct eno_sock *sock)
+{
+	struct eno_area area = {};
+	struct eno_answer answer = {};
+	struct shared_wishes *w = wished_find(ops);
+	int seen;
+
+	flags_set(ops, 0, FLAGS_ENO);
+	sock->state = ENO_SOCK_DISABLED;
+	if (w) {
+		sock->wishes = *w;
+		wished_forget(ops);
+		w = &sock->wishes;
+	}
+	seen = area_from_syn(ops, &area);
+	if (seen != SYN_READ) {
+		sock->reason = seen == SYN_UNKNOWN ? ENO_SOCK_SYN_COOKIE : ENO_SOCK_SYN_RETRIES;
+		return 0;
+	}
+	option_keep(&area, sock->peer, &sock->peer_len);
+	if (!answer_make(&area, w, &answer))
+		return 0;
+	__builtin_memcpy(sock->own, answer.bytes, sizeof(answer.bytes));
+	sock->own_len = answer.len;
+	/* 8547-4.6-3 case 1, 8547-4.6-7. */
+	__builtin_memset(&area, 0, sizeof(area));
+	if (area_from_segment(ops, &area) && area.eno_count)
+		sock->state = ENO_SOCK_ENABLED;
+	else
+		sock->reason = ENO_SOCK_NO_ACK;
+	return 0;
+}
+
+#endif
