@@ -14,9 +14,12 @@ SANITIZE = -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=false
 # `make fuzz` runs each target for so long.
 FUZZ_SECONDS ?= 60
 
+# How long `make soak` takes.
+SOAK_MINUTES ?= 30
+
 export DEBIAN_FRONTEND = noninteractive
 
-.PHONY: all deps check demo fuzz install clean
+.PHONY: all deps check demo fuzz soak install clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -50,6 +53,18 @@ fuzz: deps
 	$(MAKE) $(BUILD)-clang/build.ninja
 	ninja -C $(BUILD)-clang
 	fuzz/long.sh $(BUILD)-clang $(FUZZ_SECONDS)
+
+# Mixed traffic over a bad link for half an hour. One end is built for use, and its memory is
+# measured; the other is sanitized.
+SOAK = TCPCRYPTD=$(BUILD)/daemon/tcpcryptd TCPCRYPTD_LEFT=$(BUILD)-sanitized/daemon/tcpcryptd \
+       TCPCRYPT=$(BUILD)/cli/tcpcrypt TRAFFIC=$(BUILD)/test/net/traffic \
+       BAD_WIRE=$(BUILD)/test/net/bad_wire SOAK_MINUTES=$(SOAK_MINUTES)
+
+soak: deps
+	$(MAKE) all $(BUILD)-sanitized/build.ninja
+	ninja -C $(BUILD) test/net/traffic test/net/bad_wire
+	ninja -C $(BUILD)-sanitized daemon/tcpcryptd
+	$(SOAK) test/net/soak.py
 
 demo: deps
 	$(MAKE) all

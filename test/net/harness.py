@@ -176,13 +176,13 @@ def sockets_of(host, pid):
 class Daemon:
     """A tcpcryptd in a host, with its own run directory; wrapper: a command that runs it."""
 
-    def __init__(self, net, host, config="", wrapper=()):
+    def __init__(self, net, host, config="", wrapper=(), program=TCPCRYPTD):
         self.host = host
         self.dir = net.directory()
         self.run_dir = self.dir / "run"
         self.log_path = self.dir / "stderr"
         self.stopped = False
-        args = [*wrapper, TCPCRYPTD, "--run-dir", self.run_dir]
+        args = [*wrapper, program, "--run-dir", self.run_dir]
         if config:
             config_path = self.dir / "tcpcryptd.conf"
             config_path.write_text(config)
@@ -349,8 +349,8 @@ class Net:
         self.link(a, b)
         return a, b
 
-    def daemon(self, host, config="", wrapper=()):
-        daemon = Daemon(self, host, config, wrapper)
+    def daemon(self, host, config="", **options):
+        daemon = Daemon(self, host, config, **options)
         self.daemons.append(daemon)
         return daemon
 

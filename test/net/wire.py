@@ -329,8 +329,11 @@ class Wire:
         return any(text in frame for frame in list(self.frames))
 
 
-def wired_pair(net, mtu=1500):
-    """Two hosts joined by a Wire through a third; returns (left host, right host, wire)."""
+def wired_hosts(net, mtu=1500):
+    """Two hosts with a third between them that carries nothing yet.
+
+    Returns (left host, right host, middle, the middle's two interfaces).
+    """
     a, middle, b = net.host(), net.host(), net.host()
     middle.sysctl("ipv6/conf/all/disable_ipv6", 1)
     left, right = net.veth(a, middle), net.veth(b, middle)
@@ -340,4 +343,10 @@ def wired_pair(net, mtu=1500):
         host.ip("link", "set", name, "mtu", str(mtu))
     net.number(a, left, net.links, 1)
     net.number(b, right, net.links, 2)
+    return a, b, middle, (left, right)
+
+
+def wired_pair(net, mtu=1500):
+    """Two hosts joined by a Wire through a third; returns (left host, right host, wire)."""
+    a, b, middle, (left, right) = wired_hosts(net, mtu)
     return a, b, net.use(Wire(middle, left, right))
