@@ -7,23 +7,10 @@
 #include "bpf/maps.h"
 #include "bpf/eno_options.h"
 #include "bpf/kind.h"
+#include "bpf/options.h"
 
 #define SOCK_STREAM  1
 #define ECONNREFUSED 111
-
-/* Of <asm-generic/socket.h> and <linux/tcp.h>, which do not go with the headers above. */
-#define SOL_SOCKET	   1
-#define SO_KEEPALIVE	   9
-#define SO_PRIORITY	   12
-#define SO_MAX_PACING_RATE 47
-#define SOL_TCP		   6
-#define TCP_MAXSEG	   2
-#define TCP_KEEPIDLE	   4
-#define TCP_KEEPINTVL	   5
-#define TCP_KEEPCNT	   6
-#define TCP_SYNCNT	   7
-#define TCP_CONGESTION	   13
-#define TCP_USER_TIMEOUT   18
 
 /* The loopback network, and the unspecified address, which connect() takes for loopback. */
 static __always_inline int is_loopback_v4(__u32 addr)
@@ -82,30 +69,13 @@ static __always_inline int is_tied(struct bpf_sock_addr *ctx)
 	return !src[0] && !src[1] && !src[2] && src[3] == bpf_htonl(1);
 }
 
-static __always_inline void option_get(struct bpf_sock_addr *ctx, int level, int name, __s32 *ret)
+static __always_inline void program_set(struct app_sock *app, struct bpf_sock_addr *ctx,
+					const struct shared_settings *s)
 {
-	if (bpf_getsockopt(ctx, level, name, ret, sizeof(*ret)))
-		*ret = -1;
-}
-
-static __always_inline void options_get(struct bpf_sock_addr *ctx, struct app_options *o)
-{
-	option_get(ctx, SOL_SOCKET, SO_KEEPALIVE, &o->keepalive);
-	option_get(ctx, SOL_TCP, TCP_KEEPIDLE, &o->keepidle);
-	option_get(ctx, SOL_TCP, TCP_KEEPINTVL, &o->keepintvl);
-	option_get(ctx, SOL_TCP, TCP_KEEPCNT, &o->keepcnt);
-	option_get(ctx, SOL_TCP, TCP_USER_TIMEOUT, &o->user_timeout);
-	option_get(ctx, SOL_TCP, TCP_SYNCNT, &o->syncnt);
-	option_get(ctx, SOL_TCP, TCP_MAXSEG, &o->maxseg);
-	option_get(ctx, SOL_SOCKET, SO_PRIORITY, &o->priority);
-	option_get(ctx, SOL_SOCKET, SO_MAX_PACING_RATE, &o->pacing_rate);
-	if (bpf_getsockopt(ctx, SOL_TCP, TCP_CONGESTION, o->congestion, sizeof(o->congestion)))
-		o->congestion[0] = '\0';
-}
-
-static __always_inline void program_set(struct app_sock *app, struct bpf_sock_addr *ctx)
-{
-	options_get(ctx, &app->options);
+	options_get(ctx, ctx->sk, &app->options, &s->usual);
+	/* These are of no use once there is a connection. */
+	option_get(ctx, &app->options, &s->usual, APP_SYNCNT, SOL_TCP, TCP_SYNCNT);
+	option_get(ctx, &app->options, &s->usual, APP_MAXSEG, SOL_TCP, TCP_MAXSEG);
 	app->mark = ctx->sk->mark;
 	app->cookie = bpf_get_socket_cookie(ctx);
 	/* Of an earlier connect() of this socket that failed. */
@@ -154,7 +124,7 @@ static __always_inline __u16 port_for(struct bpf_sock_addr *ctx, const struct sh
 	if (is_tied(ctx) || !settings_takes_connections(s) || !s->out_port)
 		return 0;
 	/* Signed: only the program's own kernel socket knows the keys. */
-	if (is_signed(ctx->sk) || is_subflow(ctx->sk))
+	if (is_signed(ctx->sk) || is_subflow(ctx->sk) || is_near_only(ctx->sk))
 		return 0;
 	if (stays_on_host(dst) || !is_unicast(dst) || is_link_local(dst))
 		return 0;
@@ -167,7 +137,7 @@ static __always_inline __u16 port_for(struct bpf_sock_addr *ctx, const struct sh
 		return 0;
 	__builtin_memset(app, 0, sizeof(*app));
 	app->peer = *dst;
-	program_set(app, ctx);
+	program_set(app, ctx, s);
 	return s->out_port;
 }
 

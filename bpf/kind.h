@@ -7,7 +7,25 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
+struct ipv6_pinfo {
+	__s16 hop_limit : 9; /* -1: the default */
+	__u8 min_hopcount;
+	__u8 tclass;
+} __attribute__((preserve_access_index));
+
+struct inet_sock {
+	struct ipv6_pinfo *pinet6;
+	__s16 uc_ttl; /* -1: the default */
+	__u8 tos;
+	__u8 min_ttl;
+} __attribute__((preserve_access_index));
+
+struct inet_connection_sock {
+	struct inet_sock icsk_inet;
+} __attribute__((preserve_access_index));
+
 struct tcp_sock {
+	struct inet_connection_sock inet_conn;
 	void *md5sig_info;
 	void *ao_info;
 	_Bool is_mptcp;
@@ -24,6 +42,36 @@ static __always_inline int is_signed(void *sk)
 	if (bpf_core_field_exists(tp->md5sig_info) && tp->md5sig_info)
 		return 1;
 	return bpf_core_field_exists(tp->ao_info) && tp->ao_info;
+}
+
+/* Does it take packets from so many hops away only (IP_MINTTL, IPV6_MINHOPCOUNT)? The SYN-ACK shall
+ * tell, and the daemon's at the other end would be wrong. */
+static __always_inline int is_near_only(void *sk)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	struct ipv6_pinfo *v6;
+
+	if (!tp)
+		return 0;
+	v6 = tp->inet_conn.icsk_inet.pinet6;
+	return tp->inet_conn.icsk_inet.min_ttl || (v6 && v6->min_hopcount);
+}
+
+static __always_inline __s32 hop_limit(struct ipv6_pinfo *v6)
+{
+	return (__s32)BPF_CORE_READ_BITFIELD(v6, hop_limit);
+}
+
+/* Has a listener hops of its own, with which its SYN-ACK must go? */
+static __always_inline int has_own_hops(void *sk)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	struct ipv6_pinfo *v6;
+
+	if (!tp)
+		return 0;
+	v6 = tp->inet_conn.icsk_inet.pinet6;
+	return tp->inet_conn.icsk_inet.uc_ttl != -1 || (v6 && hop_limit(v6) != -1);
 }
 
 /* A subflow: the program's own socket is another one, which knows nothing of what is noted

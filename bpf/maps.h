@@ -118,6 +118,23 @@ struct {
 	__type(value, struct shared_session);
 } app_sessions __weak SEC(".maps");
 
+/* Options that programs set on sockets (by cookie) whose connection is the daemon's already. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u64);
+	__type(value, struct app_options);
+} changed_options __weak SEC(".maps");
+
+/* The daemon takes the entry away before it looks: a program that repeats itself for ever does not
+ * fill the ring buffer. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct shared_told);
+	__type(value, __u8);
+} told __weak SEC(".maps");
+
 /* Handshakes in which the SYN came again without ENO, with its sequence number. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -2,8 +2,9 @@
 /*
  * Hook: cgroup setsockopt. Writes the options of <tcpcrypt/tcp_eno.h>: keeps them with the
  * socket ("wishes") for the other programs and the daemon to honour, and tells the daemon at
- * once what cannot wait.
+ * once what cannot wait. Notes the kernel's own options that act on the wire (late.h).
  */
+#include "bpf/late.h"
 #include "bpf/sockopt.h"
 #include "bpf/eno_options.h"
 
@@ -277,9 +278,12 @@ SEC("cgroup/setsockopt")
 int tcpcrypt_setsockopt(struct bpf_sockopt *ctx)
 {
 	struct shared_settings *s = settings_for(ctx);
-	int error;
+	int error, option;
 
 	if (!s) {
+		option = option_of(ctx->level, ctx->optname);
+		if (option >= 0)
+			option_late(ctx, option);
 		pass_long(ctx);
 		return 1;
 	}

@@ -83,6 +83,39 @@ struct shared_session {
 	uint8_t transcript[TCP_ENO_TRANSCRIPT_MAX];
 };
 
+/* The socket options that act on the wire. */
+enum app_option {
+	APP_KEEPALIVE,
+	APP_KEEPIDLE,
+	APP_KEEPINTVL,
+	APP_KEEPCNT,
+	APP_USER_TIMEOUT,
+	APP_SYNCNT,
+	APP_MAXSEG,
+	APP_NOTSENT_LOWAT,
+	APP_PACING_RATE,
+	APP_MARK,
+	APP_TOS,
+	APP_TTL,
+	APP_MINTTL,
+	APP_TCLASS,
+	APP_HOPS,
+	APP_MINHOPS,
+	APP_PRIORITY, /* behind IP_TOS, which sets it too */
+	APP_OPTIONS
+};
+
+#define SHARED_CONGESTION_LEN 16
+
+/* What a program has set on its socket and the connection to the other host shall have too:
+ * value[i] counts where bit i of set is 1, the name where it is not empty. */
+struct app_options {
+	uint32_t set;
+	uint32_t free_choice; /* the name was accepted, or may be any: CAP_NET_ADMIN */
+	int32_t value[APP_OPTIONS];
+	char congestion[SHARED_CONGESTION_LEN];
+};
+
 /* The one entry of the map "settings": written by the engine, read by every program. */
 struct shared_settings {
 	uint64_t netns_cookie; /* act in this network namespace only */
@@ -99,6 +132,7 @@ struct shared_settings {
 	struct shared_bytes default_teps;
 	struct shared_bytes default_aconf;
 	struct shared_bytes default_bconf;
+	struct app_options usual;  /* of sockets whose programs have set nothing */
 	uint64_t left_alone[1024]; /* one bit a port */
 };
 
@@ -148,21 +182,6 @@ struct eno_sock {
 	struct shared_wishes wishes;   /* ENO_SOCK_STEERED, accepted: the server's */
 };
 
-/* What a program has set on its socket before connect() and the connection to the other host
- * shall have too, as getsockopt() tells it; -1: unknown. */
-struct app_options {
-	int32_t keepalive;
-	int32_t keepidle;
-	int32_t keepintvl;
-	int32_t keepcnt;
-	int32_t user_timeout;
-	int32_t syncnt;
-	int32_t maxseg;
-	int32_t priority;
-	int32_t pacing_rate;
-	char congestion[16];
-};
-
 /* A local program's socket in "app_socks" (socket storage): what its owner sees. */
 struct app_sock {
 	struct shared_endpoint peer;  /* shown by getpeername() and accept() */
@@ -174,7 +193,14 @@ struct app_sock {
 	char comm[SHARED_COMM_LEN];
 	uint32_t passive; /* accepted, not connected */
 	uint64_t flow;	  /* 0: not known yet */
-	uint64_t cookie;  /* of a socket that connects */
+	uint64_t cookie;
+};
+
+/* Something that is under way to the daemon and need not be told twice: "told". */
+struct shared_told {
+	uint64_t cookie;
+	uint32_t type;
+	uint32_t pad;
 };
 
 /* An entry of "plain_destinations". */
@@ -190,6 +216,7 @@ enum shared_event_type {
 	SHARED_EVENT_REMEMBERED,   /* went out natively: the destination is known as plain */
 	SHARED_EVENT_REKEY,	   /* TCP_CRYPT_REKEY */
 	SHARED_EVENT_MANDATORY,	   /* TCP_ENO_TEP_MANDATORY after the SYN: value */
+	SHARED_EVENT_OPTIONS,	   /* "changed_options" has news of the program's socket */
 };
 
 struct shared_event {

@@ -4,11 +4,11 @@
 #define BPF_SOCKOPS_H
 
 #include "bpf/maps.h"
+#include "bpf/options.h"
 
 #define TCPHDR_SYN 0x02
 #define TCPHDR_ACK 0x10
 
-#define SOL_TCP	     6
 #define TCP_SAVE_SYN 27
 
 /* The barriers keep the compiler from addressing the context through a changed pointer, which

@@ -1,12 +1,29 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * The addresses that programs see: carried over from the daemon's sockets to theirs. Included
- * by sockops.bpf.c only.
+ * The addresses that programs see, carried over from the daemon's sockets to theirs; and what
+ * servers have set, the other way. Included by sockops.bpf.c only.
  */
 #ifndef BPF_SOCKOPS_ADDRESSES_H
 #define BPF_SOCKOPS_ADDRESSES_H
 
+#include "bpf/options.h"
 #include "bpf/sockops.h"
+
+/* What a server has set on its listener, its connection to the client shall have, too. */
+static __noinline int inherited_tell(struct bpf_sock_ops *ops, struct app_sock *app)
+{
+	struct shared_settings *s = settings_get();
+	struct app_options *o;
+
+	if (!s || !app || !ops->sk)
+		return 0;
+	o = &app->options;
+	options_get(ops, ops->sk, o, &s->usual);
+	if (!o->set && !o->congestion[0])
+		return 0;
+	bpf_map_update_elem(&changed_options, &app->cookie, o, BPF_ANY);
+	return options_tell(app, NULL);
+}
 
 /* The server's end of one of the daemon's connections: remember whom it shall see. */
 static __noinline int app_accepted(struct bpf_sock_ops *ops)
@@ -24,7 +41,9 @@ static __noinline int app_accepted(struct bpf_sock_ops *ops)
 	if (app) {
 		app->peer = client->end;
 		app->flow = client->flow;
+		app->cookie = bpf_get_socket_cookie(ops);
 		app->passive = 1;
+		inherited_tell(ops, app);
 	}
 	bpf_map_delete_elem(&clients, &key);
 	return 0;

@@ -26,10 +26,17 @@ static __always_inline int has_room(struct bpf_sock *listener)
 }
 
 /* Can the daemon stand in for this server? Over loopback it does not reach one that is bound to
- * a device, and for one that wants signatures only the kernel can check them. */
+ * a device, for one that wants signatures only the kernel can check them, and a SYN-ACK that needs
+ * a mark to find its way or a number of hops to be taken is not the daemon's to send. */
 static __always_inline int is_servable(struct bpf_sock *listener)
 {
-	return listener->state == TCP_LISTEN && !listener->bound_dev_if && !is_signed(listener);
+	struct bpf_sock *full;
+
+	if (listener->state != TCP_LISTEN || listener->bound_dev_if || is_signed(listener) ||
+	    is_near_only(listener) || has_own_hops(listener))
+		return 0;
+	full = bpf_sk_fullsock(listener);
+	return full && !full->mark;
 }
 
 /*

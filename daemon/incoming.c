@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "daemon/address.h"
+#include "daemon/carry.h"
 #include "daemon/log.h"
 
 /* Loopback: only a server whose backlog is full lets it wait. */
@@ -53,6 +54,7 @@ static int server_open(struct flow *f)
 		return -errno;
 	error = engine_mark_to_app(f->worker->engine, fd, &f->record.peer, f->record.id);
 	source_spread(f, fd);
+	carry_hops(fd, ss.ss_family);
 	if (!error && connect(fd, (struct sockaddr *)&ss, len) && errno != EINPROGRESS)
 		error = -errno;
 	if (error) {

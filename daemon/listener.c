@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/address.h"
+#include "daemon/carry.h"
 #include "daemon/container.h"
 #include "daemon/flow.h"
 #include "daemon/incoming.h"
@@ -51,6 +52,8 @@ static int bind_loopback(int family, uint16_t port, bool steered)
 	/* Accepted connections sit on the servers' ports: they must not keep a server that
 	 * restarts from binding its port (with SO_REUSEADDR, as servers do). */
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (!steered)
+		carry_hops(fd, family);
 	if (family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
 	if (bind(fd, (struct sockaddr *)&ss, len)) {

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "crypto/ipsecmb.h"
+#include "daemon/carry.h"
 #include "daemon/clock.h"
 #include "daemon/config.h"
 #include "daemon/container.h"
@@ -119,6 +120,9 @@ static void event_handle(const struct shared_event *event, void *data)
 	case SHARED_EVENT_REKEY:
 	case SHARED_EVENT_MANDATORY:
 		wish_event(data, event);
+		break;
+	case SHARED_EVENT_OPTIONS:
+		carry_event(data, event);
 		break;
 	}
 }

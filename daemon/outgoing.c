@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "daemon/address.h"
+#include "daemon/carry.h"
 #include "daemon/log.h"
 #include "daemon/wish.h"
 #include "engine/packet.h"
@@ -39,6 +40,13 @@ static struct flow *held_find(struct worker *w, const struct shared_endpoint *pr
 		if (address_equal(&f->program, program))
 			return f;
 	return NULL;
+}
+
+struct flow *outgoing_find(struct worker *w, const struct shared_endpoint *program, uint64_t cookie)
+{
+	struct flow *f = held_find(w, program);
+
+	return f && f->syn.cookie == cookie ? f : NULL;
 }
 
 void outgoing_forget(struct flow *f)
@@ -83,57 +91,6 @@ static int source_bind(const struct flow *f, int fd)
 	return bind(fd, (struct sockaddr *)&ss, len) ? -errno : 0;
 }
 
-/* Sets what differs. A failure changes nothing that the program could not live without. */
-static void option_carry(int fd, int level, int name, int32_t wanted)
-{
-	socklen_t len = sizeof(int32_t);
-	int32_t current;
-
-	if (wanted == -1 || getsockopt(fd, level, name, &current, &len) || current == wanted)
-		return;
-	setsockopt(fd, level, name, &wanted, sizeof(wanted));
-}
-
-static void congestion_carry(int fd, const char *wanted, size_t size)
-{
-	char current[sizeof(((struct app_options *)NULL)->congestion)] = "";
-	socklen_t len = sizeof(current);
-
-	if (!wanted[0] || getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, current, &len) ||
-	    !strncmp(current, wanted, size))
-		return;
-	setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, wanted, strnlen(wanted, size));
-}
-
-/* What the kernel would do on the wire at the program's wish, it does on the upstream socket:
- * the program's own leads no further than to us. */
-static void options_carry(const struct flow *f, int fd)
-{
-	const struct app_options *o = &f->syn.app.options;
-	uint8_t class, hops;
-
-	option_carry(fd, SOL_SOCKET, SO_KEEPALIVE, o->keepalive);
-	option_carry(fd, IPPROTO_TCP, TCP_KEEPIDLE, o->keepidle);
-	option_carry(fd, IPPROTO_TCP, TCP_KEEPINTVL, o->keepintvl);
-	option_carry(fd, IPPROTO_TCP, TCP_KEEPCNT, o->keepcnt);
-	option_carry(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, o->user_timeout);
-	option_carry(fd, IPPROTO_TCP, TCP_SYNCNT, o->syncnt);
-	option_carry(fd, SOL_SOCKET, SO_MAX_PACING_RATE, o->pacing_rate);
-	/* A socket without one of its own tells the protocol's default. */
-	if (o->maxseg != TCP_MSS_DEFAULT)
-		option_carry(fd, IPPROTO_TCP, TCP_MAXSEG, o->maxseg);
-	congestion_carry(fd, o->congestion, sizeof(o->congestion));
-	if (packet_syn_class(f->syn.syn, f->syn.syn_len, &class, &hops) == AF_INET) {
-		option_carry(fd, IPPROTO_IP, IP_TOS, class);
-		option_carry(fd, IPPROTO_IP, IP_TTL, hops);
-	} else {
-		option_carry(fd, IPPROTO_IPV6, IPV6_TCLASS, class);
-		option_carry(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, hops);
-	}
-	/* Last: the class sets a priority too. */
-	option_carry(fd, SOL_SOCKET, SO_PRIORITY, o->priority);
-}
-
 /* Opens the connection to the other host, as far as it goes without waiting. */
 static int upstream_open(struct flow *f)
 {
@@ -155,7 +112,7 @@ static int upstream_open(struct flow *f)
 	if (!error)
 		error = source_bind(f, fd);
 	if (!error)
-		options_carry(f, fd);
+		carry_options(fd, &f->syn.app.options);
 	/* 8547-4.7-3, 8547-4.7-4, 8547-4.7-13: no Fast Open, so the SYN has neither data nor
 	 * cookie, whatever the program's own socket does. */
 	if (!error && connect(fd, (struct sockaddr *)&ss, len) && errno != EINPROGRESS)
@@ -258,9 +215,9 @@ static void held_syn(struct worker *w, const struct shared_event *event)
 /* The program closed its socket, or its own timer ended, before the other host answered. */
 static void gave_up(struct worker *w, const struct shared_event *event)
 {
-	struct flow *f = held_find(w, &event->app.local);
+	struct flow *f = outgoing_find(w, &event->app.local, event->cookie);
 
-	if (f && f->syn.cookie == event->cookie && !f->app.open)
+	if (f && !f->app.open)
 		flow_abort(f, "local-reset", ETIMEDOUT);
 }
 

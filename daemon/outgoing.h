@@ -19,6 +19,10 @@ void outgoing_upstream_ready(struct flow *f);
 /* A connection came to the listener for local programs; takes the descriptor over. */
 void outgoing_accepted(struct worker *w, int fd, const struct shared_endpoint *program);
 
+/* The flow whose SYN is held of the program's socket with this local end and cookie, or NULL. */
+struct flow *outgoing_find(struct worker *w, const struct shared_endpoint *program,
+			   uint64_t cookie);
+
 /* The held SYN of a flow that fails; and no trace of the flow among the held ones. */
 void outgoing_refuse(struct flow *f, int error);
 void outgoing_forget(struct flow *f);

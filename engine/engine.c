@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +108,36 @@ static int event_handle(void *ctx, void *data, size_t size)
 	return 0;
 }
 
+/* What a new socket's options are; those that are not asked for are the same everywhere. */
+static int usual_find(struct app_options *usual)
+{
+	static const struct {
+		enum app_option option;
+		int level, name;
+	} asked[] = {
+		{ APP_KEEPIDLE, IPPROTO_TCP, TCP_KEEPIDLE },
+		{ APP_KEEPINTVL, IPPROTO_TCP, TCP_KEEPINTVL },
+		{ APP_KEEPCNT, IPPROTO_TCP, TCP_KEEPCNT },
+		{ APP_SYNCNT, IPPROTO_TCP, TCP_SYNCNT },
+		{ APP_MAXSEG, IPPROTO_TCP, TCP_MAXSEG },
+		{ APP_PACING_RATE, SOL_SOCKET, SO_MAX_PACING_RATE },
+	};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof(usual->congestion);
+
+	if (fd < 0)
+		return -errno;
+	for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+		socklen_t size = sizeof(int32_t);
+
+		getsockopt(fd, asked[i].level, asked[i].name, &usual->value[asked[i].option],
+			   &size);
+	}
+	getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, usual->congestion, &len);
+	close(fd);
+	return 0;
+}
+
 /* The values that the socket options have before they are written. */
 static void defaults_set(struct shared_settings *s, const struct engine_policy *policy)
 {
@@ -143,6 +175,9 @@ static int settings_prepare(struct engine *e, const struct engine_params *params
 	int error;
 
 	error = engine_find_netns(&s->netns_cookie);
+	if (error)
+		return error;
+	error = usual_find(&s->usual);
 	if (error)
 		return error;
 	s->syn_timeout = jiffies(SHARED_SYN_TIMEOUT_MS);
@@ -424,6 +459,15 @@ int engine_session_publish(struct engine *e, const struct shared_session *sessio
 void engine_session_withdraw(struct engine *e, uint64_t flow)
 {
 	bpf_map_delete_elem(bpf_map__fd(e->programs->maps.sessions), &flow);
+}
+
+int engine_options_take(struct engine *e, uint64_t cookie, struct app_options *ret)
+{
+	const struct shared_told key = { .cookie = cookie, .type = SHARED_EVENT_OPTIONS };
+
+	/* In this order: what comes in between is told again. */
+	bpf_map_delete_elem(bpf_map__fd(e->programs->maps.told), &key);
+	return bpf_map_lookup_elem(bpf_map__fd(e->programs->maps.changed_options), &cookie, ret);
 }
 
 int engine_events_fd(const struct engine *e)

@@ -130,6 +130,10 @@ int engine_events_fd(const struct engine *e);
 int engine_events_dispatch(struct engine *e, void (*handler)(const struct shared_event *, void *),
 			   void *data);
 
+/* The options that the program has set on its socket since its connection is the daemon's. 0, or
+ * negative when they are known no more. */
+int engine_options_take(struct engine *e, uint64_t cookie, struct app_options *ret);
+
 /*
  * Lets a held SYN go: the program's connect() completes, its getsockname() will tell local,
  * and its socket options the session of this flow. refuse makes connect() fail with error, a

@@ -18,7 +18,6 @@
 #define TCP_FLAG_SYN	  0x02
 #define TCP_FLAG_RST_ACK  0x14
 #define DEFAULT_HOP_LIMIT 64
-#define ECN_BITS	  0x03
 
 /* A SYN taken apart; pointers into the caller's bytes. */
 struct syn {
@@ -143,18 +142,6 @@ int packet_syn_source(const uint8_t *syn, size_t len, struct packet_address *ret
 		return -EINVAL;
 	address_set(ret, &s, s.src, get16(s.tcp));
 	return 0;
-}
-
-int packet_syn_class(const uint8_t *syn, size_t len, uint8_t *ret_class, uint8_t *ret_hops)
-{
-	struct syn s;
-
-	*ret_class = *ret_hops = 0;
-	if (syn_read(syn, len, &s))
-		return -EINVAL;
-	*ret_class = (s.family == AF_INET ? syn[1] : get16(syn) >> 4) & ~ECN_BITS;
-	*ret_hops = s.family == AF_INET ? syn[8] : syn[7];
-	return s.family;
 }
 
 int packet_make_syn(const uint8_t *syn, size_t len, uint8_t *out, size_t *ret_len,

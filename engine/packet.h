@@ -20,10 +20,6 @@ struct packet_address {
 /* Reads where a SYN (IP header first) comes from and goes to; -EINVAL when it is no SYN. */
 int packet_syn_source(const uint8_t *syn, size_t len, struct packet_address *ret);
 
-/* Reads a SYN's traffic class, without the bits of ECN, and its hop limit. Gives the address
- * family, or -EINVAL when it is no SYN. */
-int packet_syn_class(const uint8_t *syn, size_t len, uint8_t *ret_class, uint8_t *ret_hops);
-
 /* Each writes a whole IP packet to out (PACKET_MAX bytes), its length to *ret_len and where it
  * must be sent to *ret_to. -EINVAL: syn is no SYN. */
 int packet_make_syn(const uint8_t *syn, size_t len, uint8_t *out, size_t *ret_len,

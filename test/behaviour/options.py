@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Socket options: what reads back, and what reaches the wire."""
 import functools
+import os
 import re
 import select
 import socket
@@ -11,7 +12,7 @@ from cases import case
 from connecting import greet
 from names import converse
 from packets import SYN
-from program import output
+from program import output, reset
 
 BOTH = ("v4", "v6")
 SOL, TCP, IP, IP6 = (socket.SOL_SOCKET, socket.IPPROTO_TCP, socket.IPPROTO_IP,
@@ -80,11 +81,14 @@ for _when in ("before", "after"):
          greet, families=BOTH)
 
 
+OF_SYNACKS = ("SO_MARK", "IP_TTL")  # a listener that has these is left alone
+
+
 def inherits(me):
     """What accept() gives has its listener's options (TCP_QUICKACK the kernel changes with
     each segment, so it is left out)."""
     options = [o for o in READ_BACK
-               if o[0] not in ("SO_REUSEPORT", "TCP_CORK", "TCP_QUICKACK")]
+               if o[0] not in ("SO_REUSEPORT", "TCP_CORK", "TCP_QUICKACK", *OF_SYNACKS)]
 
     def prepare(sock):
         for _, level, option, value in options:
@@ -163,29 +167,209 @@ case("TCP_MAXSEG on the wire", functools.partial(
 
 def upstream(me, field):
     """A field of `ss` for the connection that has the peer's address."""
-    shown = output(["ss", "-tinoHO", "dst", me.peer[me.family], "and", "dport", "=",
+    shown = output(["ss", "-tinoHOe", "dst", me.peer[me.family], "and", "dport", "=",
                     str(me.port())])
     return " ".join(sorted({m[0] for line in shown.splitlines()
                             for m in re.finditer(field, line)}))
 
 
-def seen_by_ss(me, options, field):
+def seen_by_ss(me, options, field, when="before"):
     sock = me.socket()
-    for level, option, value in options:
+    for level, option, value in options if when == "before" else ():
         sock.setsockopt(level, option, value)
     me.connect(sock=sock)
-    me.see("the connection on the wire has", upstream(me, field))
+    for level, option, value in options if when == "after" else ():
+        sock.setsockopt(level, option, value)
+    me.see("the connection on the wire has", shown_at_last(me, field))
     converse(me, sock)
 
 
-case("TCP_CONGESTION carried", functools.partial(
-    seen_by_ss, options=((TCP, TCP_CONGESTION, b"reno"),), field=r"\b(reno|bbr|cubic)\b"), greet)
-case("SO_KEEPALIVE carried", functools.partial(
-    seen_by_ss, options=((SOL, socket.SO_KEEPALIVE, 1), (TCP, socket.TCP_KEEPIDLE, 5000)),
-    field=r"timer:\(keepalive,\d\dmin|timer:\(keepalive,\dhour"), greet)
-case("SO_MAX_PACING_RATE carried", functools.partial(
-    seen_by_ss, options=((SOL, SO_MAX_PACING_RATE, 125_000),),
-    field=r"pacing_rate [0-9.]+[KM]?bps/1000000bps|/1Mbps"), greet)
+def shown_at_last(me, field):
+    """The daemon hears of what is set late in its own time."""
+    end = time.monotonic() + 5
+    while not (found := upstream(me, field)) and time.monotonic() < end:
+        select.select([], [], [], 0.05)
+    return found
+
+
+CARRIED = (
+    ("TCP_CONGESTION", ((TCP, TCP_CONGESTION, b"reno"),), r"\breno\b"),
+    ("SO_KEEPALIVE", ((SOL, socket.SO_KEEPALIVE, 1), (TCP, socket.TCP_KEEPIDLE, 5000)),
+     r"timer:\(keepalive,\d\dmin|timer:\(keepalive,\dhour"),
+    ("SO_MAX_PACING_RATE", ((SOL, SO_MAX_PACING_RATE, 125_000),),
+     r"pacing_rate [0-9.]+[KM]?bps/1000000bps|/1Mbps"),
+)
+for _text, _options, _field in CARRIED:
+    for _when in ("before", "after"):
+        case(f"{_text} carried, set {_when} connect", functools.partial(
+            seen_by_ss, options=_options, field=_field, when=_when), greet)
+for _text, _options, _field in (("SO_MARK", ((SOL, socket.SO_MARK, 99),), "fwmark:0x63"),):
+    case(f"{_text} carried, set after connect", functools.partial(
+        seen_by_ss, options=_options, field=_field, when="after"), greet)
+
+
+def without_rights(me):
+    """What the kernel refuses a program, the daemon does not do for it."""
+    wire = me.capture()
+    sock = me.connect()
+    os.seteuid(65534)
+    me.call("SO_MARK", sock.setsockopt, SOL, socket.SO_MARK, 99)
+    me.call("SO_PRIORITY 7", sock.setsockopt, SOL, socket.SO_PRIORITY, 7)
+    me.call("TCP_CONGESTION", sock.setsockopt, TCP, TCP_CONGESTION, b"cubic")
+    # The last one is carried, and so the others have been looked at.
+    me.call("IP_TOS", sock.setsockopt, IP, socket.IP_TOS, 0x48)
+    os.seteuid(0)
+    sock.sendall(b"thanks")
+    me.see("the connection on the wire has", upstream(me, r"fwmark:\S+|\bcubic\b"))
+    sock.shutdown(socket.SHUT_WR)
+    me.read_to_end(sock)
+    me.see("segments", sorted({tos(p) for p in [p for p in wire.packets() if p.payload][-1:]}))
+
+
+case("options without the right to set them", without_rights, greet)
+
+
+# ---- carried from a server's listener -----------------------------------------------------
+
+
+def serves_with(me, options, field):
+    def prepare(sock):
+        for level, option, value in options:
+            sock.setsockopt(level, option, value)
+
+    with me.listen(prepare=prepare) as listener:
+        conn, _ = listener.accept()
+        conn.sendall(b"hello")
+        me.see("read", conn.recv(6, socket.MSG_WAITALL))
+        shown = output(["ss", "-tinoHOe", "dst", me.peer[me.family], "and", "sport", "=",
+                        str(me.port())])
+        me.see("the connection on the wire has", sorted(set(re.findall(field, shown))))
+        conn.close()
+
+
+def answers_server(me):
+    with me.connect() as sock:
+        me.see("read", sock.recv(5, socket.MSG_WAITALL))
+        sock.sendall(b"thanks")
+        me.read_to_end(sock)
+
+
+for _text, _options, _field in CARRIED:
+    case(f"{_text} carried from the listener", answers_server,
+         functools.partial(serves_with, options=_options, field=_field))
+
+
+case("SO_MARK of the listener", answers_server, functools.partial(
+    serves_with, options=((SOL, socket.SO_MARK, 99),), field="fwmark:0x63"))
+
+
+def serves_seen(me, options, look, when):
+    """The server's segments, with options of its listener or of what it has accepted."""
+    wire = me.capture()
+
+    def prepare(sock):
+        for level, option, value in options if when == "listener" else ():
+            sock.setsockopt(level, option, value)
+
+    with me.listen(prepare=prepare) as listener:
+        conn, _ = listener.accept()
+        for level, option, value in options if when == "accepted" else ():
+            conn.setsockopt(level, option, value)
+        me.see("read", conn.recv(6, socket.MSG_WAITALL))
+        conn.sendall(b"hello")
+        conn.close()
+        me.hear()
+    me.see("data", sorted({look(p) for p in
+                           [p for p in wire.packets() if p.payload and p.src[1] == me.port()][-1:]}))
+
+
+def talks_first(me):
+    with me.connect() as sock:
+        sock.sendall(b"thanks")
+        me.see("read", sock.recv(5, socket.MSG_WAITALL))
+        me.read_to_end(sock)
+    me.tell("done")
+
+
+for _when in ("listener", "accepted"):
+    case(f"IP_TOS of a server, {_when}", talks_first, functools.partial(
+        serves_seen, options=((IP, socket.IP_TOS, 0x48),), look=tos, when=_when))
+    case(f"IPV6_TCLASS of a server, {_when}", talks_first, functools.partial(
+        serves_seen, options=((IP6, IPV6_TCLASS, 0x48),), look=tos, when=_when),
+         families=("v6",))
+
+
+# ---- from near hosts only -----------------------------------------------------------------
+
+FAR, NEAR = 255, 64  # what the other host, next to us, sends, is 64 hops from its end
+
+
+def near_only(me, when, hops):
+    """IP_MINTTL: packets from further away do not count (RFC 5082)."""
+    me.hear()
+    name = (IP, 21) if me.family == socket.AF_INET else (IP6, 73)
+    sock = me.socket()
+    sock.setsockopt(TCP, socket.TCP_SYNCNT, 1)
+    if when == "before":
+        sock.setsockopt(*name, hops)
+    me.call("connect", sock.connect, me.target())
+    if when == "after":
+        sock.setsockopt(*name, hops)
+    sock.settimeout(1)
+    me.see("get", sock.getsockopt(*name))
+    heard = True
+    for _ in range(1 if hops == NEAR else 50):
+        try:
+            sock.send(b"thanks")
+            heard = sock.recv(5) == b"hello"
+        except TimeoutError:
+            heard = False
+            break
+    me.see("the other host is heard", heard)
+    reset(sock)
+    me.tell("done")
+
+
+def greets_until_told(me):
+    """Answers each greeting, to the end."""
+    sock = me.accept()
+    try:
+        while sock.recv(6):
+            sock.sendall(b"hello")
+    except OSError:
+        pass
+    me.hear()
+
+
+for _when in ("before", "after"):
+    case(f"IP_MINTTL that is met, set {_when} connect", functools.partial(
+        near_only, when=_when, hops=NEAR), greets_until_told, families=BOTH,
+         carried=_when == "after")
+case("IP_MINTTL that is not met, set after connect", functools.partial(
+    near_only, when="after", hops=FAR), greets_until_told, families=BOTH)
+
+
+def hops_of_listener(me):
+    name = (IP, socket.IP_TTL) if me.family == socket.AF_INET else (IP6, socket.IPV6_UNICAST_HOPS)
+    with me.listen(prepare=lambda sock: sock.setsockopt(*name, FAR)) as listener:
+        conn, _ = listener.accept()
+        conn.sendall(b"hello")
+        me.read_to_end(conn)
+        conn.close()
+
+
+def near_to_listener(me):
+    """Both ends as RFC 5082 wants them: the SYN-ACK must have the listener's hops."""
+    me.hear()
+    name = (IP, 21) if me.family == socket.AF_INET else (IP6, 73)
+    with me.socket() as sock:
+        sock.setsockopt(*name, FAR)
+        me.call("connect", sock.connect, me.target())
+        converse(me, sock)
+
+
+case("IP_MINTTL and the listener's IP_TTL", near_to_listener, hops_of_listener, families=BOTH,
+     carried=False)
 
 
 def keepalive_probes(me, when):

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/carry.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "daemon/log.h"
+#include "daemon/outgoing.h"
+
+#define ALLOWED_CONGESTION "/proc/sys/net/ipv4/tcp_allowed_congestion_control"
+#define HOPS_MAX	   255
+
+/* Of <linux/in6.h>, which does not go with <netinet/in.h>. */
+#ifndef IPV6_MINHOPCOUNT
+#define IPV6_MINHOPCOUNT 73
+#endif
+
+static const struct {
+	int level, name;
+} options[APP_OPTIONS] = {
+	[APP_KEEPALIVE] = { SOL_SOCKET, SO_KEEPALIVE },
+	[APP_KEEPIDLE] = { IPPROTO_TCP, TCP_KEEPIDLE },
+	[APP_KEEPINTVL] = { IPPROTO_TCP, TCP_KEEPINTVL },
+	[APP_KEEPCNT] = { IPPROTO_TCP, TCP_KEEPCNT },
+	[APP_USER_TIMEOUT] = { IPPROTO_TCP, TCP_USER_TIMEOUT },
+	[APP_SYNCNT] = { IPPROTO_TCP, TCP_SYNCNT },
+	[APP_MAXSEG] = { IPPROTO_TCP, TCP_MAXSEG },
+	[APP_NOTSENT_LOWAT] = { IPPROTO_TCP, TCP_NOTSENT_LOWAT },
+	[APP_PACING_RATE] = { SOL_SOCKET, SO_MAX_PACING_RATE },
+	[APP_MARK] = { SOL_SOCKET, SO_MARK },
+	[APP_TOS] = { IPPROTO_IP, IP_TOS },
+	[APP_TTL] = { IPPROTO_IP, IP_TTL },
+	[APP_MINTTL] = { IPPROTO_IP, IP_MINTTL },
+	[APP_TCLASS] = { IPPROTO_IPV6, IPV6_TCLASS },
+	[APP_HOPS] = { IPPROTO_IPV6, IPV6_UNICAST_HOPS },
+	[APP_MINHOPS] = { IPPROTO_IPV6, IPV6_MINHOPCOUNT },
+	[APP_PRIORITY] = { SOL_SOCKET, SO_PRIORITY },
+};
+
+/* Has the administrator left this congestion control to everybody? */
+static bool congestion_is_allowed(const char *name)
+{
+	char line[512] = "", *rest = line, *word;
+	FILE *f = fopen(ALLOWED_CONGESTION, "re");
+
+	if (!f)
+		return false;
+	if (!fgets(line, sizeof(line), f))
+		line[0] = '\0';
+	fclose(f);
+	while ((word = strsep(&rest, " \n")))
+		if (*word && !strcmp(word, name))
+			return true;
+	return false;
+}
+
+static void congestion_carry(int fd, const struct app_options *o)
+{
+	char name[SHARED_CONGESTION_LEN];
+
+	memcpy(name, o->congestion, sizeof(name));
+	name[sizeof(name) - 1] = '\0';
+	if (!name[0])
+		return;
+	if (o->free_choice || congestion_is_allowed(name))
+		setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, strlen(name));
+}
+
+void carry_options(int fd, const struct app_options *o)
+{
+	for (size_t i = 0; i < APP_OPTIONS; i++)
+		if (o->set >> i & 1)
+			setsockopt(fd, options[i].level, options[i].name, &o->value[i],
+				   sizeof(o->value[i]));
+	congestion_carry(fd, o);
+}
+
+void carry_event(struct worker *w, const struct shared_event *event)
+{
+	struct flow *f = event->app.flow ? flow_find_id(w, event->app.flow)
+					 : outgoing_find(w, &event->app.local, event->cookie);
+	struct app_options o;
+
+	if (!engine_options_take(w->engine, event->cookie, &o) && f && f->net.source.fd >= 0)
+		carry_options(f->net.source.fd, &o);
+}
+
+void carry_hops(int fd, int family)
+{
+	int hops = HOPS_MAX;
+
+	if (family == AF_INET)
+		setsockopt(fd, IPPROTO_IP, IP_TTL, &hops, sizeof(hops));
+	else
+		setsockopt(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, &hops, sizeof(hops));
+}
