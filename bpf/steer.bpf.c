@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
  * Hook: TC ingress on every interface but lo. Notes SYNs that carry ENO, and for which a
- * local server listens: lookup.bpf.c leads them to the daemon's listener. Passes everything, so
- * that plain clients reach the server natively and closed ports answer as ever. Notes what
- * SYNs tell about handshakes that are under way.
+ * local server listens: lookup.bpf.c leads them to the daemon's listener. Passes everything but
+ * data in such SYNs, so that plain clients reach the server natively and closed ports answer as
+ * ever. Notes what SYNs tell about handshakes that are under way.
  */
 #include "bpf/packet.h"
 #include "bpf/eno_options.h"
 #include "bpf/kind.h"
+#include "bpf/syn_data.h"
 
 #define TCP_TIME_WAIT 6
 
@@ -159,6 +160,11 @@ static __always_inline enum verdict opening_verdict(struct __sk_buff *skb,
 	/* What is forwarded to another host is not for the servers of this one. */
 	if (!bpf_map_lookup_elem(&own_addresses, p->dst.addr))
 		return PASS;
+	if (area.eno_count && syn_data_cut(skb, p))
+		return DROP;
+	/* To a link-local address the daemon could not connect: it has no scope. */
+	if (p->dst.addr[0] == 0xfe && (p->dst.addr[1] & 0xc0) == 0x80)
+		return PASS;
 	sk = socket_for(skb, p);
 	if (!sk)
 		return PASS;
@@ -198,9 +204,6 @@ int tcpcrypt_steer(struct __sk_buff *skb)
 	struct packet p;
 
 	if (!s || !packet_read(skb, &p) || !p.tcp.syn || p.tcp.ack || p.tcp.rst)
-		return TC_ACT_UNSPEC;
-	/* To a link-local address the daemon could not connect: it has no scope. */
-	if (p.dst.addr[0] == 0xfe && (p.dst.addr[1] & 0xc0) == 0x80)
 		return TC_ACT_UNSPEC;
 	verdict = opening_verdict(skb, s, &p);
 	lead(&p, verdict);

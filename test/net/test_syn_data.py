@@ -11,7 +11,7 @@ import socket
 import struct
 import time
 
-from apps import Server, bound_time, echo, read_exactly, read_to_end
+from apps import Server, bound_time, echo, family_name, read_exactly, read_to_end
 from harness import PATIENCE, Net, check, check_equal, main, wait_for
 from packets import ACK, ETH_P_ALL, PSH, RST, SYN, parse
 from wire import checksum, wired_pair
@@ -31,10 +31,12 @@ COOKIE = bytes([KIND_FAST_OPEN, 10]) + b"anything"
 class Client:
     """A TCP made by hand at an address of its own, on host's link."""
 
-    def __init__(self, net, host, server, port):
+    def __init__(self, net, host, server, port, family=socket.AF_INET):
         self.serial = net.serials = getattr(net, "serials", 0) + 1
-        self.address = (f"10.{net.links}.0.77", 30000 + self.serial)
-        self.server = (server.addresses[socket.AF_INET], port)
+        self.family = family
+        own = f"10.{net.links}.0.77" if family == socket.AF_INET else f"fd00:{net.links}::77"
+        self.address = (own, 30000 + self.serial)
+        self.server = (server.addresses[family], port)
         name = host.interfaces[0]
         self.mac = self.mac_of(host, name)
         self.server_mac = self.mac_of(server, server.interfaces[0])
@@ -62,9 +64,13 @@ class Client:
             (20 + len(options)) // 4 << 4, flags, 65535, 0, 0,
         )
         tcp = header + options + payload
-        ends = socket.inet_aton(self.address[0]) + socket.inet_aton(self.server[0])
+        ends = b"".join(socket.inet_pton(self.family, e[0]) for e in (self.address, self.server))
         pseudo = ends + struct.pack("!II", len(tcp), socket.IPPROTO_TCP)
         tcp = tcp[:16] + struct.pack("!H", checksum(pseudo + tcp)) + tcp[18:]
+        if self.family == socket.AF_INET6:
+            ip = struct.pack("!IHBB", 6 << 28, len(tcp), socket.IPPROTO_TCP, 64) + ends
+            self.raw.send(self.server_mac + self.mac + b"\x86\xdd" + ip + tcp)
+            return
         ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(tcp), 1, 0, 64, socket.IPPROTO_TCP, 0)
         ip = ip + ends
         ip = ip[:10] + struct.pack("!H", checksum(ip)) + ip[12:]
@@ -85,9 +91,9 @@ def format_mac(raw):
     return raw.hex(":")
 
 
-def open_with_data(client, options):
+def open_with_data(client, options, data=EARLY):
     """SYN with early data; returns the SYN-ACK, having checked what it acknowledges."""
-    client.send(SYN, options, EARLY)
+    client.send(SYN, options, data)
     return client.receive(lambda p: p.has(SYN | ACK), "the SYN-ACK")
 
 
@@ -112,8 +118,52 @@ def received():
             check_equal(server.errors, [], "no server saw anything odd")
 
 
-def begin_and_continue(client, server, text, options, answered):
-    synack = open_with_data(client, options)
+def received_left_alone():
+    """8547-4.7-6, 8547-4.7-7: also where ENO is off by configuration."""
+    with Net() as net:
+        a, b = net.pair()
+        b.sysctl("ipv4/tcp_fastopen", SERVER_TAKES_ALL)
+        net.daemon(b, "ports-left-alone = 1-65535\n")
+        for family in (socket.AF_INET, socket.AF_INET6):
+            with Server(b, lambda conn, peer: read_exactly(conn, len(LATE)), family) as server:
+                text = f"a port left alone, {family_name(family)}"
+                native_server(net, a, b, server, text, family)
+
+
+def received_paused():
+    """And where the daemon takes no more connections."""
+    with Net() as net:
+        a, b = net.pair()
+        b.sysctl("ipv4/tcp_fastopen", SERVER_TAKES_ALL)
+        daemon = net.daemon(b, "max-connections = 1\n")
+        with Server(b, lambda conn, peer: conn.recv(1)) as other, Server(
+            b, lambda conn, peer: read_exactly(conn, len(LATE))
+        ) as server, Client(net, a, b, other.port) as occupant:
+            synack = open_with_data(occupant, X25519_ENO)
+            occupant.sequence += 1
+            occupant.send(ACK, b"", b"", synack.seq + 1)
+            daemon.wait_list(port=other.port, recent=False)
+            native_server(net, a, b, server, "a daemon at its limit")
+            occupant.send(RST | ACK, b"", b"", synack.seq + 1)
+
+
+def native_server(net, a, b, server, text, family=socket.AF_INET):
+    """A server with Fast Open, which answers itself."""
+    for options in (X25519_ENO, X25519_ENO + COOKIE, UNKNOWN_ENO):
+        for pad in (b"", bytes(700), bytes(701)):
+            with Client(net, a, b, server.port, family) as client:
+                begin_and_continue(client, server, text, options, False, EARLY + pad)
+    with Client(net, a, b, server.port, family) as client:
+        client.send(SYN, b"", EARLY)
+        synack = client.receive(lambda p: p.has(SYN | ACK), "the SYN-ACK")
+        check_equal(synack.ack - client.sequence, 1 + len(EARLY),
+                    f"{text}: a SYN without ENO keeps its data")
+        client.sequence += 1 + len(EARLY)
+        client.send(RST | ACK, b"", b"", synack.seq + 1)
+
+
+def begin_and_continue(client, server, text, options, answered, data=EARLY):
+    synack = open_with_data(client, options, data)
     check_equal(synack.ack - client.sequence, 1, f"{text}: SYN data is not acknowledged")
     check_equal(synack.eno() is not None, answered, f"{text}: ENO is answered or not")
     before = len(server.results)
@@ -153,4 +203,5 @@ def sent():
 
 
 if __name__ == "__main__":
-    main("data in SYN segments with ENO is neither sent nor taken", received, sent)
+    main("data in SYN segments with ENO is neither sent nor taken", received, received_left_alone,
+         received_paused, sent)
