@@ -73,6 +73,7 @@ demo: deps
 install: all
 	meson configure --prefix=$(PREFIX) $(BUILD)
 	DESTDIR=$(DESTDIR) meson install -C $(BUILD)
+	[ -n "$(DESTDIR)" ] || tools/make-user
 
 clean:
 	rm -rf $(BUILD) $(BUILD)-sanitized $(BUILD)-clang

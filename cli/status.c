@@ -60,11 +60,11 @@ static void print_reasons(const char *label, json_t *reasons)
 	json_t *count;
 	long long total = 0;
 
-	json_object_foreach (reasons, name, count)
-		total += json_integer_value(count);
+	json_object_foreach(reasons, name, count) total += json_integer_value(count);
 	print_label(label);
 	printf("%lld\n", total);
-	json_object_foreach (reasons, name, count) {
+	json_object_foreach(reasons, name, count)
+	{
 		words = reason_words(name);
 		fputs("    ", stdout);
 		format_padded(name, NAME_WIDTH);
@@ -111,10 +111,37 @@ static void print_key_log(const json_t *path)
 	putchar('\n');
 }
 
+static void print_warning(const char *label, const char *before, const char *name)
+{
+	print_label(label);
+	format_style(FORMAT_ATTENTION);
+	fputs(before, stdout);
+	if (name)
+		format_text(stdout, name);
+	format_style(FORMAT_NORMAL);
+	putchar('\n');
+}
+
+/* Only what should not be so. */
+static void print_sandbox(const json_t *sandbox)
+{
+	if (json_is_false(json_object_get(sandbox, "on")))
+		print_warning("SANDBOX", "off: the daemon is root with all rights", NULL);
+	else if (json_is_true(json_object_get(sandbox, "user_missing")))
+		print_warning("SANDBOX", "the daemon is root: there is no user ",
+			      json_string_value(json_object_get(sandbox, "user")));
+	else if (json_is_integer(json_object_get(sandbox, "uid")) &&
+		 !json_integer_value(json_object_get(sandbox, "uid")))
+		print_warning("SANDBOX", "the daemon is root by configuration", NULL);
+	if (json_is_false(json_object_get(sandbox, "memory_locked")))
+		print_warning("SANDBOX", "memory is not locked: keys may be swapped out", NULL);
+}
+
 static void print_status(const json_t *status)
 {
 	print_heading(status);
 	print_key_log(json_object_get(status, "key_log"));
+	print_sandbox(json_object_get(status, "sandbox"));
 	print_count("connections now", json_object_get(status, "connections"), "");
 	print_count("encrypted", json_object_get(status, "encrypted"), "");
 	print_reasons("plain", json_object_get(status, "plain"));

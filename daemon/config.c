@@ -16,6 +16,7 @@
 #define DEFAULT_REMEMBER_PLAIN_SECONDS 600
 #define DEFAULT_DRAIN_SECONDS	       10
 #define DEFAULT_REKEY_SECONDS	       3600
+#define DEFAULT_USER		       "tcpcrypt"
 
 /* Ports whose protocols are encrypted already. */
 #define DEFAULT_LEFT_ALONE "22 443 465 563 636 853 989-995 5061 5349 6514 8443"
@@ -206,6 +207,22 @@ static int set_key_log(struct config *c, char *value)
 	return 0;
 }
 
+static int set_user(struct config *c, char *value)
+{
+	size_t len = strlen(value);
+
+	if (!len || len >= sizeof(c->user))
+		return -EINVAL;
+	memcpy(c->user, value, len + 1);
+	return 0;
+}
+
+static int set_sandbox(struct config *c, char *value)
+{
+	c->sandbox = !strcmp(value, "on");
+	return c->sandbox || !strcmp(value, "off") ? 0 : -EINVAL;
+}
+
 static const struct key {
 	const char *name;
 	int (*set)(struct config *c, char *value);
@@ -221,6 +238,8 @@ static const struct key {
 	{ "remember-plain-seconds", set_remember, "a number of seconds" },
 	{ "drain-seconds", set_drain, "a number of seconds" },
 	{ "key-log", set_key_log, "an absolute path" },
+	{ "user", set_user, "the name of a user" },
+	{ "sandbox", set_sandbox, "on or off" },
 };
 
 /* Without AES instructions ChaCha20 is faster and free of timing leaks. */
@@ -246,6 +265,8 @@ void config_default(struct config *c)
 	c->rekey_seconds = DEFAULT_REKEY_SECONDS;
 	c->remember_plain_seconds = DEFAULT_REMEMBER_PLAIN_SECONDS;
 	c->drain_seconds = DEFAULT_DRAIN_SECONDS;
+	memcpy(c->user, DEFAULT_USER, sizeof(DEFAULT_USER));
+	c->sandbox = true;
 	set_left_alone(c, ports);
 	set_teps(c, teps);
 	set_aeads(c, cpu_has_aes() ? aes_first : chacha_first);

@@ -3,6 +3,7 @@
 #ifndef DAEMON_CONFIG_H
 #define DAEMON_CONFIG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 
 #define CONFIG_ERROR_MAX 256
 #define CONFIG_PATH_MAX	 256
+#define CONFIG_USER_MAX	 33
 
 struct config {
 	uint8_t teps[SHARED_TEPS_MAX]; /* in decreasing preference */
@@ -27,6 +29,8 @@ struct config {
 	unsigned int remember_plain_seconds;
 	unsigned int drain_seconds;    /* at the end, for connections that are under way */
 	char key_log[CONFIG_PATH_MAX]; /* empty: none, as it should be */
+	char user[CONFIG_USER_MAX];    /* to become after the start */
+	bool sandbox;		       /* false: stay root with everything, for debugging */
 };
 
 void config_default(struct config *c);

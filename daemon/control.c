@@ -2,6 +2,7 @@
 #include "daemon/control.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 
 #include "daemon/address.h"
 #include "daemon/clock.h"
+#include "daemon/confine.h"
 #include "daemon/container.h"
 #include "daemon/flow.h"
 #include "daemon/json.h"
@@ -56,6 +58,7 @@ struct control {
 	struct client_list clients;
 	size_t n_clients;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	int dir_fd; /* of the run directory, which may be out of reach by its path later */
 };
 
 static void client_free(struct client *c)
@@ -136,7 +139,10 @@ static void client_error(struct client *c, const char *text)
 
 static void do_status(struct client *c, const struct request *request)
 {
-	client_say(c, json_of_status(c->control->worker, &c->control->status));
+	json_t *o = json_of_status(c->control->worker, &c->control->status);
+
+	json_object_set_new(o, "sandbox", confine_json(c->control->status.confinement));
+	client_say(c, o);
 	c->state = CLIENT_ANSWERED;
 }
 
@@ -371,14 +377,20 @@ void control_tick(struct control *control)
 	accept_all(control);
 }
 
-static int control_listen(struct control *c)
+static int control_listen(struct control *c, const char *run_dir)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	int error;
 
-	c->listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (c->listener.fd < 0)
+	c->dir_fd = open(run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (c->dir_fd < 0)
 		return -errno;
+	c->listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (c->listener.fd < 0) {
+		error = -errno;
+		close(c->dir_fd);
+		return error;
+	}
 	memcpy(sun.sun_path, c->path, sizeof(sun.sun_path));
 	/* The run directory is locked: what stands there is a dead daemon's. */
 	unlink(c->path);
@@ -386,6 +398,7 @@ static int control_listen(struct control *c)
 	    listen(c->listener.fd, 64)) {
 		error = -errno;
 		close(c->listener.fd);
+		close(c->dir_fd);
 		return error;
 	}
 	return 0;
@@ -407,7 +420,7 @@ int control_open(struct worker *w, const char *run_dir, const struct control_sta
 	    sizeof(c->path))
 		error = -ENAMETOOLONG;
 	else
-		error = control_listen(c);
+		error = control_listen(c, run_dir);
 	if (error) {
 		free(c);
 		return error;
@@ -436,6 +449,7 @@ void control_close(struct control *c)
 		client_free(TAILQ_FIRST(&c->clients));
 	loop_remove(c->worker->loop, &c->listener);
 	close(c->listener.fd);
-	unlink(c->path);
+	unlinkat(c->dir_fd, CONTROL_SOCKET_NAME, 0);
+	close(c->dir_fd);
 	free(c);
 }

@@ -8,6 +8,7 @@
 #define CONTROL_SOCKET_NAME "control.sock"
 
 struct control;
+struct confinement;
 
 /* What `status` tells besides the ledger's totals; the strings stay the caller's. */
 struct control_status {
@@ -15,6 +16,7 @@ struct control_status {
 	double started;					/* seconds since the epoch */
 	const char *(*interface)(void *data, size_t i); /* NULL behind the last */
 	void *data;
+	const struct confinement *confinement;
 };
 
 /* Listens on RUN_DIR/control.sock. 0 or a negative errno value. */

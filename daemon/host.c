@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/host.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
@@ -13,12 +14,13 @@
 #include <unistd.h>
 
 #include "daemon/container.h"
+#include "daemon/control.h"
 #include "daemon/log.h"
 #include "engine/links.h"
 
 #define INTERFACES_MAX 256
 
-#define LOCK_DIR "/run"
+#define LOCK_DIR "/run/tcpcryptd"
 
 struct interface {
 	int ifindex;
@@ -33,6 +35,18 @@ struct host_links {
 	struct interface interfaces[INTERFACES_MAX];
 	size_t n;
 };
+
+/* Others may look inside, whatever the umask. */
+static int directory_make(const char *path)
+{
+	int error;
+
+	if (mkdir(path, 0755) ? errno == EEXIST : !chmod(path, 0755))
+		return 0;
+	error = -errno;
+	log_error("%s: %s", path, strerror(-error));
+	return error;
+}
 
 /* Opens and locks the file, unless whoever held it last removed it meanwhile: then positive. */
 static int claim_try(struct host_lock *lock)
@@ -56,7 +70,7 @@ static int claim_try(struct host_lock *lock)
 	return 0;
 }
 
-/* Only root can write there, so that nobody else can keep the daemon from starting. */
+/* Only root and the daemon can write there, so that nobody else can keep it from starting. */
 static int namespace_claim(struct host_lock *lock)
 {
 	uint64_t cookie;
@@ -64,7 +78,10 @@ static int namespace_claim(struct host_lock *lock)
 
 	if (error)
 		return error;
-	snprintf(lock->path, sizeof(lock->path), "%s/tcpcryptd-%llu.lock", LOCK_DIR,
+	error = directory_make(LOCK_DIR);
+	if (error)
+		return error;
+	snprintf(lock->path, sizeof(lock->path), "%s/%llu.lock", LOCK_DIR,
 		 (unsigned long long)cookie);
 	do
 		error = claim_try(lock);
@@ -83,11 +100,9 @@ int host_lock(struct host_lock *lock, const char *run_dir)
 	error = namespace_claim(lock);
 	if (error)
 		return error;
-	if (mkdir(run_dir, 0755) && errno != EEXIST) {
-		error = -errno;
-		log_error("%s: %s", run_dir, strerror(-error));
+	error = directory_make(run_dir);
+	if (error)
 		return error;
-	}
 	fd = open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB)) {
 		error = -errno;
@@ -110,6 +125,33 @@ void host_unlock(struct host_lock *lock)
 		close(lock->claim_fd);
 	}
 	memset(lock, 0, sizeof(*lock));
+}
+
+/* Whether a directory has nothing in it but our socket: then it was made for us. */
+static bool is_ours(int dir_fd)
+{
+	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+	bool ours = dir != NULL;
+
+	if (!dir && fd >= 0)
+		close(fd);
+	while (ours && (entry = readdir(dir)))
+		ours = !strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") ||
+		       !strcmp(entry->d_name, CONTROL_SOCKET_NAME);
+	if (dir)
+		closedir(dir);
+	return ours;
+}
+
+void host_hand_over(const struct host_lock *lock, uid_t uid, gid_t gid)
+{
+	/* Where it does not work, an old socket and an empty lock stay: both do no harm. */
+	if (is_ours(lock->dir_fd) && fchown(lock->dir_fd, uid, gid))
+		log_debug("the run directory stays root's: %s", strerror(errno));
+	if (lchown(LOCK_DIR, uid, gid))
+		log_debug("%s stays root's: %s", LOCK_DIR, strerror(errno));
 }
 
 static void interface_forget(struct host_links *h, int ifindex)

@@ -7,6 +7,7 @@
 #define DAEMON_HOST_H
 
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "daemon/loop.h"
 #include "engine/engine.h"
@@ -21,6 +22,9 @@ struct host_lock {
  * negative errno value. */
 int host_lock(struct host_lock *lock, const char *run_dir);
 void host_unlock(struct host_lock *lock);
+
+/* Lets another user take away at the end what host_lock() and the control socket made. */
+void host_hand_over(const struct host_lock *lock, uid_t uid, gid_t gid);
 
 struct host_links;
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* tcpcryptd: encrypts the TCP connections of every program in its network namespace. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
@@ -16,6 +16,7 @@
 #include "daemon/carry.h"
 #include "daemon/clock.h"
 #include "daemon/config.h"
+#include "daemon/confine.h"
 #include "daemon/container.h"
 #include "daemon/control.h"
 #include "daemon/host.h"
@@ -40,6 +41,7 @@ struct daemon {
 	bool check_config;
 	struct config config;
 	struct host_lock lock;
+	struct confinement confinement;
 	struct loop *loop;
 	struct ledger *ledger;
 	struct engine *engine;
@@ -216,6 +218,26 @@ static int keylog_start(const struct config *c, int *ret_fd)
 	return 0;
 }
 
+/*
+ * The key log of a configuration that is read again: the one that is open, or none. To open
+ * another takes root, whom the daemon is no more.
+ */
+static int keylog_again(const struct daemon *d, const struct config *c, int *ret_fd)
+{
+	bool same = d->worker.keylog_fd >= 0 && !strcmp(c->key_log, d->config.key_log);
+
+	if (!d->confinement.privilege.dropped)
+		return keylog_start(c, ret_fd);
+	*ret_fd = -1;
+	if (*c->key_log && !same) {
+		log_error("key-log is opened by root, when the daemon starts: restart it");
+		return -EPERM;
+	}
+	if (*c->key_log)
+		*ret_fd = fcntl(d->worker.keylog_fd, F_DUPFD_CLOEXEC, 0);
+	return *c->key_log && *ret_fd < 0 ? -errno : 0;
+}
+
 /* SIGHUP: a configuration with an error changes nothing. */
 static void reload(struct daemon *d)
 {
@@ -224,7 +246,7 @@ static void reload(struct daemon *d)
 	int keylog_fd;
 
 	if (!d->config_path || !config_load(&config, d->config_path) ||
-	    keylog_start(&config, &keylog_fd))
+	    keylog_again(d, &config, &keylog_fd))
 		return;
 	if (d->worker.keylog_fd >= 0)
 		close(d->worker.keylog_fd);
@@ -266,19 +288,15 @@ static int signals_open(struct daemon *d)
 	return loop_add(d->loop, &d->signals, EPOLLIN);
 }
 
-/* As many descriptors as allowed, and memory that holds keys stays in memory (8548-3.3-4,
- * 8548-3.5-19, 8548-8-3): no core dump, no debugger that is not root's. */
-static void process_prepare(void)
+/* As many descriptors as allowed. */
+static void files_raise(void)
 {
-	const struct rlimit none = { 0, 0 };
 	struct rlimit files;
 
 	if (!getrlimit(RLIMIT_NOFILE, &files)) {
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
-	setrlimit(RLIMIT_CORE, &none);
-	prctl(PR_SET_DUMPABLE, 0);
 }
 
 static const char *interface_name(void *data, size_t i)
@@ -335,7 +353,8 @@ static int daemon_start(struct daemon *d)
 	struct control_status status = { .state = "intercepting",
 					 .started = clock_wall(),
 					 .interface = interface_name,
-					 .data = d };
+					 .data = d,
+					 .confinement = &d->confinement };
 	int error;
 
 	d->ledger = ledger_new();
@@ -351,8 +370,12 @@ static int daemon_start(struct daemon *d)
 	    (error = step(events_open(d), "the programs' events")) ||
 	    (error = step(host_links_open(d->engine, d->loop, &d->links), "interfaces")) ||
 	    (error = step(control_open(&d->worker, d->run_dir, &status, &d->control),
-			  "the control socket")))
+			  "the control socket")) ||
+	    (error = confine(&d->confinement, &d->config, &d->lock)))
 		return error;
+	if (d->config_path && access(d->config_path, R_OK))
+		log_warning("%s cannot be read by the user %s: SIGHUP will not reload it",
+			    d->config_path, d->config.user);
 	loop_set_tick(d->loop, tick, d);
 	worker_update_intake(&d->worker);
 	return 0;
@@ -400,7 +423,8 @@ int main(int argc, char **argv)
 		log_error("only root can run this: it loads BPF programs");
 		return EXIT_FAILURE;
 	}
-	process_prepare();
+	confine_begin(&d.confinement);
+	files_raise();
 	error = host_lock(&d.lock, d.run_dir);
 	if (!error)
 		error = daemon_start(&d);

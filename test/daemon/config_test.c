@@ -44,6 +44,8 @@ static void test_defaults(void **state)
 	assert_int_equal(c.rekey_seconds, 3600);
 	assert_int_equal(c.keepalive_seconds, 0);
 	assert_int_equal(c.remember_plain_seconds, 600);
+	assert_string_equal(c.user, "tcpcrypt");
+	assert_true(c.sandbox);
 	assert_int_equal(read_text("", &empty, error), 0);
 	assert_memory_equal(&c, &empty, sizeof(c));
 }
@@ -61,6 +63,8 @@ static void test_keys(void **state)
 				   "drain-seconds = 3\n"
 				   "rekey-seconds = 60\n"
 				   "keepalive-seconds = 7200\n"
+				   "user = encrypter\n"
+				   "sandbox = off\n"
 				   "remember-plain-seconds = 0";
 	char error[CONFIG_ERROR_MAX];
 	struct config c;
@@ -78,6 +82,8 @@ static void test_keys(void **state)
 	assert_int_equal(c.keepalive_seconds, 7200);
 	assert_int_equal(c.remember_plain_seconds, 0);
 	assert_int_equal(c.drain_seconds, 3);
+	assert_string_equal(c.user, "encrypter");
+	assert_false(c.sandbox);
 	assert_int_equal(read_text("ports-left-alone =", &c, error), 0);
 	assert_false(left_alone(&c, 22));
 }
@@ -103,6 +109,9 @@ static void test_errors(void **state)
 		"= 5",
 		"key-log = relative/path",
 		"key-log =",
+		"user =",
+		"user = a-name-that-is-longer-than-any-user-has",
+		"sandbox = maybe",
 		"teps = x25519 x448 p256 p521 x25519",
 	};
 	char text[256], error[CONFIG_ERROR_MAX];

@@ -26,6 +26,7 @@ TCPCRYPTD = os.environ.get("TCPCRYPTD", str(REPO / "build/daemon/tcpcryptd"))
 TCPCRYPT = os.environ.get("TCPCRYPT", str(REPO / "build/cli/tcpcrypt"))
 LONG = os.environ.get("TCPCRYPT_TEST_LONG") == "1"
 
+USER = "nobody"  # there is one everywhere; the daemon's own may not have been made
 PREFIX = "tct-"  # of every namespace, tct-PID-N, and temporary directory
 NETNS_DIR = pathlib.Path("/run/netns")
 CLONE_NEWNET = 0x40000000
@@ -182,16 +183,17 @@ class Daemon:
         self.run_dir = self.dir / "run"
         self.log_path = self.dir / "stderr"
         self.stopped = False
-        args = [*wrapper, program, "--run-dir", self.run_dir]
-        if config:
-            config_path = self.dir / "tcpcryptd.conf"
-            config_path.write_text(config)
-            config_path.chmod(0o644)
-            args += ["--config", config_path]
+        config_path = self.dir / "tcpcryptd.conf"
+        if "user =" not in config:
+            config += f"\nuser = {USER}\n"
+        config_path.write_text(config)
+        config_path.chmod(0o644)
+        args = [*wrapper, program, "--run-dir", self.run_dir, "--config", config_path]
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, open(
             self.log_path, "w"
         ) as log:
             notify.bind(str(self.dir / "notify"))
+            (self.dir / "notify").chmod(0o777)
             notify.setblocking(False)
             env = {**os.environ, "NOTIFY_SOCKET": str(self.dir / "notify")}
             self.process = host.start(args, env=env, stdout=log, stderr=log)
@@ -291,6 +293,7 @@ class Net:
             raise Skip("needs root to make network namespaces")
         sweep()
         self.temp = pathlib.Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+        self.temp.chmod(0o755)
         atexit.register(self.close)
         return self
 
@@ -312,7 +315,10 @@ class Net:
         return host
 
     def directory(self):
-        return pathlib.Path(tempfile.mkdtemp(dir=self.temp))
+        """Of root's; others may look inside, as they may in /etc and /run."""
+        path = pathlib.Path(tempfile.mkdtemp(dir=self.temp))
+        path.chmod(0o755)
+        return path
 
     def veth(self, a, b):
         """Joins two hosts by a bare veth pair; returns the interface's name, equal at both."""
