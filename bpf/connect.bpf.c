@@ -94,6 +94,7 @@ static __always_inline void report_remembered(const struct shared_endpoint *dst)
 	__builtin_memset(e, 0, sizeof(*e));
 	e->type = SHARED_EVENT_REMEMBERED;
 	e->app.peer = *dst;
+	e->app.uid = bpf_get_current_uid_gid();
 	e->app.pid = bpf_get_current_pid_tgid() >> 32;
 	bpf_get_current_comm(e->app.comm, sizeof(e->app.comm));
 	bpf_ringbuf_submit(e, 0);

@@ -34,7 +34,8 @@ int tcpcrypt_lookup(struct bpf_sk_lookup *ctx)
 	__u32 index = ctx->family == AF_INET ? SHARED_LISTENER_V4 : SHARED_LISTENER_V6;
 	struct shared_tuple key;
 	struct bpf_sock *sk;
-	__u8 *noted, mandatory;
+	struct shared_handshake *noted;
+	__u32 mandatory;
 	long error;
 
 	if (ctx->protocol != IPPROTO_TCP)
@@ -45,7 +46,7 @@ int tcpcrypt_lookup(struct bpf_sk_lookup *ctx)
 		return SK_PASS;
 	/* Should there be no listener, the server gets the segment: plain, but connected;
 	 * unless it would rather have none. */
-	mandatory = *noted == SHARED_STEERED_MANDATORY;
+	mandatory = noted->mandatory;
 	sk = bpf_map_lookup_elem(&listeners, &index);
 	if (!sk)
 		return mandatory ? SK_DROP : SK_PASS;

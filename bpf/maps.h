@@ -85,12 +85,12 @@ struct {
 	__type(value, struct shared_wishes);
 } wished __weak SEC(".maps");
 
-/* Handshakes that are the daemon's, by the SYN's ends; enum shared_steered. */
+/* Handshakes that are the daemon's, by the SYN's ends. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);
 	__type(key, struct shared_tuple);
-	__type(value, __u8);
+	__type(value, struct shared_handshake);
 } steered __weak SEC(".maps");
 
 /* The daemon's listeners for them; they leave the map when they are closed. */

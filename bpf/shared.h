@@ -136,9 +136,16 @@ struct shared_settings {
 	uint64_t left_alone[1024]; /* one bit a port */
 };
 
-/* Indexes of the map "listeners", and what stands in the map "steered". */
+/* Indexes of the map "listeners". */
 enum shared_listener { SHARED_LISTENER_V4, SHARED_LISTENER_V6 };
-enum shared_steered { SHARED_STEERED = 1, SHARED_STEERED_MANDATORY };
+
+/* An entry of "steered": a handshake that is the daemon's. */
+struct shared_handshake {
+	uint32_t mandatory; /* never to be passed to the server itself */
+	uint32_t uid;	    /* whose the server's listener is */
+};
+
+#define SHARED_UID_UNKNOWN UINT32_MAX
 
 enum eno_sock_kind {
 	ENO_SOCK_UPSTREAM = 1, /* the daemon's connection to another host: offers ENO */
@@ -176,6 +183,7 @@ struct eno_sock {
 	uint8_t mandatory_app_aware;
 	uint8_t raw_role; /* ENO_SOCK_RAW: 1 as host B */
 	uint8_t pad[2];
+	uint32_t uid;		       /* ENO_SOCK_STEERED, accepted: whose the server is */
 	struct shared_flow_end client; /* ENO_SOCK_TO_APP: whom the server shall see */
 	uint64_t program;	       /* ENO_SOCK_UPSTREAM: cookie of the program's socket, */
 	uint64_t flow;		       /* and whose flow it is */

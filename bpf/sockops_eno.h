@@ -177,6 +177,17 @@ static __always_inline void wished_forget(struct bpf_sock_ops *ops)
 	bpf_map_delete_elem(&wished, &key);
 }
 
+/* Whose server it is that the daemon stands in for. */
+static __noinline __u32 steered_uid(struct bpf_sock_ops *ops)
+{
+	struct shared_handshake *noted;
+	struct shared_tuple key;
+
+	tuple_set(&key, ops);
+	noted = bpf_map_lookup_elem(&steered, &key);
+	return noted ? noted->uid : SHARED_UID_UNKNOWN;
+}
+
 /* SYN-ACK of the steered listener, or of a server with its own TEP, first sending or
  * retransmission: the saved SYN makes both the same (8547-4.6-4), unless ENO was withdrawn
  * meanwhile (8547-4.6-3, decision D15). */
@@ -324,6 +335,7 @@ static __noinline int steered_established(struct bpf_sock_ops *ops, struct eno_s
 
 	flags_set(ops, 0, FLAGS_ENO);
 	sock->state = ENO_SOCK_DISABLED;
+	sock->uid = steered_uid(ops);
 	if (w) {
 		sock->wishes = *w;
 		wished_forget(ops);

@@ -13,9 +13,14 @@
 #define TCP_TIME_WAIT 6
 
 /* The kernel's own, as far as it matters here. */
+typedef struct {
+	__u32 val;
+} kuid_t;
+
 struct sock {
 	__u32 sk_ack_backlog;
 	__u32 sk_max_ack_backlog;
+	kuid_t sk_uid;
 } __attribute__((preserve_access_index));
 
 /* With its queue full a server does not answer; nor do we, then, in its name. */
@@ -24,6 +29,14 @@ static __always_inline int has_room(struct bpf_sock *listener)
 	struct sock *sk = (struct sock *)bpf_skc_to_tcp_sock(listener);
 
 	return !sk || sk->sk_ack_backlog <= sk->sk_max_ack_backlog;
+}
+
+/* Whose socket it is. */
+static __always_inline __u32 owner_of(struct bpf_sock *listener)
+{
+	struct sock *sk = (struct sock *)bpf_skc_to_tcp_sock(listener);
+
+	return sk ? sk->sk_uid.val : SHARED_UID_UNKNOWN;
 }
 
 /* Can the daemon stand in for this server? Over loopback it does not reach one that is bound to
@@ -147,7 +160,7 @@ static __noinline int wished_note(struct packet *p, struct shared_wishes *w, int
 
 static __always_inline enum verdict opening_verdict(struct __sk_buff *skb,
 						    const struct shared_settings *s,
-						    struct packet *p)
+						    struct packet *p, __u32 *ret_uid)
 {
 	struct eno_area area = {};
 	int eno = carries_eno(skb, p, &area);
@@ -169,6 +182,8 @@ static __always_inline enum verdict opening_verdict(struct __sk_buff *skb,
 	if (!sk)
 		return PASS;
 	full = is_servable(sk) ? bpf_sk_fullsock(sk) : NULL;
+	if (full)
+		*ret_uid = owner_of(sk);
 	if (full && usual && has_room(sk))
 		verdict = STEER;
 	if (!full) {
@@ -185,13 +200,13 @@ static __always_inline enum verdict opening_verdict(struct __sk_buff *skb,
 }
 
 /* Leads the handshake to the daemon, or not any more: a tuple may come again. */
-static __always_inline void lead(const struct packet *p, enum verdict verdict)
+static __always_inline void lead(const struct packet *p, enum verdict verdict, __u32 uid)
 {
-	__u8 how = verdict == STEER ? SHARED_STEERED : SHARED_STEERED_MANDATORY;
+	struct shared_handshake handshake = { .mandatory = verdict == STEER_OR_DROP, .uid = uid };
 	struct shared_tuple key = { .local = p->dst, .remote = p->src };
 
 	if (verdict == STEER || verdict == STEER_OR_DROP)
-		bpf_map_update_elem(&steered, &key, &how, BPF_ANY);
+		bpf_map_update_elem(&steered, &key, &handshake, BPF_ANY);
 	else
 		bpf_map_delete_elem(&steered, &key);
 }
@@ -200,13 +215,14 @@ SEC("tc")
 int tcpcrypt_steer(struct __sk_buff *skb)
 {
 	struct shared_settings *s = settings_get();
+	__u32 uid = SHARED_UID_UNKNOWN;
 	enum verdict verdict;
 	struct packet p;
 
 	if (!s || !packet_read(skb, &p) || !p.tcp.syn || p.tcp.ack || p.tcp.rst)
 		return TC_ACT_UNSPEC;
-	verdict = opening_verdict(skb, s, &p);
-	lead(&p, verdict);
+	verdict = opening_verdict(skb, s, &p, &uid);
+	lead(&p, verdict, uid);
 	return verdict == DROP ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 }
 

@@ -19,13 +19,18 @@
 #include "daemon/json.h"
 #include "daemon/log.h"
 #include "daemon/request.h"
+#include "daemon/visitor.h"
 
-#define CLIENTS_MAX	64
 #define VERIFY_SECONDS	10
 #define REQUEST_SECONDS 10
+#define READ_SECONDS	60 /* for an answer; who is not trusted has no more */
+#define ACCEPT_BUDGET	64
 
 /* A watcher that does not read is dropped when so much waits for it. */
 #define OUTPUT_MAX (1 << 20)
+
+/* What may wait for somebody who is not trusted: some ten thousand connections. */
+#define OUTPUT_OTHERS_MAX (8 << 20)
 
 enum client_state {
 	CLIENT_EXPECT_REQUEST,
@@ -39,6 +44,7 @@ struct client {
 	TAILQ_ENTRY(client) entry;
 	struct loop_source source;
 	struct control *control;
+	struct visitor visitor;
 	enum client_state state;
 	char request[REQUEST_MAX];
 	size_t request_len;
@@ -146,19 +152,33 @@ static void do_status(struct client *c, const struct request *request)
 	c->state = CLIENT_ANSWERED;
 }
 
+/* Tells a connection to who may see it; false: it would be too much. */
+static bool list_one(struct client *c, const struct record *r)
+{
+	if (!visitor_may_see(&c->visitor, r))
+		return true;
+	if (!c->visitor.trusted && c->output_len > OUTPUT_OTHERS_MAX)
+		return false;
+	client_say(c, json_of_record(r));
+	return true;
+}
+
 static void do_list(struct client *c, const struct request *request)
 {
 	struct worker *w = c->control->worker;
+	bool all = true;
 	struct flow *f;
 
 	if (request->recent)
 		for (size_t i = 0; i < ledger_recent_count(w->ledger); i++)
-			client_say(c, json_of_record(ledger_recent(w->ledger, i)));
+			all = all && list_one(c, ledger_recent(w->ledger, i));
 	TAILQ_FOREACH (f, &w->flows, all_entry) {
 		flow_record_update(f);
-		client_say(c, json_of_record(&f->record));
+		all = all && list_one(c, &f->record);
 	}
 	c->state = CLIENT_ANSWERED;
+	if (!all)
+		client_error(c, "there are more connections than one answer may hold");
 }
 
 static void do_watch(struct client *c, const struct request *request)
@@ -207,7 +227,7 @@ static void do_verify(struct client *c, const struct request *request)
 {
 	struct flow *f = flow_find(c->control->worker, &request->local, &request->peer);
 
-	if (!f) {
+	if (!f || !visitor_may_see(&c->visitor, &f->record)) {
 		client_error(c, "no such connection: not found among those of this daemon");
 		return;
 	}
@@ -232,8 +252,12 @@ static void client_request(struct client *c, size_t len)
 
 	if (error)
 		client_error(c, error);
+	else if (request.command == REQUEST_FLUSH && !c->visitor.trusted)
+		client_error(c, "only root may do that");
 	else
 		commands[request.command](c, &request);
+	if (c->state == CLIENT_ANSWERED)
+		c->deadline = loop_now(c->control->worker->loop) + READ_SECONDS;
 }
 
 static void client_ready(struct loop_source *source, uint32_t events)
@@ -264,16 +288,39 @@ static void client_ready(struct loop_source *source, uint32_t events)
 	client_flush(c);
 }
 
+static bool has_room(const struct control *control, const struct visitor *visitor)
+{
+	size_t n_others = 0, n_own = 0;
+	const struct client *c;
+
+	TAILQ_FOREACH (c, &control->clients, entry) {
+		n_others += !c->visitor.trusted;
+		n_own += c->visitor.uid == visitor->uid;
+	}
+	return visitor_has_room(visitor, control->n_clients, n_others, n_own);
+}
+
+static void client_refuse(int fd)
+{
+	static const char text[] = "{\"error\":\"too many ask at the same time\"}\n";
+
+	send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	close(fd);
+}
+
 static void client_new(struct control *control, int fd)
 {
+	struct visitor visitor;
 	struct client *c;
 
-	c = control->n_clients < CLIENTS_MAX ? calloc(1, sizeof(*c)) : NULL;
+	visitor_read(fd, &visitor);
+	c = has_room(control, &visitor) ? calloc(1, sizeof(*c)) : NULL;
 	if (!c) {
-		close(fd);
+		client_refuse(fd);
 		return;
 	}
 	c->control = control;
+	c->visitor = visitor;
 	c->source.fd = fd;
 	c->source.handler = client_ready;
 	if (loop_add(control->worker->loop, &c->source, EPOLLIN | EPOLLOUT | EPOLLET)) {
@@ -288,10 +335,14 @@ static void client_new(struct control *control, int fd)
 
 static void accept_all(struct control *control)
 {
-	int fd;
+	/* Whoever connects as fast as he is refused must not keep us: the rest is for later. */
+	for (int i = 0; i < ACCEPT_BUDGET; i++) {
+		int fd = accept4(control->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	while ((fd = accept4(control->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
+		if (fd < 0)
+			return;
 		client_new(control, fd);
+	}
 }
 
 static void control_ready(struct loop_source *source, uint32_t events)
@@ -335,7 +386,7 @@ static void watch_event(struct client *c, enum ledger_event event, const struct 
 		[LEDGER_REKEYED] = NULL,
 	};
 
-	if (names[event])
+	if (names[event] && visitor_may_see(&c->visitor, r))
 		client_say(c, json_of_event(names[event], clock_wall(), r));
 }
 
@@ -365,6 +416,10 @@ void control_tick(struct control *control)
 		next = TAILQ_NEXT(c, entry);
 		if (c->deadline > loop_now(control->worker->loop))
 			continue;
+		if (c->state == CLIENT_ANSWERED && !c->visitor.trusted) {
+			client_free(c);
+			continue;
+		}
 		if (c->state == CLIENT_EXPECT_REQUEST)
 			client_error(c, "no request came in time");
 		else if (c->state == CLIENT_EXPECT_KEYS || c->state == CLIENT_EXPECT_REKEY)
@@ -373,13 +428,14 @@ void control_tick(struct control *control)
 			continue;
 		client_flush(c);
 	}
-	/* Those that waited while descriptors were short. */
+	/* Those that waited while descriptors were short, or others too many. */
 	accept_all(control);
 }
 
 static int control_listen(struct control *c, const char *run_dir)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	mode_t mask;
 	int error;
 
 	c->dir_fd = open(run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -394,9 +450,13 @@ static int control_listen(struct control *c, const char *run_dir)
 	memcpy(sun.sun_path, c->path, sizeof(sun.sun_path));
 	/* The run directory is locked: what stands there is a dead daemon's. */
 	unlink(c->path);
-	if (bind(c->listener.fd, (struct sockaddr *)&sun, sizeof(sun)) || chmod(c->path, 0600) ||
-	    listen(c->listener.fd, 64)) {
+	/* For everybody, from birth: what that path leads to later may be another's doing. */
+	mask = umask(0111);
+	error = bind(c->listener.fd, (struct sockaddr *)&sun, sizeof(sun)) ? -errno : 0;
+	umask(mask);
+	if (!error && listen(c->listener.fd, 64))
 		error = -errno;
+	if (error) {
 		close(c->listener.fd);
 		close(c->dir_fd);
 		return error;

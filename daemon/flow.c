@@ -63,6 +63,7 @@ struct flow *flow_new(struct worker *w, bool outgoing)
 	end_init(&f->net, f);
 	end_init(&f->app, f);
 	f->record.outgoing = outgoing;
+	f->record.uid = SHARED_UID_UNKNOWN;
 	flow_set_state(f, outgoing ? FLOW_EXPECT_UPSTREAM : FLOW_EXPECT_SERVER);
 	TAILQ_INSERT_TAIL(&w->flows, f, all_entry);
 	w->n_flows++;
@@ -335,8 +336,10 @@ int flow_negotiated(struct flow *f)
 		flow_abort(f, "daemon", ECONNRESET);
 		return -EIO;
 	}
-	if (!f->record.outgoing)
+	if (!f->record.outgoing) {
 		f->wishes = eno.wishes;
+		f->record.uid = eno.uid;
+	}
 	negotiate(f, &eno, &result);
 	/* 8547-4.6-7, 8548-3.2-5: from here on only the session's bytes reach this socket. */
 	if (eno.state == ENO_SOCK_ENABLED) {

@@ -70,7 +70,7 @@ json_t *json_of_record(const struct record *r)
 	const char *role = r->role == TCPCRYPT_ROLE_A ? "A" : "B";
 
 	return json_pack("{s:I, s:s, s:o, s:o, s:s, s:b, s:o, s:o, s:o, s:o, s:b, s:o, s:I, s:I, "
-			 "s:I, s:f, s:o, s:o, s:o}",
+			 "s:I, s:f, s:o, s:o, s:o, s:o}",
 			 "id", (json_int_t)r->id, "direction", r->outgoing ? "out" : "in", "local",
 			 address(&r->local), "peer", address(&r->peer), "state",
 			 state_name(r->state), "encrypted", r->encrypted, "reason",
@@ -81,7 +81,8 @@ json_t *json_of_record(const struct record *r)
 			 "bytes_out", (json_int_t)r->bytes_out, "rekeys", (json_int_t)r->rekeys,
 			 "started", r->started, "ended",
 			 r->ended > 0 ? json_real(r->ended) : json_null(), "pid",
-			 r->pid ? json_integer(r->pid) : json_null(), "comm", comm(r));
+			 r->pid ? json_integer(r->pid) : json_null(), "comm", comm(r), "uid",
+			 r->uid == SHARED_UID_UNKNOWN ? json_null() : json_integer(r->uid));
 }
 
 json_t *json_of_event(const char *event, double time, const struct record *r)

@@ -39,6 +39,7 @@ struct record {
 	uint64_t rekeys;
 	double started, ended; /* seconds since the epoch; 0: not yet */
 	pid_t pid;	       /* 0: unknown */
+	uid_t uid;	       /* whose the program or server is; SHARED_UID_UNKNOWN */
 	char comm[SHARED_COMM_LEN];
 };
 

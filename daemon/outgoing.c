@@ -168,6 +168,7 @@ static void held_begin(struct worker *w, const struct shared_event *event,
 	f->program = *program;
 	f->record.peer = event->app.peer;
 	f->record.pid = event->app.pid;
+	f->record.uid = event->app.uid;
 	memcpy(f->record.comm, event->app.comm, sizeof(f->record.comm));
 	f->held = true;
 	TAILQ_INSERT_TAIL(bucket_of(w, program), f, held_entry);
@@ -224,7 +225,10 @@ static void gave_up(struct worker *w, const struct shared_event *event)
 /* A connection that the programs let pass, because the destination is known as plain. */
 static void remembered(struct worker *w, const struct shared_event *event)
 {
-	struct record r = { .outgoing = true, .peer = event->app.peer, .pid = event->app.pid };
+	struct record r = { .outgoing = true,
+			    .peer = event->app.peer,
+			    .pid = event->app.pid,
+			    .uid = event->app.uid };
 
 	memcpy(r.comm, event->app.comm, sizeof(r.comm));
 	ledger_begin(w->ledger, &r);
