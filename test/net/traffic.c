@@ -6,6 +6,7 @@
  *   traffic mix N SECONDS SEED ADDRESS PORT...    N connections at a time, of all kinds
  *   traffic rounds N UP DOWN ADDRESS PORT...      N connections; each line of its input is
  *                                                 one more round of all; until its end
+ *   traffic burst N UP DOWN ADDRESS PORT...       the same, but all connect at once
  *   traffic stall N ADDRESS PORT...               N connections that are answered without end
  *                                                 and do not read; a line, and they do
  *
@@ -29,7 +30,7 @@
 #define PORTS_MAX   8
 #define BATCH	    256
 #define TICK_MS	    10
-#define CONNECTING  256 /* at a time: a backlog is not what is tested */
+#define CONNECTING  256 /* at a time, if a backlog is not what is tested */
 #define FAULTS_TOLD 20
 #define STALL_DOWN  8000000
 
@@ -58,11 +59,13 @@ static struct {
 	socklen_t address_len;
 	size_t n_addresses;
 	size_t connections;
-	struct plan plan; /* rounds, stall */
-	double until;	  /* mix: new connections begin */
-	bool reads;	  /* false: stalled */
+	size_t connecting; /* at a time */
+	struct plan plan;  /* rounds, stall */
+	double until;	   /* mix: new connections begin */
+	bool reads;	   /* false: stalled */
 	uint64_t gate;
-} run = { .reads = true, .gate = 1 };
+	double began; /* the round */
+} run = { .reads = true, .gate = 1, .connecting = CONNECTING };
 
 static void die(const char *what)
 {
@@ -180,7 +183,7 @@ static void conn_open(void)
 
 static bool opens_more(void)
 {
-	if (all.opening >= CONNECTING)
+	if (all.opening >= run.connecting)
 		return false;
 	if (run.until)
 		return all.n < run.connections && now() < run.until;
@@ -228,6 +231,7 @@ static void input_read(void)
 
 	if (read(STDIN_FILENO, discard, sizeof(discard)) > 0) {
 		run.gate++;
+		run.began = now();
 		all.arrived = 0;
 		run.reads = true;
 		conns_advance();
@@ -241,17 +245,13 @@ static void input_read(void)
 static void tell_round(void)
 {
 	static uint64_t told;
-	static double began;
 
-	if (!began)
-		began = now();
 	if (told == run.gate || all.arrived < run.connections)
 		return;
 	printf("{\"round\": %llu, \"connections\": %zu, \"seconds\": %.3f}\n",
-	       (unsigned long long)run.gate, all.n, now() - began);
+	       (unsigned long long)run.gate, all.n, now() - run.began);
 	fflush(stdout);
 	told = run.gate;
-	began = 0;
 }
 
 static bool is_over(bool serves)
@@ -330,7 +330,7 @@ static int usage(void)
 {
 	fprintf(stderr, "usage: traffic serve PORT...\n"
 			"       traffic mix N SECONDS SEED ADDRESS PORT...\n"
-			"       traffic rounds N UP DOWN ADDRESS PORT...\n"
+			"       traffic {rounds|burst} N UP DOWN ADDRESS PORT...\n"
 			"       traffic stall N ADDRESS PORT...\n");
 	return 2;
 }
@@ -344,7 +344,9 @@ static int command(int argc, char **argv)
 		run.until = now() + atof(argv[3]);
 		srand48(atol(argv[4]));
 		all.ticks = true;
-	} else if (!strcmp(name, "rounds") && argc > 6) {
+	} else if ((!strcmp(name, "rounds") || !strcmp(name, "burst")) && argc > 6) {
+		if (!strcmp(name, "burst"))
+			run.connecting = SIZE_MAX;
 		run.plan = (struct plan){ .flags = PLAN_GATED,
 					  .up = atoi(argv[3]),
 					  .down = atoi(argv[4]) };
@@ -368,6 +370,7 @@ int main(int argc, char **argv)
 	getrlimit(RLIMIT_NOFILE, &files);
 	files.rlim_cur = files.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &files);
+	run.began = now();
 	all.conns.next = all.conns.previous = &all.conns;
 	all.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	all.input.fd = STDIN_FILENO;
