@@ -99,6 +99,7 @@ struct flow {
 	struct tcpcrypt_session *session; /* NULL: plain, or not yet decided */
 	bool established;		  /* the session has keys */
 	bool plain;			  /* decided: no session */
+	bool starved;			  /* waits for memory or a pipe until the next tick */
 	const char *gone_reason; /* why the end that is gone is; then the flow only drains */
 	struct flow_inward inward;
 	struct flow_outward outward;

@@ -64,6 +64,18 @@ static int server_open(struct flow *f)
 	return flow_adopt(f, &f->app, fd);
 }
 
+/* Without a descriptor for it now, the tick tries again: the kernel has accepted the
+ * connection, and its keys can be agreed on meanwhile. */
+static void server_try(struct flow *f)
+{
+	int error = server_open(f);
+
+	if (error && !worker_is_exhausted(f->worker, error))
+		flow_abort(f, "refused", ECONNRESET);
+	else
+		flow_progress(f);
+}
+
 void incoming_forget(struct flow *f)
 {
 	struct shared_endpoint local;
@@ -92,11 +104,13 @@ void incoming_accepted(struct worker *w, int fd, const struct shared_endpoint *c
 	flow_set_deadline(f, SERVER_SECONDS);
 	if (flow_negotiated(f))
 		return;
-	if (server_open(f)) {
-		flow_abort(f, "refused", ECONNRESET);
-		return;
-	}
-	flow_progress(f);
+	server_try(f);
+}
+
+void incoming_again(struct flow *f)
+{
+	if (f->app.source.fd < 0)
+		server_try(f);
 }
 
 int incoming_server_ready(struct flow *f)

@@ -16,6 +16,10 @@ void incoming_accepted(struct worker *w, int fd, const struct shared_endpoint *c
  * made (positive), or the flow was aborted and is gone (negative). */
 int incoming_server_ready(struct flow *f);
 
+/* Once a second until the server has accepted: tries again what wanted a descriptor. The flow may
+ * be gone afterwards. */
+void incoming_again(struct flow *f);
+
 /* The flow ends: if the server has not accepted, nobody else who comes from the same port may
  * be taken for the client. */
 void incoming_forget(struct flow *f);

@@ -2,7 +2,6 @@
 #include "daemon/listener.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -14,7 +13,6 @@
 #include "daemon/container.h"
 #include "daemon/flow.h"
 #include "daemon/incoming.h"
-#include "daemon/log.h"
 #include "daemon/outgoing.h"
 
 #define BACKLOG	      4096
@@ -101,20 +99,14 @@ static void accepted(struct listener *l, int fd, const struct sockaddr_storage *
 		incoming_accepted(l->worker, fd, &peer);
 }
 
-/* Out of descriptors: what waits is dropped, or it would wake the loop for ever; and no more
- * shall come until flows end. */
-static void drop_one(struct listener *l, int listen_fd)
+/* What waits in the queue waits on, and must not wake the loop for ever. */
+static void rest(struct listener *l)
 {
-	struct worker *w = l->worker;
-	int fd;
-
-	log_warning("out of file descriptors: new connections are left alone");
-	engine_set_paused(w->engine, true);
-	close(w->reserve_fd);
-	fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
-	if (fd >= 0)
-		flow_refuse(fd);
-	w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (l->resting)
+		return;
+	l->resting = true;
+	loop_remove(l->worker->loop, &l->v4);
+	loop_remove(l->worker->loop, &l->v6);
 }
 
 static void ready(struct listener *l, int listen_fd)
@@ -122,15 +114,23 @@ static void ready(struct listener *l, int listen_fd)
 	for (int i = 0; i < ACCEPT_BUDGET; i++) {
 		struct sockaddr_storage ss = {};
 		socklen_t len = sizeof(ss);
-		int fd = accept4(listen_fd, (struct sockaddr *)&ss, &len,
-				 SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int fd;
 
-		if (fd >= 0)
-			accepted(l, fd, &ss);
-		else if (errno == EMFILE || errno == ENFILE)
-			drop_one(l, listen_fd);
-		else if (errno != ECONNABORTED && errno != EINTR)
+		/* Programs' connections have their flow, and so their place, since the SYN. */
+		if (l->steered && worker_is_full(l->worker)) {
+			rest(l);
 			return;
+		}
+		fd = accept4(listen_fd, (struct sockaddr *)&ss, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd >= 0) {
+			accepted(l, fd, &ss);
+		} else if (worker_is_exhausted(l->worker, -errno)) {
+			rest(l);
+			return;
+		} else if (errno == EAGAIN) {
+			return;
+		}
+		/* Otherwise it is that connection's error. */
 	}
 }
 
@@ -181,6 +181,18 @@ int listener_start(struct listener *l, struct worker *w)
 	l->v6.handler = ready_v6;
 	error = start(l, &l->v4);
 	return error ? error : start(l, &l->v6);
+}
+
+void listener_resume(struct listener *l)
+{
+	struct loop_source *const sources[] = { &l->v4, &l->v6 };
+
+	if (!l->resting)
+		return;
+	l->resting = false;
+	for (size_t i = 0; i < 2; i++)
+		if (sources[i]->fd >= 0 && loop_add(l->worker->loop, sources[i], EPOLLIN))
+			l->resting = true;
 }
 
 static void source_close(struct listener *l, struct loop_source *source)

@@ -17,6 +17,7 @@ struct listener {
 	struct loop_source v4, v6; /* fd -1: not open */
 	uint16_t port;
 	bool steered;
+	bool resting; /* accepts nothing until listener_resume() */
 	struct worker *worker;
 };
 
@@ -26,6 +27,9 @@ int listener_open(struct listener *l, bool steered);
 
 /* Marks the sockets for the programs and starts to accept for w. */
 int listener_start(struct listener *l, struct worker *w);
+
+/* Once a second: accepts again if it rested for want of descriptors or memory. */
+void listener_resume(struct listener *l);
 
 /* Accepts a zeroed or half-open one. */
 void listener_close(struct listener *l);

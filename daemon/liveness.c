@@ -87,9 +87,9 @@ void liveness_tick(struct worker *w)
 
 	for (f = TAILQ_FIRST(&w->flows); f; f = next) {
 		next = TAILQ_NEXT(f, all_entry);
+		relay_tick(f);
 		if (!f->session || !f->established)
 			continue;
-		relay_tick(f);
 		if (stays_alive(f))
 			rekey_by_age(f);
 	}

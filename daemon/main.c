@@ -149,6 +149,8 @@ static void tick(void *data)
 
 	engine_heartbeat(d->engine);
 	worker_tick(&d->worker);
+	listener_resume(&d->programs);
+	listener_resume(&d->steered);
 	control_tick(d->control);
 	if (d->worker.draining && (!d->worker.n_flows || loop_now(d->loop) > d->drain_until))
 		loop_stop(d->loop);

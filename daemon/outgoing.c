@@ -156,11 +156,15 @@ static void upstream_failed(struct flow *f, int error)
 static void held_begin(struct worker *w, const struct shared_event *event,
 		       const struct shared_endpoint *program)
 {
-	struct flow *f = flow_new(w, true);
+	struct flow *f;
 	int error;
 
+	/* Unanswered: the program repeats its SYN, and there may be room then. */
+	if (worker_is_full(w))
+		return;
+	f = flow_new(w, true);
 	if (!f) {
-		engine_refuse(w->engine, event, ENOMEM);
+		worker_is_exhausted(w, -ENOMEM);
 		return;
 	}
 	f->syn = *event;
@@ -175,6 +179,10 @@ static void held_begin(struct worker *w, const struct shared_event *event,
 	error = upstream_open(f);
 	if (!error)
 		return;
+	if (worker_is_exhausted(w, error)) {
+		flow_abort(f, "exhausted", ETIMEDOUT);
+		return;
+	}
 	/* A program that chose its source address, or a mark, may have chosen one that has no
 	 * route: that says nothing about the destination, and must not keep others from
 	 * encrypting. */

@@ -125,6 +125,13 @@ void relay_app_ended(struct flow *f)
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof(yes));
 }
 
+int relay_starve(struct flow *f)
+{
+	f->starved = true;
+	worker_is_exhausted(f->worker, -ENOMEM);
+	return RELAY_BLOCKED;
+}
+
 static void inward_release(struct flow *f)
 {
 	struct flow_inward *in = &f->inward;
@@ -163,13 +170,13 @@ static int outward_flush(struct flow *f)
 	return 0;
 }
 
-static int outward_buffer(struct flow *f, struct relay_outcome *ret)
+static int outward_buffer(struct flow *f)
 {
 	struct flow_outward *out = &f->outward;
 
 	if (!out->buffer)
 		out->buffer = buffer_get(&f->worker->buffers);
-	return out->buffer ? 0 : fail(ret, tcpcrypt_error_name(TCPCRYPT_E_NOMEM));
+	return out->buffer ? 0 : relay_starve(f);
 }
 
 /* Init messages and rekey frames go out alone, so that their last byte is pushed. */
@@ -177,7 +184,7 @@ static int outward_protocol(struct flow *f, struct relay_outcome *ret)
 {
 	struct flow_outward *out = &f->outward;
 	size_t len;
-	int error = outward_buffer(f, ret);
+	int error = outward_buffer(f);
 
 	if (error)
 		return error;
@@ -272,7 +279,7 @@ static int outward_step(struct flow *f, struct relay_outcome *ret)
 		return RELAY_ENDED;
 	if (out->eof || !f->app.open || !tcpcrypt_session_can_send(f->session))
 		return RELAY_BLOCKED;
-	outcome = outward_buffer(f, ret);
+	outcome = outward_buffer(f);
 	if (outcome)
 		return outcome;
 	if (relay_at_mark(f->app.source.fd))
@@ -474,14 +481,14 @@ static int inward_open(struct flow *f, struct relay_outcome *ret)
 }
 
 /* Makes room for a whole frame behind what is left of the last one. */
-static int inward_room(struct flow *f, struct relay_outcome *ret)
+static int inward_room(struct flow *f)
 {
 	struct flow_inward *in = &f->inward;
 
 	if (!in->buffer)
 		in->buffer = buffer_get(&f->worker->buffers);
 	if (!in->buffer)
-		return fail(ret, tcpcrypt_error_name(TCPCRYPT_E_NOMEM));
+		return relay_starve(f);
 	if (in->start == in->end) {
 		in->start = in->end = 0;
 	} else if (BUFFER_SIZE - in->start < TCPCRYPT_RECEIVE_MAX) {
@@ -505,7 +512,7 @@ static int inward_step(struct flow *f, struct relay_outcome *ret)
 		if (outcome || in->plain_n || in->eof)
 			return outcome;
 	}
-	outcome = inward_room(f, ret);
+	outcome = inward_room(f);
 	if (outcome)
 		return outcome;
 	n = recv(f->net.source.fd, in->buffer + in->end, BUFFER_SIZE - in->end, 0);
@@ -573,8 +580,9 @@ void relay_tick(struct flow *f)
 {
 	f->inward.rekeys = 0;
 	f->inward.rekey_data = 0;
-	if (f->inward.throttled)
+	if (f->inward.throttled || f->starved)
 		loop_queue(f->worker->loop, &f->again);
+	f->starved = false;
 }
 
 void relay_release(struct flow *f)

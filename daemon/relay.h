@@ -51,7 +51,11 @@ void relay_app_ended(struct flow *f);
  */
 int relay_conclude(struct flow *f, bool in_ended, bool out_ended, struct relay_outcome *ret);
 
-/* Once a second, for an encrypted flow: a peer that was throttled may go on. */
+/* No buffer or pipe is to be had: nothing is lost, the flow waits for the next tick. Returns
+ * RELAY_BLOCKED. */
+int relay_starve(struct flow *f);
+
+/* Once a second: a peer that was throttled may go on, and a flow that waits for memory. */
 void relay_tick(struct flow *f);
 
 /* Gives buffers and pipes back to the worker's pools. */

@@ -35,7 +35,7 @@ static int plain_urgent(struct flow *f, const struct plain_direction *d)
 	return 0;
 }
 
-static int plain_step(struct flow *f, const struct plain_direction *d, struct relay_outcome *ret)
+static int plain_step(struct flow *f, const struct plain_direction *d)
 {
 	struct flow_splice *s = d->splice;
 	ssize_t n;
@@ -62,10 +62,8 @@ static int plain_step(struct flow *f, const struct plain_direction *d, struct re
 	}
 	if (relay_at_mark(d->from->source.fd))
 		return plain_urgent(f, d);
-	if (s->pipe.read_fd < 0 && pipe_get(&f->worker->pipes, &s->pipe)) {
-		ret->reason = "daemon";
-		return -1;
-	}
+	if (s->pipe.read_fd < 0 && pipe_get(&f->worker->pipes, &s->pipe))
+		return relay_starve(f);
 	n = splice(d->from->source.fd, NULL, s->pipe.write_fd, NULL, PLAIN_CHUNK,
 		   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
 	if (n < 0)
@@ -84,7 +82,7 @@ static int plain_direction_run(struct flow *f, const struct plain_direction *d,
 	int outcome = 0;
 
 	for (int i = 0; i < PLAIN_BUDGET && !outcome; i++)
-		outcome = plain_step(f, d, ret);
+		outcome = plain_step(f, d);
 	if (!outcome)
 		ret->again = true;
 	if (!d->splice->inside)

@@ -46,7 +46,7 @@ struct worker {
 	size_t max_files; /* descriptors that flows may have together */
 	bool draining;	  /* takes no new connections any more */
 	int keylog_fd;	  /* -1: none, and so no session is asked for its keys */
-	int reserve_fd;	  /* given up to accept, and drop, when descriptors run out */
+	bool exhausted;	  /* descriptors or memory ran out: nothing new until the next tick */
 
 	/* What upstream connections offer whose programs wish nothing else. */
 	struct engine_offer offer;
@@ -64,6 +64,14 @@ void worker_deinit(struct worker *w);
 
 /* Once a second: deadlines, new keys, probes. */
 void worker_tick(struct worker *w);
+
+/* Is there no descriptor left for another flow? What waits for one waits where it is: a program
+ * repeats its SYN, and what the kernel has accepted stays in the listener's queue. */
+bool worker_is_full(const struct worker *w);
+
+/* If a system call failed for want of descriptors or memory (error: negative errno value), takes
+ * nothing new until the next tick and returns true. */
+bool worker_is_exhausted(struct worker *w, int error);
 
 /* Whether new connections are taken, now that the number of flows or draining changed: at the
  * limit they go their way without us until there is room. */

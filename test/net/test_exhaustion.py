@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""What is there runs out: descriptors, memory, queues, pipes, the limit of connections.
+
+New connections are plain or wait for their turn, those that live go on, nothing spins, and
+when there is enough again everything is as before, without a restart.
+"""
+import contextlib
+import os
+import pathlib
+import socket
+import subprocess
+import time
+
+from apps import Server, echo, exchange
+from harness import Net, check, check_equal, main, wait_for
+from load import Traffic, check_traffic, cpu_ticks, serve
+
+LIVE = 20
+PORT, PLAIN_PORT = 7001, 7002
+MESSAGE = b"There is enough for everybody. " * 30
+TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+class Pair:
+    """Two hosts with daemons, a server, and connections that shall live through it all."""
+
+    def __init__(self, net, config="", limits=((), ())):
+        self.net = net
+        self.hosts = net.pair()
+        self.daemons = [net.daemon(h, config, wrapper=w) for h, w in zip(self.hosts, limits)]
+        self.pids = [d.pid() for d in self.daemons]
+        self.server = serve(net, self.hosts[1], PORT, PLAIN_PORT)
+        self.address = self.hosts[1].addresses[socket.AF_INET]
+
+    def traffic(self, *args, ports=(PORT,)):
+        return Traffic(self.net, self.hosts[0], *args, self.address, *ports)
+
+    def live(self, port=PORT):
+        client = self.traffic("rounds", LIVE, 100, 20000, ports=(port,))
+        client.object()
+        return client
+
+
+def set_limit(pid, name, value):
+    """A process's soft limit, set by the user that it runs as: root may not, in a container."""
+    before = prlimit(pid, f"--{name}", "--output=SOFT", "--noheadings")
+    prlimit(pid, f"--{name}={value}:")
+    return before
+
+
+def prlimit(pid, *args):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    uid, gid = (status.partition(f"{kind}:")[2].split()[0] for kind in ("Uid", "Gid"))
+    who = ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
+    command = [*who, "prlimit", f"--pid={pid}", *args]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{command}: {done.stderr}")
+    return done.stdout.strip()
+
+
+@contextlib.contextmanager
+def limited(pid, name, value):
+    before = set_limit(pid, name, value)
+    try:
+        yield
+    finally:
+        set_limit(pid, name, before)
+
+
+def goes_on(live, text):
+    live.tell()
+    found = live.object(30)
+    check_equal(found["connections"], LIVE, f"{text}: the connections that live go on")
+
+
+def check_no_spin(pid, text):
+    """CPU time of a daemon whose connections say nothing, over two of its timer's turns."""
+    before, end = cpu_ticks(pid), time.monotonic() + 2
+    wait_for(lambda: time.monotonic() > end, "two seconds to pass")
+    used = cpu_ticks(pid) - before
+    check(used < TICKS_A_SECOND / 2, f"{text}: nothing spins", f"{used} ticks in two seconds")
+
+
+def wait_encrypts(pair, text):
+    """New connections are encrypted again."""
+    total = [d.status()["encrypted"] for d in pair.daemons]
+
+    def encrypts():
+        with Server(pair.hosts[1], echo) as server:
+            exchange(pair.hosts[0], server, pair.address, MESSAGE)
+        return all(d.status()["encrypted"] > t for d, t in zip(pair.daemons, total))
+
+    wait_for(encrypts, "new connections to be encrypted again")
+    check(True, f"{text}: and then they are encrypted again")
+
+
+def reach_server(pair, count):
+    """Programs that do no more than that, one after the other."""
+    with Server(pair.hosts[1], echo) as server:
+        for _ in range(count):
+            exchange(pair.hosts[0], server, pair.address, MESSAGE)
+
+
+def few_descriptors(which, text):
+    """A crowd that is larger than what the daemon may carry, from the beginning."""
+    limits = [(), ()]
+    limits[which] = ("prlimit", "--nofile=512:512")
+    with Net() as net:
+        pair = Pair(net, limits=limits)
+        live = pair.live()
+        crowd = pair.traffic("mix", 250, 6, 8548)
+        goes_on(live, text)
+        done = check_traffic([crowd], f"{text}: more connections than that get through")
+        status = pair.daemons[which].status()
+        check_equal(set(status["failed"]) - {"reset", "local-reset"}, set(), f"{text}: none fails")
+        carried = status["encrypted"]
+        check(LIVE < carried < LIVE + done["opened"], f"{text}: some were plain", f"{status}")
+        wait_encrypts(pair, text)
+        check_traffic([live, pair.server], f"{text}: each byte arrived")
+
+
+def client_with_few_descriptors():
+    few_descriptors(0, "the client's daemon with few descriptors")
+
+
+def server_with_few_descriptors():
+    few_descriptors(1, "the server's daemon with few descriptors")
+
+
+def no_descriptors(which, text):
+    """Suddenly there are none: what comes before the daemon knows waits for better times."""
+    with Net() as net:
+        pair = Pair(net)
+        live = pair.live()
+        pid = pair.pids[which]
+        with limited(pid, "nofile", len(list(pathlib.Path(f"/proc/{pid}/fd").iterdir())) + 7):
+            crowd = pair.traffic("mix", 40, 2, 8548)
+            goes_on(live, text)
+            wait_for(lambda: "wait or are left alone" in pair.daemons[which].log(), "the log")
+            check_no_spin(pid, text)
+            reach_server(pair, 20)
+            check(True, f"{text}: new connections get through")
+            goes_on(live, text)
+        check_traffic([crowd], f"{text}: those that waited get on when there are")
+        wait_encrypts(pair, text)
+        check_traffic([live, pair.server], f"{text}: each byte arrived")
+
+
+def client_without_descriptors():
+    no_descriptors(0, "the client's daemon without descriptors")
+
+
+def server_without_descriptors():
+    no_descriptors(1, "the server's daemon without descriptors")
+
+
+if __name__ == "__main__":
+    main(
+        "whatever runs out: what lives goes on, what is new waits or goes its way",
+        client_with_few_descriptors,
+        server_with_few_descriptors,
+        client_without_descriptors,
+        server_without_descriptors,
+    )
