@@ -30,6 +30,7 @@ int status_main(const struct command_options *options, char **arguments);
 int list_main(const struct command_options *options, char **arguments);
 int watch_main(const struct command_options *options, char **arguments);
 int verify_main(const struct command_options *options, char **arguments);
+int doctor_main(const struct command_options *options, char **arguments);
 int flush_main(const struct command_options *options, char **arguments);
 
 #endif

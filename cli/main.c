@@ -37,6 +37,7 @@ static const struct command {
 	{ "verify", verify_main, "HOST PORT [--timeout SECONDS]", 2, "t",
 	  "open a connection and prove whether it is encrypted" },
 	{ "flush", flush_main, "", 0, "", "forget which destinations were plain" },
+	{ "doctor", doctor_main, "", 0, "", "what this host lacks, each with the mend" },
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -18,6 +18,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "engine/cgroup.h"
 #include "engine/expiry.h"
 #include "engine/inject.h"
 #include "engine/tc.h"
@@ -60,29 +61,6 @@ static uint32_t jiffies(unsigned int ms)
 	if (clock_getres(CLOCK_MONOTONIC_COARSE, &tick) || tick.tv_sec || !tick.tv_nsec)
 		return 0;
 	return ms * (NS_PER_SECOND / 1000) / tick.tv_nsec;
-}
-
-/* The programs must see the sockets of every program, so they go to the hierarchy's root,
- * which is not always at /sys/fs/cgroup. */
-static int cgroup_find(char *path, size_t size)
-{
-	char line[1024], mount_point[256], type[64];
-	FILE *f = fopen("/proc/self/mountinfo", "re");
-	int ret = -ENOENT;
-
-	if (!f)
-		return -errno;
-	while (ret && fgets(line, sizeof(line), f)) {
-		const char *rest = strstr(line, " - ");
-
-		if (sscanf(line, "%*s %*s %*s %*s %255s", mount_point) != 1 || !rest ||
-		    sscanf(rest, " - %63s", type) != 1 || strcmp(type, "cgroup2"))
-			continue;
-		if ((size_t)snprintf(path, size, "%s", mount_point) < size)
-			ret = 0;
-	}
-	fclose(f);
-	return ret;
 }
 
 int engine_find_netns(uint64_t *ret)
@@ -223,6 +201,7 @@ int engine_open(const struct engine_params *params, struct engine **ret)
 	/* Kernels without memory accounting for BPF count maps as locked memory. */
 	setrlimit(RLIMIT_MEMLOCK, &unlimited);
 	error = settings_prepare(e, params);
+	/* The programs must see the sockets of every program. */
 	if (!error)
 		error = cgroup_find(e->cgroup, sizeof(e->cgroup));
 	if (!error) {

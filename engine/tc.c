@@ -9,10 +9,6 @@
 
 #include "engine/qdisc.h"
 
-/* Ours among the filters of an interface: option kind and RFC number, easy to recognise. */
-#define TC_HANDLE   69
-#define TC_PRIORITY 8547
-
 void tc_init(struct tc *tc, int steer_fd, int hold_fd)
 {
 	memset(tc, 0, sizeof(*tc));
@@ -57,8 +53,8 @@ static int print_nothing(enum libbpf_print_level level, const char *format, va_l
 int tc_attach(struct tc *tc, int ifindex, bool loopback)
 {
 	struct bpf_tc_opts opts = { .sz = sizeof(opts),
-				    .handle = TC_HANDLE,
-				    .priority = TC_PRIORITY,
+				    .handle = QDISC_HANDLE,
+				    .priority = QDISC_PRIORITY,
 				    .flags = BPF_TC_F_REPLACE };
 	libbpf_print_fn_t print;
 	struct bpf_tc_hook hook;
@@ -82,8 +78,8 @@ int tc_attach(struct tc *tc, int ifindex, bool loopback)
 static void detach(const struct tc *tc, int ifindex)
 {
 	struct bpf_tc_opts opts = { .sz = sizeof(opts),
-				    .handle = TC_HANDLE,
-				    .priority = TC_PRIORITY };
+				    .handle = QDISC_HANDLE,
+				    .priority = QDISC_PRIORITY };
 	struct bpf_tc_hook hook = hook_of(tc, ifindex);
 	libbpf_print_fn_t print = libbpf_set_print(print_nothing);
 

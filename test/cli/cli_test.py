@@ -156,7 +156,7 @@ class Usage(Case):
         for arguments in (["--help"], ["list", "--help"]):
             out, err = self.run_tool(command=[TOOL, *arguments])
             self.assertEqual(err, "")
-            for word in ("status", "list", "watch", "verify HOST PORT", "flush", "--json"):
+            for word in ("status", "list", "watch", "verify HOST PORT", "flush", "doctor", "--json"):
                 self.assertIn(word, out)
         out, _ = self.run_tool(command=[TOOL, "--version"])
         self.assertRegex(out, r"^tcpcrypt \d+\.\d+")
@@ -327,6 +327,36 @@ class Json(Case):
             out, err = self.run_tool(*command, status=1)
             self.assertEqual(out, "")
             self.assertIn("tcpcryptd answers: no \\x1b such thing", err)
+
+
+class Doctor(Case):
+    """Goal: doctor judges what the daemon tells, whatever that is, and exits 1 when it lacks."""
+
+    def checks(self, status):
+        self.daemon(status)
+        out, _ = self.run_tool("doctor", "--json", status=1)
+        found = {}
+        for line in out.splitlines():
+            answer = json.loads(line)
+            self.assertEqual(set(answer), {"check", "verdict", "text", "mend"})
+            found[answer["check"]] = answer
+        return found
+
+    def test_lacking(self):
+        sandbox = {"on": True, "user": "us\x1b[31mer", "user_missing": True, "seccomp": False}
+        status = dict(STATUS, state="stop\x1bping", sandbox=sandbox, key_log="/k\x1bl")
+        found = self.checks(lines(status))
+        for name in ("daemon", "interfaces", "user", "sandbox", "memory", "key-log", "namespace"):
+            self.assertEqual(found[name]["verdict"], "lacks", name)
+        out, _ = self.run_tool("doctor", status=1)
+        self.assertIn("us\\x1b[31mer", out)
+
+    def test_odd_answers(self):
+        for odd in (b"", b'{"error":"no"}\n', b"nonsense\n", b'{"state":7}\n'):
+            self.assertEqual(self.checks(odd)["daemon"]["verdict"], "lacks", odd)
+        found = self.checks(b'{"state":"intercepting"}\n')
+        self.assertEqual(found["daemon"]["verdict"], "good")
+        self.assertEqual(found["sandbox"]["verdict"], "lacks")
 
 
 class Flush(Case):

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "engine/cgroup.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+int cgroup_find(char *path, size_t size)
+{
+	char line[1024], mount_point[256], type[64];
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	int ret = -ENOENT;
+
+	if (!f)
+		return -errno;
+	while (ret && fgets(line, sizeof(line), f)) {
+		const char *rest = strstr(line, " - ");
+
+		if (sscanf(line, "%*s %*s %*s %*s %255s", mount_point) != 1 || !rest ||
+		    sscanf(rest, " - %63s", type) != 1 || strcmp(type, "cgroup2"))
+			continue;
+		if ((size_t)snprintf(path, size, "%s", mount_point) < size)
+			ret = 0;
+	}
+	fclose(f);
+	return ret;
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Where the root of the cgroup v2 hierarchy is mounted: not always at /sys/fs/cgroup. */
+#ifndef ENGINE_CGROUP_H
+#define ENGINE_CGROUP_H
+
+#include <stddef.h>
+
+/* 0, -ENOENT when there is none, or another negative errno value. */
+int cgroup_find(char *path, size_t size);
+
+#endif
