@@ -67,6 +67,8 @@ int tcpcrypt_hold(struct __sk_buff *skb)
 	e->syn_len = len;
 	e->cookie = bpf_get_socket_cookie(skb);
 	e->app = *app;
+	e->ends.local = p.src;
+	e->ends.remote = p.dst;
 	if (w)
 		e->wishes = *w;
 	else

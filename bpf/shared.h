@@ -232,6 +232,7 @@ struct shared_event {
 	uint32_t syn_len; /* bytes of IP and TCP header in syn */
 	uint64_t cookie;  /* of the program's socket */
 	struct app_sock app;
+	struct shared_tuple ends;    /* HELD_SYN: of that socket, on loopback */
 	struct shared_wishes wishes; /* zero: none */
 	uint32_t value;
 	uint8_t syn[SHARED_SYN_MAX];

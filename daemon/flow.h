@@ -109,7 +109,7 @@ struct flow {
 	/* Outgoing: the held SYN, until the program is connected. */
 	bool held;
 	struct shared_event syn;
-	struct shared_endpoint program; /* the program's loopback address */
+	struct shared_tuple program; /* that socket's ends, on loopback */
 };
 
 /* A new flow in the ledger, with neither socket; NULL without memory. */

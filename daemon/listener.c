@@ -88,15 +88,15 @@ int listener_open(struct listener *l, bool steered)
 
 static void accepted(struct listener *l, int fd, const struct sockaddr_storage *ss)
 {
-	struct shared_endpoint peer = address_from_sockaddr(ss);
-	struct shared_endpoint local = address_local(fd);
+	/* As the other end sees it. */
+	struct shared_tuple ends = { address_from_sockaddr(ss), address_local(fd) };
 
 	if (!l->steered)
-		outgoing_accepted(l->worker, fd, &peer);
-	else if (local.port == l->port && address_is_loopback(&local))
+		outgoing_accepted(l->worker, fd, &ends);
+	else if (ends.remote.port == l->port && address_is_loopback(&ends.remote))
 		flow_refuse(fd); /* came here by itself: a steered one keeps its destination */
 	else
-		incoming_accepted(l->worker, fd, &peer);
+		incoming_accepted(l->worker, fd, &ends.local);
 }
 
 /* What waits in the queue waits on, and must not wake the loop for ever. */

@@ -32,21 +32,27 @@ static struct flow_list *bucket_of(struct worker *w, const struct shared_endpoin
 	return &w->held[hash % WORKER_HELD_BUCKETS];
 }
 
-static struct flow *held_find(struct worker *w, const struct shared_endpoint *program)
+/* By both ends: to different addresses of the loopback network programs may connect from the
+ * same port. */
+static struct flow *held_find(struct worker *w, const struct shared_tuple *program)
 {
 	struct flow *f;
 
-	TAILQ_FOREACH (f, bucket_of(w, program), held_entry)
-		if (address_equal(&f->program, program))
+	TAILQ_FOREACH (f, bucket_of(w, &program->local), held_entry)
+		if (address_equal(&f->program.local, &program->local) &&
+		    address_equal(&f->program.remote, &program->remote))
 			return f;
 	return NULL;
 }
 
 struct flow *outgoing_find(struct worker *w, const struct shared_endpoint *program, uint64_t cookie)
 {
-	struct flow *f = held_find(w, program);
+	struct flow *f;
 
-	return f && f->syn.cookie == cookie ? f : NULL;
+	TAILQ_FOREACH (f, bucket_of(w, program), held_entry)
+		if (f->syn.cookie == cookie)
+			return f;
+	return NULL;
 }
 
 void outgoing_forget(struct flow *f)
@@ -54,7 +60,7 @@ void outgoing_forget(struct flow *f)
 	if (!f->held)
 		return;
 	f->held = false;
-	TAILQ_REMOVE(bucket_of(f->worker, &f->program), f, held_entry);
+	TAILQ_REMOVE(bucket_of(f->worker, &f->program.local), f, held_entry);
 }
 
 void outgoing_refuse(struct flow *f, int error)
@@ -62,23 +68,10 @@ void outgoing_refuse(struct flow *f, int error)
 	engine_refuse(f->worker->engine, &f->syn, error);
 }
 
-static struct shared_endpoint endpoint_of(const struct packet_address *a)
-{
-	struct shared_endpoint e = { .port = a->port };
-
-	if (a->family == AF_INET) {
-		e.addr[10] = e.addr[11] = 0xff;
-		memcpy(e.addr + 12, a->addr, 4);
-	} else {
-		memcpy(e.addr, a->addr, 16);
-	}
-	return e;
-}
-
 /* The program may have chosen its source address; then the SYN has it instead of loopback. */
 static int source_bind(const struct flow *f, int fd)
 {
-	struct shared_endpoint source = f->program;
+	struct shared_endpoint source = f->program.local;
 	struct sockaddr_storage ss;
 	socklen_t len;
 	int one = 1;
@@ -153,8 +146,7 @@ static void upstream_failed(struct flow *f, int error)
 	flow_abort(f, connect_reason(error), error);
 }
 
-static void held_begin(struct worker *w, const struct shared_event *event,
-		       const struct shared_endpoint *program)
+static void held_begin(struct worker *w, const struct shared_event *event)
 {
 	struct flow *f;
 	int error;
@@ -169,13 +161,13 @@ static void held_begin(struct worker *w, const struct shared_event *event,
 	}
 	f->syn = *event;
 	f->wishes = event->wishes;
-	f->program = *program;
+	f->program = event->ends;
 	f->record.peer = event->app.peer;
 	f->record.pid = event->app.pid;
 	f->record.uid = event->app.uid;
 	memcpy(f->record.comm, event->app.comm, sizeof(f->record.comm));
 	f->held = true;
-	TAILQ_INSERT_TAIL(bucket_of(w, program), f, held_entry);
+	TAILQ_INSERT_TAIL(bucket_of(w, &f->program.local), f, held_entry);
 	error = upstream_open(f);
 	if (!error)
 		return;
@@ -186,7 +178,7 @@ static void held_begin(struct worker *w, const struct shared_event *event,
 	/* A program that chose its source address, or a mark, may have chosen one that has no
 	 * route: that says nothing about the destination, and must not keep others from
 	 * encrypting. */
-	if (address_is_loopback(&f->program) && !event->app.mark && refused_by_route(-error))
+	if (address_is_loopback(&f->program.local) && !event->app.mark && refused_by_route(-error))
 		engine_remember_plain(w->engine, &f->record.peer, NO_ROUTE_SECONDS, false);
 	upstream_failed(f, -error);
 }
@@ -202,21 +194,15 @@ static void release(struct flow *f)
 
 static void held_syn(struct worker *w, const struct shared_event *event)
 {
-	struct packet_address source;
-	struct shared_endpoint program;
-	struct flow *f;
+	struct flow *f = held_find(w, &event->ends);
 
-	if (packet_syn_source(event->syn, event->syn_len, &source))
-		return;
-	program = endpoint_of(&source);
-	f = held_find(w, &program);
 	if (f && f->syn.cookie != event->cookie) {
 		/* The port has a new owner: the old one gave up. */
 		flow_abort(f, "local-reset", ECONNRESET);
 		f = NULL;
 	}
 	if (!f)
-		held_begin(w, event, &program);
+		held_begin(w, event);
 	else if (f->state == FLOW_EXPECT_PROGRAM)
 		release(f);
 }
@@ -286,7 +272,7 @@ void outgoing_upstream_ready(struct flow *f)
 	flow_progress(f);
 }
 
-void outgoing_accepted(struct worker *w, int fd, const struct shared_endpoint *program)
+void outgoing_accepted(struct worker *w, int fd, const struct shared_tuple *program)
 {
 	struct flow *f = held_find(w, program);
 

@@ -16,8 +16,9 @@ void outgoing_event(struct worker *w, const struct shared_event *event);
 /* The upstream socket became ready: it is connected or has failed. */
 void outgoing_upstream_ready(struct flow *f);
 
-/* A connection came to the listener for local programs; takes the descriptor over. */
-void outgoing_accepted(struct worker *w, int fd, const struct shared_endpoint *program);
+/* A connection came to the listener for local programs; takes the descriptor over. program:
+ * its ends as the program's socket has them. */
+void outgoing_accepted(struct worker *w, int fd, const struct shared_tuple *program);
 
 /* The flow whose SYN is held of the program's socket with this local end and cookie, or NULL. */
 struct flow *outgoing_find(struct worker *w, const struct shared_endpoint *program,

@@ -37,7 +37,7 @@ struct worker {
 
 	struct flow_list flows;	  /* every flow */
 	struct flow_list waiting; /* those that must get on by a deadline */
-	/* Outgoing flows by the program's loopback address, from its SYN to its accept. */
+	/* Outgoing flows by the ends of the program's socket, from its SYN to its accept. */
 	struct flow_list held[WORKER_HELD_BUCKETS];
 	struct flow_list by_id[WORKER_ID_BUCKETS];
 	size_t n_flows;

@@ -125,23 +125,11 @@ static uint8_t *ip_header(uint8_t *out, int family, uint8_t protocol, const uint
 	return out + IPV6_LEN;
 }
 
-static void address_set(struct packet_address *a, const struct syn *s, const uint8_t *addr,
-			uint16_t port)
+static void address_set(struct packet_address *a, const struct syn *s, const uint8_t *addr)
 {
 	memset(a, 0, sizeof(*a));
 	a->family = s->family;
 	memcpy(a->addr, addr, s->addr_len);
-	a->port = port;
-}
-
-int packet_syn_source(const uint8_t *syn, size_t len, struct packet_address *ret)
-{
-	struct syn s;
-
-	if (syn_read(syn, len, &s))
-		return -EINVAL;
-	address_set(ret, &s, s.src, get16(s.tcp));
-	return 0;
 }
 
 int packet_make_syn(const uint8_t *syn, size_t len, uint8_t *out, size_t *ret_len,
@@ -158,7 +146,7 @@ int packet_make_syn(const uint8_t *syn, size_t len, uint8_t *out, size_t *ret_le
 	put16(tcp + TCP_CHECKSUM_AT, 0);
 	put16(tcp + TCP_CHECKSUM_AT,
 	      transport_sum(s.src, s.dst, s.addr_len, IPPROTO_TCP, tcp, s.tcp_len));
-	address_set(ret_to, &s, s.dst, 0);
+	address_set(ret_to, &s, s.dst);
 	*ret_len = tcp + s.tcp_len - out;
 	return 0;
 }
@@ -180,7 +168,7 @@ int packet_make_rst(const uint8_t *syn, size_t len, uint8_t *out, size_t *ret_le
 	tcp[TCP_FLAGS_AT] = TCP_FLAG_RST_ACK;
 	put16(tcp + TCP_CHECKSUM_AT,
 	      transport_sum(s.dst, s.src, s.addr_len, IPPROTO_TCP, tcp, TCP_LEN));
-	address_set(ret_to, &s, s.src, 0);
+	address_set(ret_to, &s, s.src);
 	*ret_len = tcp + TCP_LEN - out;
 	return 0;
 }
@@ -218,7 +206,7 @@ int packet_make_icmp(const uint8_t *syn, size_t len, int error, uint8_t *out, si
 	put16(icmp + 2,
 	      v4 ? sum_fold(sum_add(0, icmp, icmp_len))
 		 : transport_sum(s.dst, s.src, s.addr_len, IPPROTO_ICMPV6, icmp, icmp_len));
-	address_set(ret_to, &s, s.src, 0);
+	address_set(ret_to, &s, s.src);
 	*ret_len = icmp + icmp_len - out;
 	return 0;
 }

@@ -14,14 +14,10 @@
 struct packet_address {
 	int family;	  /* AF_INET, AF_INET6 */
 	uint8_t addr[16]; /* 4 or 16 bytes of it */
-	uint16_t port;
 };
 
-/* Reads where a SYN (IP header first) comes from and goes to; -EINVAL when it is no SYN. */
-int packet_syn_source(const uint8_t *syn, size_t len, struct packet_address *ret);
-
 /* Each writes a whole IP packet to out (PACKET_MAX bytes), its length to *ret_len and where it
- * must be sent to *ret_to. -EINVAL: syn is no SYN. */
+ * must be sent to *ret_to. -EINVAL: syn (IP header first) is no SYN. */
 int packet_make_syn(const uint8_t *syn, size_t len, uint8_t *out, size_t *ret_len,
 		    struct packet_address *ret_to);
 int packet_make_rst(const uint8_t *syn, size_t len, uint8_t *out, size_t *ret_len,

@@ -137,6 +137,25 @@ def happy_eyeballs():
 # ---- what is left alone -------------------------------------------------------------------
 
 
+def few_ports():
+    """The kernel gives connections to different hosts the same port: none is taken for another."""
+    with Net() as net:
+        a, b = net.pair()
+        daemon = net.daemon(a)
+        a.sysctl("ipv4/ip_local_port_range", "40000 40001")
+        subnet = b.addresses[socket.AF_INET].rpartition(".")[0]
+        silent = [f"{subnet}.{100 + i}" for i in range(6)]
+        with contextlib.ExitStack() as stack:
+            for address in silent:
+                sock = stack.enter_context(a.socket())
+                sock.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    sock.connect((address, 7))
+            begun = daemon.wait_list(len(silent), port=7)
+            check_equal({c["state"] for c in begun}, {"negotiating"}, "all of them go on")
+            check_equal(len({c["peer"] for c in begun}), len(silent), "each to its own host")
+
+
 def own_addresses():
     with Net() as net:
         a, b = net.pair()
@@ -274,6 +293,7 @@ if __name__ == "__main__":
         "connect() behaves as without tcpcryptd, and the daemon's end harms nobody",
         errors,
         happy_eyeballs,
+        few_ports,
         own_addresses,
         no_open_doors,
         killed,
