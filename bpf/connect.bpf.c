@@ -85,9 +85,10 @@ static __always_inline void program_set(struct app_sock *app, struct bpf_sock_ad
 	bpf_get_current_comm(app->comm, sizeof(app->comm));
 }
 
-static __always_inline void report_remembered(const struct shared_endpoint *dst)
+static __always_inline void report_remembered(const struct shared_settings *s,
+					      const struct shared_endpoint *dst)
 {
-	struct shared_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	struct shared_event *e = event_reserve(worker_choose(s));
 
 	if (!e)
 		return;
@@ -111,7 +112,7 @@ static __always_inline int policy_leaves_alone(const struct shared_settings *s,
 	plain = bpf_map_lookup_elem(&plain_destinations, dst);
 	if (!plain || plain->until <= bpf_ktime_get_ns())
 		return 0;
-	report_remembered(dst);
+	report_remembered(s, dst);
 	return 1;
 }
 
@@ -138,6 +139,7 @@ static __always_inline __u16 port_for(struct bpf_sock_addr *ctx, const struct sh
 		return 0;
 	__builtin_memset(app, 0, sizeof(*app));
 	app->peer = *dst;
+	app->worker = worker_choose(s);
 	program_set(app, ctx, s);
 	return s->out_port;
 }

@@ -37,6 +37,15 @@ static __always_inline int daemon_listens(struct __sk_buff *skb, const struct pa
 	return listens;
 }
 
+/* When it is released, the SYN shall find the listener of the worker that is told of it. */
+static __always_inline void lead(const struct app_sock *app, const struct packet *p)
+{
+	struct shared_tuple key = { .local = p->dst, .remote = p->src };
+	struct shared_handshake handshake = { .worker = app->worker };
+
+	bpf_map_update_elem(&held, &key, &handshake, BPF_ANY);
+}
+
 SEC("tc")
 int tcpcrypt_hold(struct __sk_buff *skb)
 {
@@ -59,7 +68,7 @@ int tcpcrypt_hold(struct __sk_buff *skb)
 	len = p.ip_len + p.tcp_len;
 	if (len > SHARED_SYN_MAX || len < sizeof(struct tcphdr))
 		return TC_ACT_SHOT;
-	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	e = event_reserve(app->worker);
 	if (!e)
 		/* The program's retransmission will try again. */
 		return TC_ACT_SHOT;
@@ -77,6 +86,7 @@ int tcpcrypt_hold(struct __sk_buff *skb)
 		bpf_ringbuf_discard(e, 0);
 		return TC_ACT_SHOT;
 	}
+	lead(app, &p);
 	bpf_ringbuf_submit(e, 0);
 	/* Not SHOT: TCP would take the loss for congestion and start slowly. */
 	return TC_ACT_STOLEN;

@@ -85,7 +85,7 @@ struct {
 	__type(value, struct shared_wishes);
 } wished __weak SEC(".maps");
 
-/* Handshakes that are the daemon's, by the SYN's ends. */
+/* Handshakes from the network that are the daemon's, by the SYN's ends. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);
@@ -93,10 +93,18 @@ struct {
 	__type(value, struct shared_handshake);
 } steered __weak SEC(".maps");
 
-/* The daemon's listeners for them; they leave the map when they are closed. */
+/* Those of local programs whose SYN was held, likewise: released, it goes to the same worker. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct shared_tuple);
+	__type(value, struct shared_handshake);
+} held __weak SEC(".maps");
+
+/* The daemon's listeners for both, by shared_listener(); they leave the map when closed. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKMAP);
-	__uint(max_entries, 2);
+	__uint(max_entries, 4 * SHARED_WORKERS_MAX);
 	__type(key, __u32);
 	__type(value, __u64);
 } listeners __weak SEC(".maps");
@@ -144,8 +152,23 @@ struct {
 } withdrawn __weak SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 4 << 20);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SHARED_WORKERS_MAX);
+	__type(key, __u32);
+	__type(value, struct shared_worker);
+} workers __weak SEC(".maps");
+
+/* A ring buffer a worker, which alone is woken by it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, SHARED_WORKERS_MAX);
+	__type(key, __u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_RINGBUF);
+			__uint(max_entries, 1 << 16);
+		});
 } events __weak SEC(".maps");
 
 static __always_inline struct shared_settings *settings_get(void)
@@ -153,6 +176,33 @@ static __always_inline struct shared_settings *settings_get(void)
 	__u32 zero = 0;
 
 	return bpf_map_lookup_elem(&settings, &zero);
+}
+
+/* Room for an event to a worker, or NULL. */
+static __always_inline struct shared_event *event_reserve(__u32 worker)
+{
+	void *ring = bpf_map_lookup_elem(&events, &worker);
+
+	return ring ? bpf_ringbuf_reserve(ring, sizeof(struct shared_event), 0) : NULL;
+}
+
+/*
+ * The worker for a new connection: of two taken at random the one with fewer flows. That evens
+ * out almost as well as asking all of them, and nothing that others write is written here.
+ */
+static __always_inline __u32 worker_choose(const struct shared_settings *s)
+{
+	__u32 n = s->n_workers, random = bpf_get_prandom_u32();
+	const struct shared_worker *a, *b;
+	__u32 one, other;
+
+	if (n < 2)
+		return 0;
+	one = (random & 0xffff) % n;
+	other = (one + 1 + (random >> 16) % (n - 1)) % n;
+	a = bpf_map_lookup_elem(&workers, &one);
+	b = bpf_map_lookup_elem(&workers, &other);
+	return a && b && b->flows < a->flows ? other : one;
 }
 
 /* A daemon that crashed or hangs must not take connections along. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * What the BPF programs and the engine share: the values of their maps and the events of
- * their ring buffer. Addresses are 16 bytes, IPv4 in the v4-mapped form; ports and lengths
+ * their ring buffers. Addresses are 16 bytes, IPv4 in the v4-mapped form; ports and lengths
  * are in host byte order; times are CLOCK_MONOTONIC nanoseconds.
  */
 #ifndef BPF_SHARED_H
@@ -11,10 +11,11 @@
 
 #include <tcpcrypt/tcp_eno.h>
 
-#define SHARED_OPTION_MAX 40 /* the largest TCP option area */
-#define SHARED_TEPS_MAX	  4
-#define SHARED_SYN_MAX	  120 /* the largest IPv4 or IPv6 header with the largest TCP header */
-#define SHARED_COMM_LEN	  16
+#define SHARED_OPTION_MAX  40 /* the largest TCP option area */
+#define SHARED_TEPS_MAX	   4
+#define SHARED_SYN_MAX	   120 /* the largest IPv4 or IPv6 header with the largest TCP header */
+#define SHARED_COMM_LEN	   16
+#define SHARED_WORKERS_MAX 256
 
 /* The programs step aside when the daemon has not shown itself for this long. */
 #define SHARED_HEARTBEAT_MAX_NS (5ULL * 1000 * 1000 * 1000)
@@ -121,8 +122,8 @@ struct shared_settings {
 	uint64_t netns_cookie; /* act in this network namespace only */
 	uint64_t heartbeat_ns; /* the daemon's last sign of life */
 	uint32_t syn_timeout;  /* SHARED_SYN_TIMEOUT_MS in jiffies; 0: as TCP has it */
-	uint16_t out_port;     /* loopback listener for outgoing connections */
-	uint16_t pad;
+	uint16_t out_port;     /* loopback listeners for outgoing connections */
+	uint16_t n_workers;    /* of the daemon: each has its listeners and its ring buffer */
 	uint8_t teps[SHARED_TEPS_MAX]; /* accepted, most preferred first; 0: none */
 	uint8_t global;		       /* own global suboption, without b */
 	uint8_t mandatory_app_aware;
@@ -136,13 +137,23 @@ struct shared_settings {
 	uint64_t left_alone[1024]; /* one bit a port */
 };
 
-/* Indexes of the map "listeners". */
-enum shared_listener { SHARED_LISTENER_V4, SHARED_LISTENER_V6 };
+/* An entry of "workers": written by that worker alone, so it has a cache line of its own. */
+struct shared_worker {
+	uint32_t flows; /* that it carries: new connections go to those who have fewer */
+	uint32_t pad[15];
+};
 
-/* An entry of "steered": a handshake that is the daemon's. */
+/* The index in "listeners" of a worker's, for local programs (out) or for steered SYNs. */
+static inline uint32_t shared_listener(uint32_t worker, uint32_t out, uint32_t v6)
+{
+	return worker * 4 + out * 2 + v6;
+}
+
+/* An entry of "steered" and "held": a handshake that is the daemon's. */
 struct shared_handshake {
+	uint32_t worker;
 	uint32_t mandatory; /* never to be passed to the server itself */
-	uint32_t uid;	    /* whose the server's listener is */
+	uint32_t uid;	    /* steered: whose the server's listener is */
 };
 
 #define SHARED_UID_UNKNOWN UINT32_MAX
@@ -200,6 +211,7 @@ struct app_sock {
 	uint32_t pid;
 	char comm[SHARED_COMM_LEN];
 	uint32_t passive; /* accepted, not connected */
+	uint32_t worker;  /* which carries it */
 	uint64_t flow;	  /* 0: not known yet */
 	uint64_t cookie;
 };

@@ -68,7 +68,7 @@ int tcpcrypt_sockops(struct bpf_sock_ops *ops)
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
 		sock = eno_sock_get(ops);
 		if (!sock)
-			app_accepted(ops);
+			app_accepted(ops, s);
 		else if (sock->kind == ENO_SOCK_STEERED)
 			steered_established(ops, sock);
 		else if (sock->kind == ENO_SOCK_RAW)

@@ -26,7 +26,7 @@ static __noinline int inherited_tell(struct bpf_sock_ops *ops, struct app_sock *
 }
 
 /* The server's end of one of the daemon's connections: remember whom it shall see. */
-static __noinline int app_accepted(struct bpf_sock_ops *ops)
+static __noinline int app_accepted(struct bpf_sock_ops *ops, const struct shared_settings *s)
 {
 	struct bpf_sock *sk = ops->sk;
 	struct shared_flow_end *client;
@@ -35,13 +35,14 @@ static __noinline int app_accepted(struct bpf_sock_ops *ops)
 
 	tuple_set(&key, ops);
 	client = bpf_map_lookup_elem(&clients, &key);
-	if (!client || !sk)
+	if (!client || !sk || !s)
 		return 0;
 	app = bpf_sk_storage_get(&app_socks, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (app) {
 		app->peer = client->end;
 		app->flow = client->flow;
 		app->cookie = bpf_get_socket_cookie(ops);
+		app->worker = client->flow % s->n_workers;
 		app->passive = 1;
 		inherited_tell(ops, app);
 	}
@@ -83,9 +84,13 @@ static __noinline int app_connecting(struct bpf_sock_ops *ops)
 /* Closed before it was connected: nobody wants the upstream connection any more. */
 static __noinline int app_gave_up(struct bpf_sock_ops *ops)
 {
-	struct shared_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	struct bpf_sock *sk = ops->sk;
 	struct shared_tuple ends;
+	struct shared_event *e;
+	struct app_sock *app;
 
+	app = sk ? bpf_sk_storage_get(&app_socks, sk, NULL, 0) : NULL;
+	e = app ? event_reserve(app->worker) : NULL;
 	if (!e)
 		return 0;
 	__builtin_memset(e, 0, sizeof(*e));

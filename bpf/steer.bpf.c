@@ -200,15 +200,21 @@ static __always_inline enum verdict opening_verdict(struct __sk_buff *skb,
 }
 
 /* Leads the handshake to the daemon, or not any more: a tuple may come again. */
-static __always_inline void lead(const struct packet *p, enum verdict verdict, __u32 uid)
+static __always_inline void lead(const struct shared_settings *s, const struct packet *p,
+				 enum verdict verdict, __u32 uid)
 {
 	struct shared_handshake handshake = { .mandatory = verdict == STEER_OR_DROP, .uid = uid };
 	struct shared_tuple key = { .local = p->dst, .remote = p->src };
+	struct shared_handshake *before;
 
-	if (verdict == STEER || verdict == STEER_OR_DROP)
-		bpf_map_update_elem(&steered, &key, &handshake, BPF_ANY);
-	else
+	if (verdict != STEER && verdict != STEER_OR_DROP) {
 		bpf_map_delete_elem(&steered, &key);
+		return;
+	}
+	/* A SYN that comes again must find the listener that may have sent a SYN cookie. */
+	before = bpf_map_lookup_elem(&steered, &key);
+	handshake.worker = before ? before->worker : worker_choose(s);
+	bpf_map_update_elem(&steered, &key, &handshake, BPF_ANY);
 }
 
 SEC("tc")
@@ -222,7 +228,7 @@ int tcpcrypt_steer(struct __sk_buff *skb)
 	if (!s || !packet_read(skb, &p) || !p.tcp.syn || p.tcp.ack || p.tcp.rst)
 		return TC_ACT_UNSPEC;
 	verdict = opening_verdict(skb, s, &p, &uid);
-	lead(&p, verdict, uid);
+	lead(s, &p, verdict, uid);
 	return verdict == DROP ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 }
 

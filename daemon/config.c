@@ -156,6 +156,16 @@ static int set_max_connections(struct config *c, char *value)
 	return 0;
 }
 
+static int set_workers(struct config *c, char *value)
+{
+	unsigned long long n;
+
+	if (parse_number(value, SHARED_WORKERS_MAX, &n))
+		return -EINVAL;
+	c->workers = n;
+	return 0;
+}
+
 static int set_rekey_bytes(struct config *c, char *value)
 {
 	unsigned long long n;
@@ -231,6 +241,7 @@ static const struct key {
 	{ "teps", set_teps, "a list of x25519, x448, p256, p521" },
 	{ "aeads", set_aeads, "a list of aes-128-gcm, aes-256-gcm, chacha20-poly1305" },
 	{ "ports-left-alone", set_left_alone, "a list of ports and ranges like 989-995" },
+	{ "workers", set_workers, "a number up to 256" },
 	{ "max-connections", set_max_connections, "a number" },
 	{ "rekey-bytes", set_rekey_bytes, "a number of bytes" },
 	{ "rekey-seconds", set_rekey_seconds, "a number of seconds" },

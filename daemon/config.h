@@ -22,6 +22,7 @@ struct config {
 	uint16_t aeads[TCPCRYPT_AEADS_MAX]; /* in decreasing preference */
 	size_t n_aeads;
 	uint64_t left_alone[1024];	/* ports, one bit each */
+	unsigned int workers;		/* 0: one for each CPU */
 	size_t max_connections;		/* 0: as many as file descriptors allow */
 	uint64_t rekey_bytes;		/* 0: the AEAD's default */
 	unsigned int rekey_seconds;	/* 0: not by age */

@@ -18,7 +18,9 @@
 #include "daemon/flow.h"
 #include "daemon/json.h"
 #include "daemon/log.h"
+#include "daemon/news.h"
 #include "daemon/request.h"
+#include "daemon/survey.h"
 #include "daemon/visitor.h"
 
 #define VERIFY_SECONDS	10
@@ -52,13 +54,16 @@ struct client {
 	size_t output_start, output_len, output_size;
 	/* verify */
 	uint64_t record_id;
+	uint64_t generation; /* of keys: of this or a later one the update proves the peer */
 	double began, deadline;
 };
 
 TAILQ_HEAD(client_list, client);
 
 struct control {
-	struct worker *worker;
+	struct workers *workers;
+	struct loop *loop;
+	struct news *news;
 	struct control_status status;
 	struct loop_source listener;
 	struct client_list clients;
@@ -71,7 +76,7 @@ static void client_free(struct client *c)
 {
 	struct control *control = c->control;
 
-	loop_remove(control->worker->loop, &c->source);
+	loop_remove(control->loop, &c->source);
 	close(c->source.fd);
 	TAILQ_REMOVE(&control->clients, c, entry);
 	control->n_clients--;
@@ -145,9 +150,13 @@ static void client_error(struct client *c, const char *text)
 
 static void do_status(struct client *c, const struct request *request)
 {
-	json_t *o = json_of_status(c->control->worker, &c->control->status);
+	struct control *control = c->control;
+	struct survey_totals totals;
+	json_t *o;
 
-	json_object_set_new(o, "sandbox", confine_json(c->control->status.confinement));
+	survey_totals(control->workers, &totals);
+	o = json_of_status(&totals, control->workers->n, &control->status);
+	json_object_set_new(o, "sandbox", confine_json(control->status.confinement));
 	client_say(c, o);
 	c->state = CLIENT_ANSWERED;
 }
@@ -165,17 +174,16 @@ static bool list_one(struct client *c, const struct record *r)
 
 static void do_list(struct client *c, const struct request *request)
 {
-	struct worker *w = c->control->worker;
+	struct survey_records found;
 	bool all = true;
-	struct flow *f;
 
-	if (request->recent)
-		for (size_t i = 0; i < ledger_recent_count(w->ledger); i++)
-			all = all && list_one(c, ledger_recent(w->ledger, i));
-	TAILQ_FOREACH (f, &w->flows, all_entry) {
-		flow_record_update(f);
-		all = all && list_one(c, &f->record);
+	if (survey_records(c->control->workers, request->recent, &found)) {
+		client_error(c, "out of memory");
+		return;
 	}
+	for (size_t i = 0; i < found.n; i++)
+		all = all && list_one(c, &found.records[i]);
+	free(found.records);
 	c->state = CLIENT_ANSWERED;
 	if (!all)
 		client_error(c, "there are more connections than one answer may hold");
@@ -185,11 +193,12 @@ static void do_watch(struct client *c, const struct request *request)
 {
 	client_say(c, json_of_event("watching", clock_wall(), NULL));
 	c->state = CLIENT_WATCHING;
+	news_want(c->control->news, true);
 }
 
 static void do_flush(struct client *c, const struct request *request)
 {
-	if (engine_forget_plain(c->control->worker->engine)) {
+	if (engine_forget_plain(c->control->status.engine)) {
 		client_error(c, "the learned destinations could not be forgotten");
 		return;
 	}
@@ -210,34 +219,78 @@ static void verify_answer(struct client *c, const struct record *r, bool confirm
 	c->state = CLIENT_ANSWERED;
 }
 
-static void verify_begin(struct client *c, struct flow *f)
-{
-	int outcome = flow_rekey(f);
+/* A question about one flow, and what its worker says. */
+struct verification {
+	struct worker *worker;
+	const struct visitor *visitor;
+	const struct request *ends; /* or NULL: the flow with the id of the record */
+	bool found;
+	bool asked;   /* a key update is under way, */
+	double began; /* since then */
+	struct record record;
+};
 
-	if (outcome < 0) {
-		verify_answer(c, &f->record, false);
+static void verify_ask(void *data)
+{
+	struct verification *v = data;
+	struct flow *f = v->ends ? flow_find(v->worker, &v->ends->local, &v->ends->peer)
+				 : flow_find_id(v->worker, v->record.id);
+
+	if (!f || !visitor_may_see(v->visitor, &f->record))
 		return;
-	}
+	v->found = true;
 	/* One that is under way already proves as much when it is answered. */
-	c->began = clock_monotonic();
-	c->state = CLIENT_EXPECT_REKEY;
+	v->asked = f->record.state != RECORD_NEGOTIATING && flow_rekey(f) >= 0;
+	v->began = clock_monotonic();
+	flow_record_update(f);
+	v->record = f->record;
+}
+
+static void verify_go_on(struct client *c, const struct verification *v)
+{
+	c->record_id = v->record.id;
+	c->generation = v->record.rekeys;
+	if (v->record.state == RECORD_NEGOTIATING) {
+		c->state = CLIENT_EXPECT_KEYS;
+	} else if (v->asked) {
+		c->began = v->began;
+		c->state = CLIENT_EXPECT_REKEY;
+	} else {
+		verify_answer(c, &v->record, false);
+	}
 }
 
 static void do_verify(struct client *c, const struct request *request)
 {
-	struct flow *f = flow_find(c->control->worker, &request->local, &request->peer);
+	struct workers *ws = c->control->workers;
+	struct verification v = { .visitor = &c->visitor, .ends = request };
 
-	if (!f || !visitor_may_see(&c->visitor, &f->record)) {
+	/* Before anything can happen to the flow. */
+	news_want(c->control->news, true);
+	for (unsigned int i = 0; !v.found && i < ws->n; i++) {
+		v.worker = &ws->all[i];
+		worker_call(v.worker, verify_ask, &v);
+	}
+	if (!v.found) {
 		client_error(c, "no such connection: not found among those of this daemon");
 		return;
 	}
-	flow_record_update(f);
-	c->record_id = f->record.id;
-	c->deadline = loop_now(c->control->worker->loop) + VERIFY_SECONDS;
-	if (f->record.state == RECORD_NEGOTIATING)
-		c->state = CLIENT_EXPECT_KEYS;
-	else
-		verify_begin(c, f);
+	c->deadline = loop_now(c->control->loop) + VERIFY_SECONDS;
+	verify_go_on(c, &v);
+}
+
+/* The connection that the client waits for has its keys. */
+static void verify_established(struct client *c)
+{
+	struct workers *ws = c->control->workers;
+	struct verification v = { .worker = &ws->all[c->record_id % ws->n],
+				  .visitor = &c->visitor,
+				  .record.id = c->record_id };
+
+	worker_call(v.worker, verify_ask, &v);
+	/* Otherwise it has ended, and that is the next that is heard of it. */
+	if (v.found)
+		verify_go_on(c, &v);
 }
 
 static void (*const commands[REQUEST_N_COMMANDS])(struct client *, const struct request *) = {
@@ -257,7 +310,7 @@ static void client_request(struct client *c, size_t len)
 	else
 		commands[request.command](c, &request);
 	if (c->state == CLIENT_ANSWERED)
-		c->deadline = loop_now(c->control->worker->loop) + READ_SECONDS;
+		c->deadline = loop_now(c->control->loop) + READ_SECONDS;
 }
 
 static void client_ready(struct loop_source *source, uint32_t events)
@@ -323,12 +376,12 @@ static void client_new(struct control *control, int fd)
 	c->visitor = visitor;
 	c->source.fd = fd;
 	c->source.handler = client_ready;
-	if (loop_add(control->worker->loop, &c->source, EPOLLIN | EPOLLOUT | EPOLLET)) {
+	if (loop_add(control->loop, &c->source, EPOLLIN | EPOLLOUT | EPOLLET)) {
 		close(fd);
 		free(c);
 		return;
 	}
-	c->deadline = loop_now(control->worker->loop) + REQUEST_SECONDS;
+	c->deadline = loop_now(control->loop) + REQUEST_SECONDS;
 	TAILQ_INSERT_TAIL(&control->clients, c, entry);
 	control->n_clients++;
 }
@@ -353,19 +406,15 @@ static void control_ready(struct loop_source *source, uint32_t events)
 /* A verification goes on, or ends, with what happens to its connection. */
 static void verify_event(struct client *c, enum ledger_event event, const struct record *r)
 {
-	struct worker *w = c->control->worker;
-	struct flow *f;
-
 	if (c->record_id != r->id)
 		return;
 	switch (event) {
 	case LEDGER_ESTABLISHED:
-		f = flow_find(w, &r->local, &r->peer);
-		if (f && c->state == CLIENT_EXPECT_KEYS)
-			verify_begin(c, f);
+		if (c->state == CLIENT_EXPECT_KEYS)
+			verify_established(c);
 		break;
 	case LEDGER_REKEYED:
-		if (c->state == CLIENT_EXPECT_REKEY)
+		if (c->state == CLIENT_EXPECT_REKEY && r->rekeys >= c->generation)
 			verify_answer(c, r, true);
 		break;
 	case LEDGER_PLAIN:
@@ -408,13 +457,38 @@ static void control_event(void *data, enum ledger_event event, const struct reco
 	}
 }
 
-void control_tick(struct control *control)
+static bool wants_news(const struct client *c)
 {
+	return c->state == CLIENT_WATCHING || c->state == CLIENT_EXPECT_KEYS ||
+	       c->state == CLIENT_EXPECT_REKEY;
+}
+
+/* Those who cannot be told everything are told no more, like those who do not read. */
+static void control_lost(void *data)
+{
+	struct control *control = data;
 	struct client *c, *next;
 
 	for (c = TAILQ_FIRST(&control->clients); c; c = next) {
 		next = TAILQ_NEXT(c, entry);
-		if (c->deadline > loop_now(control->worker->loop))
+		if (!wants_news(c))
+			continue;
+		client_error(c, "more happened than could be told");
+		client_flush(c);
+	}
+}
+
+void control_tick(struct control *control)
+{
+	bool wanted = false;
+	struct client *c, *next;
+
+	TAILQ_FOREACH (c, &control->clients, entry)
+		wanted |= wants_news(c);
+	news_want(control->news, wanted);
+	for (c = TAILQ_FIRST(&control->clients); c; c = next) {
+		next = TAILQ_NEXT(c, entry);
+		if (c->deadline > loop_now(control->loop))
 			continue;
 		if (c->state == CLIENT_ANSWERED && !c->visitor.trusted) {
 			client_free(c);
@@ -464,15 +538,17 @@ static int control_listen(struct control *c, const char *run_dir)
 	return 0;
 }
 
-int control_open(struct worker *w, const char *run_dir, const struct control_status *status,
-		 struct control **ret)
+int control_open(struct workers *ws, struct loop *loop, const char *run_dir,
+		 const struct control_status *status, struct control **ret)
 {
 	struct control *c = calloc(1, sizeof(*c));
+	const struct news_reader reader = { control_event, control_lost, c };
 	int error;
 
 	if (!c)
 		return -ENOMEM;
-	c->worker = w;
+	c->workers = ws;
+	c->loop = loop;
 	c->status = *status;
 	TAILQ_INIT(&c->clients);
 	c->listener.handler = control_ready;
@@ -485,12 +561,14 @@ int control_open(struct worker *w, const char *run_dir, const struct control_sta
 		free(c);
 		return error;
 	}
-	error = loop_add(w->loop, &c->listener, EPOLLIN | EPOLLET);
+	error = loop_add(loop, &c->listener, EPOLLIN | EPOLLET);
+	if (!error)
+		error = news_open(loop, &reader, &c->news);
 	if (error) {
 		control_close(c);
 		return error;
 	}
-	ledger_set_watcher(w->ledger, control_event, c);
+	workers_set_watcher(ws, news_tell, c->news);
 	*ret = c;
 	return 0;
 }
@@ -500,14 +578,22 @@ void control_set_state(struct control *c, const char *state)
 	c->status.state = state;
 }
 
+void control_set_key_log(struct control *c, const char *key_log)
+{
+	c->status.key_log = key_log;
+}
+
 void control_close(struct control *c)
 {
 	if (!c)
 		return;
-	ledger_set_watcher(c->worker->ledger, NULL, NULL);
+	if (c->news)
+		news_dispatch(c->news);
+	workers_set_watcher(c->workers, NULL, NULL);
+	news_close(c->news);
 	while (!TAILQ_EMPTY(&c->clients))
 		client_free(TAILQ_FIRST(&c->clients));
-	loop_remove(c->worker->loop, &c->listener);
+	loop_remove(c->loop, &c->listener);
 	close(c->listener.fd);
 	unlinkat(c->dir_fd, CONTROL_SOCKET_NAME, 0);
 	close(c->dir_fd);

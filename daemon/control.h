@@ -3,7 +3,7 @@
 #ifndef DAEMON_CONTROL_H
 #define DAEMON_CONTROL_H
 
-#include "daemon/worker.h"
+#include "daemon/workers.h"
 
 #define CONTROL_SOCKET_NAME "control.sock"
 
@@ -13,20 +13,25 @@ struct confinement;
 /* What `status` tells besides the ledger's totals; the strings stay the caller's. */
 struct control_status {
 	const char *state;
+	struct engine *engine;
+	const char *key_log;				/* empty: none */
 	double started;					/* seconds since the epoch */
 	const char *(*interface)(void *data, size_t i); /* NULL behind the last */
 	void *data;
 	const struct confinement *confinement;
 };
 
-/* Listens on RUN_DIR/control.sock. 0 or a negative errno value. */
-int control_open(struct worker *w, const char *run_dir, const struct control_status *status,
-		 struct control **ret);
+/* Listens on RUN_DIR/control.sock, served by the loop: the main thread's, which may call the
+ * workers. 0 or a negative errno value. */
+int control_open(struct workers *ws, struct loop *loop, const char *run_dir,
+		 const struct control_status *status, struct control **ret);
 
-/* What `status` calls the daemon's state from now on; static text. */
+/* What `status` calls the daemon's state, and key log, from now on. */
 void control_set_state(struct control *c, const char *state);
+void control_set_key_log(struct control *c, const char *key_log);
 
-/* Drops every client and removes the socket. Accepts NULL. */
+/* Tells the last events, drops every client and removes the socket; the workers' threads have
+ * ended. Accepts NULL. */
 void control_close(struct control *c);
 
 /* Once a second: verifications that have waited long enough. */

@@ -66,8 +66,7 @@ struct flow *flow_new(struct worker *w, bool outgoing)
 	f->record.uid = SHARED_UID_UNKNOWN;
 	flow_set_state(f, outgoing ? FLOW_EXPECT_UPSTREAM : FLOW_EXPECT_SERVER);
 	TAILQ_INSERT_TAIL(&w->flows, f, all_entry);
-	w->n_flows++;
-	worker_update_intake(w);
+	worker_count_flow(w, 1);
 	ledger_begin(w->ledger, &f->record);
 	TAILQ_INSERT_TAIL(bucket_of(w, f->record.id), f, id_entry);
 	return f;
@@ -163,9 +162,9 @@ static void flow_free(struct flow *f, bool reset, const char *failed_reason)
 	view_withdraw(f);
 	TAILQ_REMOVE(bucket_of(w, f->record.id), f, id_entry);
 	TAILQ_REMOVE(&w->flows, f, all_entry);
-	w->n_flows--;
-	w->n_plain -= f->plain;
-	worker_update_intake(w);
+	if (f->plain)
+		worker_count_plain(w, -1);
+	worker_count_flow(w, -1);
 	ledger_end(w->ledger, &f->record, failed_reason);
 	explicit_bzero(f, sizeof(*f));
 	free(f);
@@ -309,8 +308,7 @@ static int plain(struct flow *f, const struct eno_sock *eno,
 		 const struct tcpcrypt_eno_result *result)
 {
 	f->plain = true;
-	f->worker->n_plain++;
-	worker_update_intake(f->worker);
+	worker_count_plain(f->worker, 1);
 	ledger_plain(f->worker->ledger, &f->record, plain_reason(eno, result));
 	if (f->record.outgoing && !by_wish(f, result))
 		engine_remember_plain(f->worker->engine, &f->record.peer,

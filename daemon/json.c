@@ -96,16 +96,23 @@ json_t *json_of_event(const char *event, double time, const struct record *r)
 	return o;
 }
 
-static json_t *totals(const struct ledger *l,
-		      const char *(*total)(const struct ledger *, size_t, uint64_t *))
+static json_t *tally(const struct ledger_tally *t)
 {
 	json_t *o = json_object();
-	const char *reason;
-	uint64_t count;
 
-	for (size_t i = 0; (reason = total(l, i, &count)); i++)
-		json_object_set_new(o, reason, json_integer(count));
+	for (size_t i = 0; i < t->n; i++)
+		json_object_set_new(o, t->reason[i], json_integer(t->count[i]));
 	return o;
+}
+
+static json_t *workers(const struct survey_totals *totals, unsigned int n)
+{
+	json_t *a = json_array();
+
+	for (unsigned int i = 0; i < n; i++)
+		json_array_append_new(a, json_pack("{s:I}", "connections",
+						   (json_int_t)totals->live[i]));
+	return a;
 }
 
 static json_t *interfaces(const struct control_status *status)
@@ -118,18 +125,18 @@ static json_t *interfaces(const struct control_status *status)
 	return a;
 }
 
-json_t *json_of_status(const struct worker *w, const struct control_status *status)
+json_t *json_of_status(const struct survey_totals *totals, unsigned int n_workers,
+		       const struct control_status *status)
 {
-	const struct ledger *l = w->ledger;
+	const struct ledger_totals *all = &totals->all;
 
-	return json_pack("{s:s, s:s, s:i, s:f, s:{s:I, s:s, s:o}, s:I, s:I, s:o, s:o, s:o}",
+	return json_pack("{s:s, s:s, s:i, s:f, s:{s:I, s:s, s:o}, s:I, s:o, s:I, s:o, s:o, s:o}",
 			 "state", status->state, "version", TCPCRYPT_VERSION, "pid", (int)getpid(),
 			 "started", status->started, "engine", "netns_cookie",
-			 (json_int_t)engine_netns_cookie(w->engine), "cgroup",
-			 engine_cgroup(w->engine), "interfaces", interfaces(status), "connections",
-			 (json_int_t)ledger_live_count(l), "encrypted",
-			 (json_int_t)ledger_total_encrypted(l), "plain",
-			 totals(l, ledger_total_plain), "failed", totals(l, ledger_total_failed),
-			 "key_log",
-			 string_or_null(*w->config->key_log ? w->config->key_log : NULL));
+			 (json_int_t)engine_netns_cookie(status->engine), "cgroup",
+			 engine_cgroup(status->engine), "interfaces", interfaces(status),
+			 "connections", (json_int_t)all->live, "workers",
+			 workers(totals, n_workers), "encrypted", (json_int_t)all->encrypted,
+			 "plain", tally(&all->plain), "failed", tally(&all->failed), "key_log",
+			 string_or_null(*status->key_log ? status->key_log : NULL));
 }

@@ -8,9 +8,11 @@
 
 #include "daemon/control.h"
 #include "daemon/ledger.h"
+#include "daemon/survey.h"
 
 json_t *json_of_record(const struct record *r);
 json_t *json_of_event(const char *event, double time, const struct record *r);
-json_t *json_of_status(const struct worker *w, const struct control_status *status);
+json_t *json_of_status(const struct survey_totals *totals, unsigned int n_workers,
+		       const struct control_status *status);
 
 #endif

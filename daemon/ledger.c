@@ -6,57 +6,43 @@
 
 #include "daemon/clock.h"
 
-#define REASONS_MAX 64
-
-/* Counts by reason; reasons are few and static. */
-struct tally {
-	const char *reason[REASONS_MAX];
-	uint64_t count[REASONS_MAX];
-	size_t n;
-};
-
 struct ledger {
-	struct record_list live;
-	size_t live_count;
 	struct record *recent; /* ring of LEDGER_RECENT */
 	size_t recent_first, recent_count;
-	uint64_t next_id;
-	uint64_t encrypted;
-	struct tally plain, failed;
+	uint64_t next_id, id_step;
+	struct ledger_totals totals;
 	void (*watch)(void *data, enum ledger_event event, const struct record *r);
 	void *watch_data;
 };
 
-static void tally_add(struct tally *t, const char *reason)
+static void tally_add(struct ledger_tally *t, const char *reason, uint64_t count)
 {
 	size_t i;
 
 	for (i = 0; i < t->n; i++)
 		if (!strcmp(t->reason[i], reason))
 			break;
-	if (i == REASONS_MAX)
+	if (i == LEDGER_REASONS_MAX)
 		return;
 	if (i == t->n)
 		t->reason[t->n++] = reason;
-	t->count[i]++;
+	t->count[i] += count;
 }
 
-static const char *tally_get(const struct tally *t, size_t i, uint64_t *ret_count)
+static void tally_merge(struct ledger_tally *sum, const struct ledger_tally *t)
 {
-	if (i >= t->n)
-		return NULL;
-	*ret_count = t->count[i];
-	return t->reason[i];
+	for (size_t i = 0; i < t->n; i++)
+		tally_add(sum, t->reason[i], t->count[i]);
 }
 
-struct ledger *ledger_new(void)
+struct ledger *ledger_new(unsigned int worker, unsigned int n_workers)
 {
 	struct ledger *l = calloc(1, sizeof(*l));
 
 	if (!l)
 		return NULL;
-	TAILQ_INIT(&l->live);
-	l->next_id = 1;
+	l->next_id = n_workers + worker;
+	l->id_step = n_workers;
 	l->recent = calloc(LEDGER_RECENT, sizeof(*l->recent));
 	if (!l->recent) {
 		free(l);
@@ -89,17 +75,17 @@ static void tell(const struct ledger *l, enum ledger_event event, const struct r
 
 void ledger_begin(struct ledger *l, struct record *r)
 {
-	r->id = l->next_id++;
+	r->id = l->next_id;
+	l->next_id += l->id_step;
 	r->started = clock_wall();
-	TAILQ_INSERT_TAIL(&l->live, r, entry);
-	l->live_count++;
+	l->totals.live++;
 }
 
 void ledger_established(struct ledger *l, struct record *r)
 {
 	r->state = RECORD_ENCRYPTED;
 	r->encrypted = true;
-	l->encrypted++;
+	l->totals.encrypted++;
 	tell(l, LEDGER_ESTABLISHED, r);
 }
 
@@ -107,7 +93,7 @@ void ledger_plain(struct ledger *l, struct record *r, const char *reason)
 {
 	r->state = RECORD_PLAIN;
 	r->reason = reason;
-	tally_add(&l->plain, reason);
+	tally_add(&l->totals.plain, reason, 1);
 	tell(l, LEDGER_PLAIN, r);
 }
 
@@ -120,8 +106,7 @@ void ledger_end(struct ledger *l, struct record *r, const char *failed_reason)
 {
 	size_t at = (l->recent_first + l->recent_count) % LEDGER_RECENT;
 
-	TAILQ_REMOVE(&l->live, r, entry);
-	l->live_count--;
+	l->totals.live--;
 	r->state = RECORD_CLOSED;
 	r->ended = clock_wall();
 	if (failed_reason) {
@@ -129,7 +114,7 @@ void ledger_end(struct ledger *l, struct record *r, const char *failed_reason)
 		if (!r->reason)
 			r->reason = failed_reason;
 		r->failed = true;
-		tally_add(&l->failed, failed_reason);
+		tally_add(&l->totals.failed, failed_reason, 1);
 		tell(l, LEDGER_FAILED, r);
 	} else {
 		tell(l, LEDGER_CLOSED, r);
@@ -139,16 +124,6 @@ void ledger_end(struct ledger *l, struct record *r, const char *failed_reason)
 		l->recent_count++;
 	else
 		l->recent_first = (l->recent_first + 1) % LEDGER_RECENT;
-}
-
-const struct record_list *ledger_live(const struct ledger *l)
-{
-	return &l->live;
-}
-
-size_t ledger_live_count(const struct ledger *l)
-{
-	return l->live_count;
 }
 
 size_t ledger_recent_count(const struct ledger *l)
@@ -161,17 +136,10 @@ const struct record *ledger_recent(const struct ledger *l, size_t i)
 	return &l->recent[(l->recent_first + i) % LEDGER_RECENT];
 }
 
-uint64_t ledger_total_encrypted(const struct ledger *l)
+void ledger_totals_add(struct ledger_totals *sum, const struct ledger *l)
 {
-	return l->encrypted;
-}
-
-const char *ledger_total_plain(const struct ledger *l, size_t i, uint64_t *ret_count)
-{
-	return tally_get(&l->plain, i, ret_count);
-}
-
-const char *ledger_total_failed(const struct ledger *l, size_t i, uint64_t *ret_count)
-{
-	return tally_get(&l->failed, i, ret_count);
+	sum->live += l->totals.live;
+	sum->encrypted += l->totals.encrypted;
+	tally_merge(&sum->plain, &l->totals.plain);
+	tally_merge(&sum->failed, &l->totals.failed);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The ledger: what the user may know of each connection, live and lately ended, and the
- * totals. Flows write their record here; the control socket reads.
+ * A worker's ledger: what the user may know of each connection, live and lately ended, and the
+ * totals. Flows write their record here. One thread.
  */
 #ifndef DAEMON_LEDGER_H
 #define DAEMON_LEDGER_H
@@ -9,7 +9,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/queue.h>
 #include <sys/types.h>
 
 #include <tcpcrypt/session.h>
@@ -21,7 +20,6 @@
 enum record_state { RECORD_NEGOTIATING, RECORD_ENCRYPTED, RECORD_PLAIN, RECORD_CLOSED };
 
 struct record {
-	TAILQ_ENTRY(record) entry;
 	uint64_t id;
 	bool outgoing;
 	struct shared_endpoint local, peer;
@@ -51,12 +49,26 @@ enum ledger_event {
 	LEDGER_REKEYED, /* not shown to users: the peer answered a key update */
 };
 
-TAILQ_HEAD(record_list, record);
+#define LEDGER_REASONS_MAX 64
+
+/* Counts by reason; reasons are few and static. */
+struct ledger_tally {
+	const char *reason[LEDGER_REASONS_MAX];
+	uint64_t count[LEDGER_REASONS_MAX];
+	size_t n;
+};
+
+struct ledger_totals {
+	size_t live;
+	uint64_t encrypted;
+	struct ledger_tally plain, failed;
+};
 
 struct ledger;
 
-/* NULL when there is no memory. */
-struct ledger *ledger_new(void);
+/* The ledger of worker 0 to n_workers - 1: its connections' ids modulo n_workers are its own
+ * number. NULL when there is no memory. */
+struct ledger *ledger_new(unsigned int worker, unsigned int n_workers);
 void ledger_free(struct ledger *l);
 
 /* Called for every event, with the record as it is then. */
@@ -64,7 +76,7 @@ void ledger_set_watcher(struct ledger *l,
 			void (*watch)(void *data, enum ledger_event event, const struct record *r),
 			void *data);
 
-/* A connection begins; the record is the caller's and stays until ledger_end(). */
+/* A connection begins; the record is the caller's. */
 void ledger_begin(struct ledger *l, struct record *r);
 void ledger_established(struct ledger *l, struct record *r);
 void ledger_plain(struct ledger *l, struct record *r, const char *reason);
@@ -72,15 +84,11 @@ void ledger_rekeyed(struct ledger *l, struct record *r);
 /* It ends; failed_reason NULL: cleanly. A copy goes to the recent ones. */
 void ledger_end(struct ledger *l, struct record *r, const char *failed_reason);
 
-/* Live records, oldest first; and the ended ones, oldest first: 0 <= i < ledger_recent_count(). */
-const struct record_list *ledger_live(const struct ledger *l);
-size_t ledger_live_count(const struct ledger *l);
+/* The ended ones, oldest first: 0 <= i < ledger_recent_count(). */
 size_t ledger_recent_count(const struct ledger *l);
 const struct record *ledger_recent(const struct ledger *l, size_t i);
 
-/* Totals. The i-th reason with its count; NULL behind the last. */
-uint64_t ledger_total_encrypted(const struct ledger *l);
-const char *ledger_total_plain(const struct ledger *l, size_t i, uint64_t *ret_count);
-const char *ledger_total_failed(const struct ledger *l, size_t i, uint64_t *ret_count);
+/* Adds a ledger's totals to those of others. */
+void ledger_totals_add(struct ledger_totals *sum, const struct ledger *l);
 
 #endif

@@ -14,6 +14,7 @@
 #include "daemon/flow.h"
 #include "daemon/incoming.h"
 #include "daemon/outgoing.h"
+#include "daemon/worker.h"
 
 #define BACKLOG	      4096
 #define BIND_TRIES    64
@@ -50,6 +51,7 @@ static int bind_loopback(int family, uint16_t port, bool steered)
 	/* Accepted connections sit on the servers' ports: they must not keep a server that
 	 * restarts from binding its port (with SO_REUSEADDR, as servers do). */
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
 	if (!steered)
 		carry_hops(fd, family);
 	if (family == AF_INET6)
@@ -63,14 +65,14 @@ static int bind_loopback(int family, uint16_t port, bool steered)
 	return fd;
 }
 
-int listener_open(struct listener *l, bool steered)
+int listener_open(struct listener *l, bool steered, uint16_t port)
 {
 	memset(l, 0, sizeof(*l));
 	l->v4.fd = l->v6.fd = -1;
 	l->steered = steered;
-	for (int i = 0; i < BIND_TRIES; i++) {
+	for (int i = 0; i < (port ? 1 : BIND_TRIES); i++) {
 		listener_close(l);
-		l->v4.fd = bind_loopback(AF_INET, 0, steered);
+		l->v4.fd = bind_loopback(AF_INET, port, steered);
 		if (l->v4.fd < 0)
 			return l->v4.fd;
 		l->port = address_local(l->v4.fd).port;
@@ -144,13 +146,13 @@ static void ready_v6(struct loop_source *source, uint32_t events)
 	ready(container_of(source, struct listener, v6), source->fd);
 }
 
-static int start(struct listener *l, struct loop_source *source)
+static int listen_on(struct listener *l, const struct loop_source *source)
 {
 	enum eno_sock_kind kind = l->steered ? ENO_SOCK_STEERED : ENO_SOCK_OUTGOING;
 	int save_syn = 1, none = 0;
 	int error;
 
-	if (source->fd < 0)
+	if (source->fd <= 0)
 		return 0;
 	/* The ACK's hook negotiates from the SYN. */
 	if (l->steered &&
@@ -167,19 +169,39 @@ static int start(struct listener *l, struct loop_source *source)
 	 * 8547-4.7-7, 8547-4.7-8, 8547-4.7-9. (The kernel may lack Fast Open altogether.)
 	 */
 	setsockopt(source->fd, IPPROTO_TCP, TCP_FASTOPEN, &none, sizeof(none));
-	if (l->steered)
-		error = engine_lead_to(l->worker->engine, source->fd, source == &l->v6);
-	return error ? error : loop_add(l->worker->loop, source, EPOLLIN);
+	return 0;
 }
 
-int listener_start(struct listener *l, struct worker *w)
+int listener_listen(struct listener *l, struct worker *w)
 {
 	int error;
 
 	l->worker = w;
 	l->v4.handler = ready_v4;
 	l->v6.handler = ready_v6;
-	error = start(l, &l->v4);
+	error = listen_on(l, &l->v4);
+	return error ? error : listen_on(l, &l->v6);
+}
+
+static int start(struct listener *l, struct loop_source *source)
+{
+	struct worker *w = l->worker;
+	int none = 0;
+	int error;
+
+	if (source->fd <= 0)
+		return 0;
+	/* The accepted ones, which sit on the servers' ports, must not have it: bind() would
+	 * take them for a leave to share the port. */
+	setsockopt(source->fd, SOL_SOCKET, SO_REUSEPORT, &none, sizeof(none));
+	error = engine_lead_to(w->engine, w->index, source->fd, !l->steered, source == &l->v6);
+	return error ? error : loop_add(w->loop, source, EPOLLIN);
+}
+
+int listener_start(struct listener *l)
+{
+	int error = start(l, &l->v4);
+
 	return error ? error : start(l, &l->v6);
 }
 
@@ -191,13 +213,13 @@ void listener_resume(struct listener *l)
 		return;
 	l->resting = false;
 	for (size_t i = 0; i < 2; i++)
-		if (sources[i]->fd >= 0 && loop_add(l->worker->loop, sources[i], EPOLLIN))
+		if (sources[i]->fd > 0 && loop_add(l->worker->loop, sources[i], EPOLLIN))
 			l->resting = true;
 }
 
 static void source_close(struct listener *l, struct loop_source *source)
 {
-	if (source->fd < 0)
+	if (source->fd <= 0)
 		return;
 	if (l->worker)
 		loop_remove(l->worker->loop, source);

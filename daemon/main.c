@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "crypto/ipsecmb.h"
-#include "daemon/carry.h"
 #include "daemon/clock.h"
 #include "daemon/config.h"
 #include "daemon/confine.h"
@@ -21,13 +20,9 @@
 #include "daemon/control.h"
 #include "daemon/host.h"
 #include "daemon/keylog.h"
-#include "daemon/ledger.h"
-#include "daemon/listener.h"
 #include "daemon/log.h"
 #include "daemon/loop.h"
-#include "daemon/outgoing.h"
-#include "daemon/wish.h"
-#include "daemon/worker.h"
+#include "daemon/workers.h"
 #include "engine/engine.h"
 
 #define DEFAULT_RUN_DIR "/run/tcpcrypt"
@@ -39,21 +34,17 @@ struct daemon {
 	const char *run_dir;
 	bool verbose;
 	bool check_config;
-	struct config config;
+	struct config *config; /* replaced as a whole: the workers read it */
+	int keylog_fd;
 	struct host_lock lock;
 	struct confinement confinement;
-	struct loop *loop;
-	struct ledger *ledger;
+	struct loop *loop; /* the main thread's: all but connections */
 	struct engine *engine;
-	struct listener programs; /* for local programs' connections */
-	struct listener steered;  /* for SYNs from the network */
-	struct worker worker;
-	bool worker_ready;
+	struct workers workers;
 	struct host_links *links;
 	struct control *control;
 	struct loop_source signals;
-	double drain_until;	   /* while the worker drains */
-	struct loop_source events; /* of the BPF programs */
+	double drain_until; /* while the workers drain */
 };
 
 static void usage(FILE *to)
@@ -111,48 +102,21 @@ static int options_read(struct daemon *d, int argc, char **argv)
 	return EXIT_USAGE;
 }
 
-static void event_handle(const struct shared_event *event, void *data)
+/* The programs are told the oldest of all threads' signs of life: should one hang, they notice. */
+static void heartbeat(struct daemon *d)
 {
-	switch ((enum shared_event_type)event->type) {
-	case SHARED_EVENT_HELD_SYN:
-	case SHARED_EVENT_GAVE_UP:
-	case SHARED_EVENT_REMEMBERED:
-		outgoing_event(data, event);
-		break;
-	case SHARED_EVENT_REKEY:
-	case SHARED_EVENT_MANDATORY:
-		wish_event(data, event);
-		break;
-	case SHARED_EVENT_OPTIONS:
-		carry_event(data, event);
-		break;
-	}
-}
-
-static void events_ready(struct loop_source *source, uint32_t events)
-{
-	struct daemon *d = container_of(source, struct daemon, events);
-
-	engine_events_dispatch(d->engine, event_handle, &d->worker);
-}
-
-static int events_open(struct daemon *d)
-{
-	d->events.fd = engine_events_fd(d->engine);
-	d->events.handler = events_ready;
-	return loop_add(d->loop, &d->events, EPOLLIN);
+	engine_heartbeat(d->engine, (uint64_t)(workers_alive(&d->workers) * 1e9));
 }
 
 static void tick(void *data)
 {
 	struct daemon *d = data;
 
-	engine_heartbeat(d->engine);
-	worker_tick(&d->worker);
-	listener_resume(&d->programs);
-	listener_resume(&d->steered);
+	heartbeat(d);
+	intake_tick(&d->workers.intake);
 	control_tick(d->control);
-	if (d->worker.draining && (!d->worker.n_flows || loop_now(d->loop) > d->drain_until))
+	if (intake_is_closed(&d->workers.intake) &&
+	    (!intake_flows(&d->workers.intake) || loop_now(d->loop) > d->drain_until))
 		loop_stop(d->loop);
 }
 
@@ -160,32 +124,36 @@ static void tick(void *data)
  * signal, or their time being up, ends it. */
 static void drain(struct daemon *d)
 {
-	size_t n = d->worker.n_flows;
+	struct intake *intake = &d->workers.intake;
+	size_t n = intake_flows(intake);
 
-	if (d->worker.draining || !n || !d->config.drain_seconds) {
+	if (intake_is_closed(intake) || !n || !d->config->drain_seconds) {
 		log_info("ending");
 		loop_stop(d->loop);
 		return;
 	}
 	log_info("ending when %zu connection%s ended, in %u seconds at the latest", n,
-		 n == 1 ? " has" : "s have", d->config.drain_seconds);
-	d->drain_until = loop_now(d->loop) + d->config.drain_seconds;
-	d->worker.draining = true;
-	worker_update_intake(&d->worker);
+		 n == 1 ? " has" : "s have", d->config->drain_seconds);
+	d->drain_until = loop_now(d->loop) + d->config->drain_seconds;
+	intake_set_closed(intake, true);
 	control_set_state(d->control, "stopping");
 	sd_notify(0, "STOPPING=1");
 }
 
-/* Says what is wrong with the file. */
-static bool config_load(struct config *c, const char *path)
+/* NULL when there is an error, which is logged. */
+static struct config *config_load(const char *path)
 {
-	char message[CONFIG_ERROR_MAX];
+	struct config *c = calloc(1, sizeof(*c));
+	char message[CONFIG_ERROR_MAX] = "out of memory";
 
-	config_default(c);
-	if (!path || !config_read(c, path, message))
-		return true;
+	if (c) {
+		config_default(c);
+		if (!path || !config_read(c, path, message))
+			return c;
+	}
 	log_error("%s", message);
-	return false;
+	free(c);
+	return NULL;
 }
 
 static struct engine_policy policy_of(const struct config *c)
@@ -226,7 +194,7 @@ static int keylog_start(const struct config *c, int *ret_fd)
  */
 static int keylog_again(const struct daemon *d, const struct config *c, int *ret_fd)
 {
-	bool same = d->worker.keylog_fd >= 0 && !strcmp(c->key_log, d->config.key_log);
+	bool same = d->keylog_fd >= 0 && !strcmp(c->key_log, d->config->key_log);
 
 	if (!d->confinement.privilege.dropped)
 		return keylog_start(c, ret_fd);
@@ -236,27 +204,35 @@ static int keylog_again(const struct daemon *d, const struct config *c, int *ret
 		return -EPERM;
 	}
 	if (*c->key_log)
-		*ret_fd = fcntl(d->worker.keylog_fd, F_DUPFD_CLOEXEC, 0);
+		*ret_fd = fcntl(d->keylog_fd, F_DUPFD_CLOEXEC, 0);
 	return *c->key_log && *ret_fd < 0 ? -errno : 0;
 }
 
 /* SIGHUP: a configuration with an error changes nothing. */
 static void reload(struct daemon *d)
 {
+	struct config *config = d->config_path ? config_load(d->config_path) : NULL;
+	struct config *old = d->config;
 	struct engine_policy policy;
-	struct config config;
 	int keylog_fd;
 
-	if (!d->config_path || !config_load(&config, d->config_path) ||
-	    keylog_again(d, &config, &keylog_fd))
+	if (!config)
 		return;
-	if (d->worker.keylog_fd >= 0)
-		close(d->worker.keylog_fd);
-	d->worker.keylog_fd = keylog_fd;
-	d->config = config;
-	policy = policy_of(&d->config);
+	if (keylog_again(d, config, &keylog_fd)) {
+		free(config);
+		return;
+	}
+	if (workers_count(config->workers) != d->workers.n)
+		log_warning("another number of workers takes a restart");
+	policy = policy_of(config);
 	engine_configure(d->engine, &policy);
-	worker_configure(&d->worker);
+	workers_configure(&d->workers, config, keylog_fd);
+	control_set_key_log(d->control, config->key_log);
+	if (d->keylog_fd >= 0)
+		close(d->keylog_fd);
+	d->keylog_fd = keylog_fd;
+	d->config = config;
+	free(old);
 	log_info("configuration reloaded from %s", d->config_path);
 }
 
@@ -319,8 +295,9 @@ static int step(int error, const char *what)
 static int engine_start(struct daemon *d)
 {
 	const struct engine_params params = {
-		.out_port = d->programs.port,
-		.policy = policy_of(&d->config),
+		.out_port = workers_out_port(&d->workers),
+		.n_workers = d->workers.n,
+		.policy = policy_of(d->config),
 	};
 	int error = engine_open(&params, &d->engine);
 
@@ -330,94 +307,90 @@ static int engine_start(struct daemon *d)
 	return step(engine_attach(d->engine), "the BPF programs cannot be attached");
 }
 
-static int worker_start(struct daemon *d)
+static int workers_prepare(struct daemon *d)
 {
-	const struct tcpcrypt_crypto *crypto = crypto_fastest();
-	int error;
+	const struct worker_params params = {
+		.engine = d->engine,
+		.config = d->config,
+		.crypto = crypto_fastest(),
+		.keylog_fd = d->keylog_fd,
+	};
 
 	/* 8547-10-4, 8548-8-5: no ENO without good randomness. */
-	if (!crypto) {
+	if (!params.crypto) {
 		log_error("libcrypto lacks an algorithm that RFC 8548 requires, or randomness");
 		return -ENOTSUP;
 	}
-	error = worker_init(&d->worker, d->loop, d->engine, d->ledger, &d->config, crypto);
-	if (error) {
-		log_error("the ENO option cannot be made: %s", strerror(-error));
-		return error;
-	}
-	d->worker_ready = true;
-	return keylog_start(&d->config, &d->worker.keylog_fd);
+	return step(workers_init(&d->workers, &params), "the workers");
 }
 
 /* Everything up to the moment at which connections are taken. */
 static int daemon_start(struct daemon *d)
 {
 	struct control_status status = { .state = "intercepting",
+					 .key_log = d->config->key_log,
 					 .started = clock_wall(),
 					 .interface = interface_name,
 					 .data = d,
 					 .confinement = &d->confinement };
 	int error;
 
-	d->ledger = ledger_new();
-	if (!d->ledger)
-		return step(-ENOMEM, "the ledger");
 	if ((error = step(loop_new(&d->loop), "the event loop")) ||
 	    (error = step(signals_open(d), "signals")) ||
-	    (error = step(listener_open(&d->programs, false), "a loopback listener")) ||
-	    (error = step(listener_open(&d->steered, true), "a loopback listener")) ||
-	    (error = engine_start(d)) || (error = worker_start(d)) ||
-	    (error = step(listener_start(&d->programs, &d->worker), "listening")) ||
-	    (error = step(listener_start(&d->steered, &d->worker), "listening")) ||
-	    (error = step(events_open(d), "the programs' events")) ||
-	    (error = step(host_links_open(d->engine, d->loop, &d->links), "interfaces")) ||
-	    (error = step(control_open(&d->worker, d->run_dir, &status, &d->control),
-			  "the control socket")) ||
-	    (error = confine(&d->confinement, &d->config, &d->lock)))
+	    (error = step(workers_open(&d->workers, workers_count(d->config->workers)),
+			  "loopback listeners")) ||
+	    (error = engine_start(d)) || (error = keylog_start(d->config, &d->keylog_fd)) ||
+	    (error = workers_prepare(d)) ||
+	    (error = step(host_links_open(d->engine, d->loop, &d->links), "interfaces")))
+		return error;
+	status.engine = d->engine;
+	error = step(control_open(&d->workers, d->loop, d->run_dir, &status, &d->control),
+		     "the control socket");
+	/* Before there are threads: each has capabilities of its own. */
+	if (!error)
+		error = confine(&d->confinement, d->config, &d->lock);
+	if (!error)
+		error = step(workers_start(&d->workers), "the workers' threads");
+	if (error)
 		return error;
 	if (d->config_path && access(d->config_path, R_OK))
 		log_warning("%s cannot be read by the user %s: SIGHUP will not reload it",
-			    d->config_path, d->config.user);
+			    d->config_path, d->config->user);
 	loop_set_tick(d->loop, tick, d);
-	worker_update_intake(&d->worker);
+	intake_set_closed(&d->workers.intake, false);
 	return 0;
 }
 
 static void daemon_stop(struct daemon *d)
 {
 	/* First of all nothing new comes; what is under way ends with an error that is one. */
-	if (d->worker_ready)
-		worker_deinit(&d->worker);
+	workers_stop(&d->workers);
 	control_close(d->control);
 	host_links_close(d->links);
-	listener_close(&d->programs);
-	listener_close(&d->steered);
+	workers_close(&d->workers);
 	engine_close(d->engine);
+	if (d->keylog_fd >= 0)
+		close(d->keylog_fd);
 	if (d->signals.fd >= 0)
 		close(d->signals.fd);
 	loop_free(d->loop);
-	ledger_free(d->ledger);
 	host_unlock(&d->lock);
 }
 
 int main(int argc, char **argv)
 {
-	/* Not on the stack: the worker is large. */
-	static struct daemon d = { .run_dir = DEFAULT_RUN_DIR,
-				   .signals.fd = -1,
-				   .programs.v4.fd = -1,
-				   .programs.v6.fd = -1,
-				   .steered.v4.fd = -1,
-				   .steered.v6.fd = -1 };
+	struct daemon d = { .run_dir = DEFAULT_RUN_DIR, .signals.fd = -1, .keylog_fd = -1 };
 	int status = options_read(&d, argc, argv);
 	int error;
 
 	if (status >= 0)
 		return status;
 	log_init(d.verbose);
-	if (!config_load(&d.config, d.config_path))
+	d.config = config_load(d.config_path);
+	if (!d.config)
 		return EXIT_FAILURE;
 	if (d.check_config) {
+		free(d.config);
 		printf("%s: no errors\n", d.config_path ? d.config_path : "no configuration file");
 		return EXIT_SUCCESS;
 	}
@@ -436,5 +409,6 @@ int main(int argc, char **argv)
 		error = loop_run(d.loop);
 	}
 	daemon_stop(&d);
+	free(d.config);
 	return error ? EXIT_FAILURE : EXIT_SUCCESS;
 }

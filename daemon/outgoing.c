@@ -65,7 +65,7 @@ void outgoing_forget(struct flow *f)
 
 void outgoing_refuse(struct flow *f, int error)
 {
-	engine_refuse(f->worker->engine, &f->syn, error);
+	engine_refuse(f->worker->lane, &f->syn, error);
 }
 
 /* The program may have chosen its source address; then the SYN has it instead of loopback. */
@@ -185,7 +185,7 @@ static void held_begin(struct worker *w, const struct shared_event *event)
 
 static void release(struct flow *f)
 {
-	int error = engine_release(f->worker->engine, &f->syn, &f->record.local, f->record.id);
+	int error = engine_release(f->worker->lane, &f->syn, &f->record.local, f->record.id);
 
 	/* The program repeats its SYN, and that is another chance. */
 	if (error)

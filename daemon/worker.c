@@ -2,71 +2,47 @@
 #include "daemon/worker.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
+#include "daemon/carry.h"
+#include "daemon/container.h"
 #include "daemon/flow.h"
 #include "daemon/incoming.h"
 #include "daemon/liveness.h"
 #include "daemon/log.h"
+#include "daemon/outgoing.h"
 #include "daemon/wish.h"
 
 /* What flows hold: two sockets, and two pipes when bytes of a plain one wait. */
 #define FILES_A_FLOW  2
 #define FILES_A_PLAIN 4
-#define FILES_RESERVE 16  /* so much of them is for what comes before the programs step aside */
-#define FILES_OTHERS  192 /* the daemon's own: BPF, control clients, pipes kept for reuse */
 
-static size_t files_max(void)
+static void event_handle(const struct shared_event *event, void *data)
 {
-	struct rlimit files;
-
-	if (getrlimit(RLIMIT_NOFILE, &files))
-		files.rlim_cur = 1024;
-	return files.rlim_cur > FILES_OTHERS ? files.rlim_cur - FILES_OTHERS : 0;
+	switch ((enum shared_event_type)event->type) {
+	case SHARED_EVENT_HELD_SYN:
+	case SHARED_EVENT_GAVE_UP:
+	case SHARED_EVENT_REMEMBERED:
+		outgoing_event(data, event);
+		break;
+	case SHARED_EVENT_REKEY:
+	case SHARED_EVENT_MANDATORY:
+		wish_event(data, event);
+		break;
+	case SHARED_EVENT_OPTIONS:
+		carry_event(data, event);
+		break;
+	}
 }
 
-int worker_init(struct worker *w, struct loop *loop, struct engine *engine, struct ledger *ledger,
-		const struct config *config, const struct tcpcrypt_crypto *crypto)
+static void events_ready(struct loop_source *source, uint32_t events)
 {
-	memset(w, 0, sizeof(*w));
-	w->loop = loop;
-	w->engine = engine;
-	w->ledger = ledger;
-	w->config = config;
-	w->crypto = crypto;
-	w->keylog_fd = -1;
-	w->max_files = files_max();
-	TAILQ_INIT(&w->flows);
-	TAILQ_INIT(&w->waiting);
-	for (size_t i = 0; i < WORKER_HELD_BUCKETS; i++)
-		TAILQ_INIT(&w->held[i]);
-	for (size_t i = 0; i < WORKER_ID_BUCKETS; i++)
-		TAILQ_INIT(&w->by_id[i]);
-	return worker_configure(w);
-}
+	struct worker *w = container_of(source, struct worker, events);
 
-int worker_configure(struct worker *w)
-{
-	const struct shared_wishes none = {};
-
-	w->max_flows = w->config->max_connections;
-	return wish_offer(w, &none, &w->offer);
-}
-
-void worker_deinit(struct worker *w)
-{
-	struct flow *f;
-
-	w->draining = true;
-	worker_update_intake(w);
-	while ((f = TAILQ_FIRST(&w->flows)))
-		flow_abort(f, "daemon", ECONNRESET);
-	if (w->keylog_fd >= 0)
-		close(w->keylog_fd);
-	buffer_pool_deinit(&w->buffers);
-	pipe_pool_deinit(&w->pipes);
+	engine_lane_dispatch(w->lane, event_handle, w);
 }
 
 static const char *overdue_reason(const struct flow *f)
@@ -77,10 +53,13 @@ static const char *overdue_reason(const struct flow *f)
 	return f->session && !f->established ? "handshake-timeout" : "timeout";
 }
 
-void worker_tick(struct worker *w)
+/* Once a second: deadlines, new keys, probes. */
+static void tick(void *data)
 {
+	struct worker *w = data;
 	struct flow *f, *next;
 
+	w->alive = loop_now(w->loop);
 	for (f = TAILQ_FIRST(&w->waiting); f; f = next) {
 		next = TAILQ_NEXT(f, waiting_entry);
 		if (f->deadline < loop_now(w->loop))
@@ -92,38 +71,152 @@ void worker_tick(struct worker *w)
 			loop_queue(w->loop, &f->again);
 	}
 	liveness_tick(w);
-	/* The limit may have been changed from outside. */
-	w->max_files = files_max();
-	w->exhausted = false;
-	worker_update_intake(w);
+	listener_resume(&w->programs);
+	listener_resume(&w->steered);
 }
 
-static size_t files_used(const struct worker *w)
+static int events_open(struct worker *w)
 {
-	return w->n_flows * FILES_A_FLOW + w->n_plain * FILES_A_PLAIN;
+	w->events.fd = engine_lane_fd(w->lane);
+	w->events.handler = events_ready;
+	return loop_add(w->loop, &w->events, EPOLLIN);
+}
+
+int worker_init(struct worker *w, const struct worker_params *p)
+{
+	int error;
+
+	w->index = p->index;
+	w->engine = p->engine;
+	w->intake = p->intake;
+	w->crypto = p->crypto;
+	TAILQ_INIT(&w->flows);
+	TAILQ_INIT(&w->waiting);
+	for (size_t i = 0; i < WORKER_HELD_BUCKETS; i++)
+		TAILQ_INIT(&w->held[i]);
+	for (size_t i = 0; i < WORKER_ID_BUCKETS; i++)
+		TAILQ_INIT(&w->by_id[i]);
+	w->ledger = ledger_new(p->index, p->n_workers);
+	error = w->ledger ? loop_new(&w->loop) : -ENOMEM;
+	if (!error)
+		error = worker_configure(w, p->config, p->keylog_fd);
+	if (!error)
+		error = engine_lane_open(w->engine, w->index, &w->lane);
+	if (!error)
+		error = events_open(w);
+	if (!error)
+		error = call_open(&w->call, w->loop);
+	if (error)
+		return error;
+	w->alive = loop_now(w->loop);
+	loop_set_tick(w->loop, tick, w);
+	return 0;
+}
+
+int worker_configure(struct worker *w, const struct config *config, int keylog_fd)
+{
+	const struct shared_wishes none = {};
+
+	w->config = config;
+	w->keylog_fd = keylog_fd;
+	return wish_offer(w, &none, &w->offer);
+}
+
+static void flows_abort(struct worker *w)
+{
+	struct flow *f;
+
+	while ((f = TAILQ_FIRST(&w->flows)))
+		flow_abort(f, "daemon", ECONNRESET);
+}
+
+void worker_deinit(struct worker *w)
+{
+	flows_abort(w);
+	call_close(&w->call);
+	buffer_pool_deinit(&w->buffers);
+	pipe_pool_deinit(&w->pipes);
+	listener_close(&w->programs);
+	listener_close(&w->steered);
+	engine_lane_close(w->lane);
+	loop_free(w->loop);
+	ledger_free(w->ledger);
+	memset(w, 0, sizeof(*w));
+}
+
+static void *thread_main(void *data)
+{
+	struct worker *w = data;
+	char name[16];
+	int error;
+
+	snprintf(name, sizeof(name), "worker-%u", w->index);
+	pthread_setname_np(pthread_self(), name);
+	error = loop_run(w->loop);
+	if (error) {
+		/* Its flows cannot go on, and those of others must not end for it by halves: the
+		 * kernel resets them all, as it does when a daemon dies. */
+		log_error("a worker's event loop failed: %s", strerror(-error));
+		_exit(EXIT_FAILURE);
+	}
+	return NULL;
+}
+
+int worker_start(struct worker *w)
+{
+	int error = -pthread_create(&w->thread, NULL, thread_main, w);
+
+	w->running = !error;
+	return error;
+}
+
+void worker_call(struct worker *w, void (*run)(void *data), void *data)
+{
+	if (w->running)
+		call_run(&w->call, run, data);
+	else
+		run(data);
+}
+
+static void stop(void *data)
+{
+	struct worker *w = data;
+
+	flows_abort(w);
+	loop_stop(w->loop);
+}
+
+void worker_stop(struct worker *w)
+{
+	if (!w->running)
+		return;
+	worker_call(w, stop, w);
+	pthread_join(w->thread, NULL);
+	w->running = false;
+}
+
+void worker_count_flow(struct worker *w, int change)
+{
+	w->n_flows += change;
+	engine_lane_set_flows(w->lane, w->n_flows);
+	intake_count(w->intake, change, change * FILES_A_FLOW);
+}
+
+void worker_count_plain(struct worker *w, int change)
+{
+	intake_count(w->intake, 0, change * FILES_A_PLAIN);
 }
 
 bool worker_is_full(const struct worker *w)
 {
-	return files_used(w) >= w->max_files;
+	return intake_is_full(w->intake);
 }
 
-bool worker_is_exhausted(struct worker *w, int error)
+bool worker_is_exhausted(const struct worker *w, int error)
 {
 	if (error != -EMFILE && error != -ENFILE && error != -ENOMEM && error != -ENOBUFS)
 		return false;
-	if (!w->exhausted)
+	if (intake_set_exhausted(w->intake))
 		log_warning("new connections wait or are left alone: %s", strerror(-error));
-	w->exhausted = true;
-	worker_update_intake(w);
 	return true;
-}
-
-void worker_update_intake(struct worker *w)
-{
-	/* The rest is for connections that came before the programs knew. */
-	bool full = files_used(w) >= w->max_files - w->max_files / FILES_RESERVE ||
-		    (w->max_flows && w->n_flows >= w->max_flows);
-
-	engine_set_paused(w->engine, w->draining || w->exhausted || full);
 }

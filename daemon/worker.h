@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A worker: one thread's loop with everything its flows need. Nothing in it is shared with
- * another thread.
+ * A worker: one thread's loop with everything its flows need: listeners, events, ledger,
+ * buffers. What it shares with others is the engine, the configuration, which nobody changes,
+ * and the intake, which counts.
  */
 #ifndef DAEMON_WORKER_H
 #define DAEMON_WORKER_H
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,8 +17,11 @@
 #include <tcpcrypt/crypto.h>
 
 #include "daemon/buffer.h"
+#include "daemon/call.h"
 #include "daemon/config.h"
+#include "daemon/intake.h"
 #include "daemon/ledger.h"
+#include "daemon/listener.h"
 #include "daemon/loop.h"
 #include "daemon/pipe.h"
 #include "engine/engine.h"
@@ -26,14 +32,36 @@ TAILQ_HEAD(flow_list, flow);
 #define WORKER_HELD_BUCKETS 4096
 #define WORKER_ID_BUCKETS   4096
 
+/* What a worker is given; everything stays the caller's. */
+struct worker_params {
+	unsigned int index, n_workers;
+	struct engine *engine;
+	struct intake *intake;
+	const struct config *config;
+	const struct tcpcrypt_crypto *crypto;
+	int keylog_fd; /* -1: none, and so no session is asked for its keys */
+};
+
 struct worker {
+	unsigned int index;
 	struct loop *loop;
 	struct engine *engine;
+	struct engine_lane *lane;
+	struct intake *intake;
 	struct ledger *ledger;
 	const struct config *config;
 	const struct tcpcrypt_crypto *crypto;
+	int keylog_fd;
 	struct buffer_pool buffers;
 	struct pipe_pool pipes;
+
+	struct listener programs;  /* for local programs' connections */
+	struct listener steered;   /* for SYNs from the network */
+	struct loop_source events; /* of the BPF programs */
+	struct call call;	   /* from the main thread */
+	pthread_t thread;
+	bool running;
+	_Atomic double alive; /* last sign of life, on its loop's clock */
 
 	struct flow_list flows;	  /* every flow */
 	struct flow_list waiting; /* those that must get on by a deadline */
@@ -41,40 +69,42 @@ struct worker {
 	struct flow_list held[WORKER_HELD_BUCKETS];
 	struct flow_list by_id[WORKER_ID_BUCKETS];
 	size_t n_flows;
-	size_t n_plain; /* of these: they may need pipes */
-	size_t max_flows;
-	size_t max_files; /* descriptors that flows may have together */
-	bool draining;	  /* takes no new connections any more */
-	int keylog_fd;	  /* -1: none, and so no session is asked for its keys */
-	bool exhausted;	  /* descriptors or memory ran out: nothing new until the next tick */
 
 	/* What upstream connections offer whose programs wish nothing else. */
 	struct engine_offer offer;
 };
 
-/* crypto, engine, ledger, config and loop stay the caller's. 0 or a negative error. */
-int worker_init(struct worker *w, struct loop *loop, struct engine *engine, struct ledger *ledger,
-		const struct config *config, const struct tcpcrypt_crypto *crypto);
+/* Its listeners are open already, and stay so when this fails; takes no connection yet. 0 or
+ * a negative error. */
+int worker_init(struct worker *w, const struct worker_params *params);
 
-/* Takes over what changed in the configuration, for connections that begin afterwards. */
-int worker_configure(struct worker *w);
-
-/* Aborts every flow. */
+/* Aborts every flow, and frees what init made. Accepts a zeroed one. */
 void worker_deinit(struct worker *w);
 
-/* Once a second: deadlines, new keys, probes. */
-void worker_tick(struct worker *w);
+/* Takes over another configuration for connections that begin afterwards; the old one is not
+ * used any more. */
+int worker_configure(struct worker *w, const struct config *config, int keylog_fd);
 
 /* Is there no descriptor left for another flow? What waits for one waits where it is: a program
  * repeats its SYN, and what the kernel has accepted stays in the listener's queue. */
 bool worker_is_full(const struct worker *w);
 
-/* If a system call failed for want of descriptors or memory (error: negative errno value), takes
- * nothing new until the next tick and returns true. */
-bool worker_is_exhausted(struct worker *w, int error);
+/* If a system call failed for want of descriptors or memory (error: negative errno value), no
+ * worker takes anything new until the next tick, and true is returned. */
+bool worker_is_exhausted(const struct worker *w, int error);
 
-/* Whether new connections are taken, now that the number of flows or draining changed: at the
- * limit they go their way without us until there is room. */
-void worker_update_intake(struct worker *w);
+/* In a thread of its own, until worker_stop(). 0 or a negative errno value. */
+int worker_start(struct worker *w);
+
+/* Runs a function on the worker's thread, or on the calling one when it has none, and waits
+ * for it. By the main thread only. */
+void worker_call(struct worker *w, void (*run)(void *data), void *data);
+
+/* Aborts every flow and waits for the thread to end. */
+void worker_stop(struct worker *w);
+
+/* A flow begins (1) or ends (-1); one turns out plain (1), or such a one ends (-1). */
+void worker_count_flow(struct worker *w, int change);
+void worker_count_plain(struct worker *w, int change);
 
 #endif

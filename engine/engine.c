@@ -20,7 +20,7 @@
 
 #include "engine/cgroup.h"
 #include "engine/expiry.h"
-#include "engine/inject.h"
+#include "engine/lane.h"
 #include "engine/tc.h"
 
 /* Generated, and not as strict as we are. */
@@ -30,19 +30,16 @@
 #pragma GCC diagnostic pop
 
 #define NS_PER_SECOND 1000000000ULL
+#define WORKERS_SIZE  (SHARED_WORKERS_MAX * sizeof(struct shared_worker))
 
 struct engine {
 	struct programs *programs;
 	struct shared_settings *settings; /* the settings map, mapped */
-	struct ring_buffer *events;
-	struct inject inject;
+	struct shared_worker *workers;	  /* likewise, SHARED_WORKERS_MAX of them */
 	struct tc tc;
 	int cgroup_fd;
 	char cgroup[256];
 	struct shared_settings initial;
-	/* The handler of the engine_events_dispatch() under way. */
-	void (*handler)(const struct shared_event *, void *);
-	void *handler_data;
 };
 
 static uint64_t now_ns(void)
@@ -75,15 +72,6 @@ int engine_find_netns(uint64_t *ret)
 		error = -errno;
 	close(fd);
 	return error;
-}
-
-static int event_handle(void *ctx, void *data, size_t size)
-{
-	struct engine *e = ctx;
-
-	if (size >= sizeof(struct shared_event))
-		e->handler(data, e->handler_data);
-	return 0;
 }
 
 /* What a new socket's options are; those that are not asked for are the same everywhere. */
@@ -152,6 +140,8 @@ static int settings_prepare(struct engine *e, const struct engine_params *params
 	struct shared_settings *s = &e->initial;
 	int error;
 
+	if (!params->n_workers || params->n_workers > SHARED_WORKERS_MAX)
+		return -EINVAL;
 	error = engine_find_netns(&s->netns_cookie);
 	if (error)
 		return error;
@@ -160,6 +150,7 @@ static int settings_prepare(struct engine *e, const struct engine_params *params
 		return error;
 	s->syn_timeout = jiffies(SHARED_SYN_TIMEOUT_MS);
 	s->out_port = params->out_port;
+	s->n_workers = params->n_workers;
 	return settings_policy(s, &params->policy);
 }
 
@@ -170,6 +161,14 @@ __attribute__((format(printf, 2, 0))) static int libbpf_quiet(enum libbpf_print_
 	return level == LIBBPF_WARN ? vfprintf(stderr, format, args) : 0;
 }
 
+/* A map's memory, or NULL with errno. */
+static void *map_view(const struct bpf_map *map, size_t size)
+{
+	void *view = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+
+	return view == MAP_FAILED ? NULL : view;
+}
+
 static int programs_load(struct engine *e)
 {
 	libbpf_print_fn_t print = libbpf_set_print(libbpf_quiet);
@@ -178,14 +177,11 @@ static int programs_load(struct engine *e)
 	libbpf_set_print(print);
 	if (!e->programs)
 		return -errno;
-	e->settings = mmap(NULL, sizeof(*e->settings), PROT_READ | PROT_WRITE, MAP_SHARED,
-			   bpf_map__fd(e->programs->maps.settings), 0);
-	if (e->settings == MAP_FAILED) {
-		e->settings = NULL;
+	e->settings = map_view(e->programs->maps.settings, sizeof(*e->settings));
+	if (!e->settings)
 		return -errno;
-	}
-	e->events = ring_buffer__new(bpf_map__fd(e->programs->maps.events), event_handle, e, NULL);
-	return e->events ? 0 : -errno;
+	e->workers = map_view(e->programs->maps.workers, WORKERS_SIZE);
+	return e->workers ? 0 : -errno;
 }
 
 int engine_open(const struct engine_params *params, struct engine **ret)
@@ -197,7 +193,6 @@ int engine_open(const struct engine_params *params, struct engine **ret)
 	if (!e)
 		return -ENOMEM;
 	e->cgroup_fd = -1;
-	inject_init(&e->inject);
 	/* Kernels without memory accounting for BPF count maps as locked memory. */
 	setrlimit(RLIMIT_MEMLOCK, &unlimited);
 	error = settings_prepare(e, params);
@@ -208,8 +203,6 @@ int engine_open(const struct engine_params *params, struct engine **ret)
 		e->cgroup_fd = open(e->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		error = e->cgroup_fd < 0 ? -errno : 0;
 	}
-	if (!error)
-		error = inject_open(&e->inject);
 	if (!error)
 		error = programs_load(e);
 	if (error) {
@@ -291,19 +284,19 @@ void engine_close(struct engine *e)
 	if (!e)
 		return;
 	tc_deinit(&e->tc);
-	ring_buffer__free(e->events);
 	if (e->settings)
 		munmap(e->settings, sizeof(*e->settings));
+	if (e->workers)
+		munmap(e->workers, WORKERS_SIZE);
 	programs__destroy(e->programs);
-	inject_close(&e->inject);
 	if (e->cgroup_fd >= 0)
 		close(e->cgroup_fd);
 	free(e);
 }
 
-void engine_heartbeat(struct engine *e)
+void engine_heartbeat(struct engine *e, uint64_t time_ns)
 {
-	__atomic_store_n(&e->settings->heartbeat_ns, now_ns(), __ATOMIC_RELAXED);
+	__atomic_store_n(&e->settings->heartbeat_ns, time_ns, __ATOMIC_RELAXED);
 }
 
 const char *engine_cgroup(const struct engine *e)
@@ -373,9 +366,9 @@ int engine_mark_to_app(struct engine *e, int fd, const struct shared_endpoint *c
 	return mark(e, fd, &sock);
 }
 
-int engine_lead_to(struct engine *e, int fd, bool v6)
+int engine_lead_to(struct engine *e, unsigned int worker, int fd, bool out, bool v6)
 {
-	uint32_t index = v6 ? SHARED_LISTENER_V6 : SHARED_LISTENER_V4;
+	uint32_t index = shared_listener(worker, out, v6);
 	uint64_t value = fd;
 
 	return bpf_map_update_elem(bpf_map__fd(e->programs->maps.listeners), &index, &value,
@@ -449,46 +442,14 @@ int engine_options_take(struct engine *e, uint64_t cookie, struct app_options *r
 	return bpf_map_lookup_elem(bpf_map__fd(e->programs->maps.changed_options), &cookie, ret);
 }
 
-int engine_events_fd(const struct engine *e)
+int engine_lane_open(struct engine *e, unsigned int worker, struct engine_lane **ret)
 {
-	return ring_buffer__epoll_fd(e->events);
-}
+	const struct lane_maps maps = {
+		.n_workers = e->initial.n_workers,
+		.events_fd = bpf_map__fd(e->programs->maps.events),
+		.released_fd = bpf_map__fd(e->programs->maps.released),
+		.workers = e->workers,
+	};
 
-int engine_events_dispatch(struct engine *e, void (*handler)(const struct shared_event *, void *),
-			   void *data)
-{
-	int n;
-
-	e->handler = handler;
-	e->handler_data = data;
-	n = ring_buffer__consume(e->events);
-	return n < 0 ? n : 0;
-}
-
-int engine_release(struct engine *e, const struct shared_event *held,
-		   const struct shared_endpoint *local, uint64_t flow)
-{
-	const struct shared_flow_end end = { *local, 0, flow };
-	int error = bpf_map_update_elem(bpf_map__fd(e->programs->maps.released), &held->cookie,
-					&end, BPF_ANY);
-
-	return error ? error : inject_syn(&e->inject, held->syn, held->syn_len);
-}
-
-int engine_refuse(struct engine *e, const struct shared_event *held, int error)
-{
-	switch (error) {
-	case EINVAL: /* a black hole route: no packet says so, this comes nearest */
-		error = EHOSTUNREACH;
-		__attribute__((fallthrough));
-	case EHOSTUNREACH:
-	case ENETUNREACH:
-	case EACCES:
-		return inject_icmp(&e->inject, held->syn, held->syn_len, error);
-	case ETIMEDOUT:
-		/* The program's own SYN timer says so, as it would have without us. */
-		return 0;
-	default:
-		return inject_rst(&e->inject, held->syn, held->syn_len);
-	}
+	return lane_open(&maps, worker, ret);
 }

@@ -2,7 +2,11 @@
 /*
  * The engine owns the BPF programs of one network namespace: it loads and attaches them,
  * writes their settings, marks the daemon's sockets for them and tells what was negotiated
- * on a socket. It knows nothing of flows. One thread.
+ * on a socket. It knows nothing of flows.
+ *
+ * Every worker has a lane of the engine: the functions that take one are for that worker's
+ * thread. Those that mark and ask may be called by every thread; those that configure, attach
+ * and follow interfaces by one thread only.
  *
  * Functions return 0 or a negative errno value.
  */
@@ -16,6 +20,7 @@
 #include "bpf/shared.h"
 
 struct engine;
+struct engine_lane;
 
 /* What connections begin with, unless their programs wish something else. */
 struct engine_policy {
@@ -27,7 +32,8 @@ struct engine_policy {
 };
 
 struct engine_params {
-	uint16_t out_port; /* loopback listener for local programs; 0: no outgoing steering */
+	uint16_t out_port;	/* loopback listeners for local programs; 0: no outgoing steering */
+	unsigned int n_workers; /* 1 to SHARED_WORKERS_MAX */
 	struct engine_policy policy;
 };
 
@@ -59,8 +65,9 @@ void engine_set_paused(struct engine *e, bool paused);
 /* Detaches everything and frees the engine. Accepts NULL. */
 void engine_close(struct engine *e);
 
-/* Tells the programs that the daemon is alive; at least once a second. */
-void engine_heartbeat(struct engine *e);
+/* Tells the programs that the daemon was alive at that time, in nanoseconds of CLOCK_MONOTONIC;
+ * at least once a second. */
+void engine_heartbeat(struct engine *e, uint64_t time_ns);
 
 /* Where the cgroup hierarchy is, and which namespace is served; valid as long as e is. */
 const char *engine_cgroup(const struct engine *e);
@@ -95,8 +102,9 @@ int engine_mark_upstream(struct engine *e, int fd, const struct engine_offer *of
  * (ENO_SOCK_OUTGOING); what they accept inherits the mark. */
 int engine_mark_listener(struct engine *e, int fd, enum eno_sock_kind kind);
 
-/* After listen(): steered SYNs of its family go to this listener, until it is closed. */
-int engine_lead_to(struct engine *e, int fd, bool v6);
+/* After listen(): what is this worker's of the steered SYNs of its family, or (out) of those of
+ * local programs, goes to this listener, until it is closed. */
+int engine_lead_to(struct engine *e, unsigned int worker, int fd, bool out, bool v6);
 
 /* Before connect(): fd goes to a local server, which shall see client as its peer and, by
  * socket options, the session of this flow. */
@@ -124,11 +132,19 @@ int engine_forget_plain(struct engine *e);
 int engine_session_publish(struct engine *e, const struct shared_session *session);
 void engine_session_withdraw(struct engine *e, uint64_t flow);
 
-/* Events come on this descriptor; dispatch calls handler for each that has arrived. The
- * event is only valid during the call. */
-int engine_events_fd(const struct engine *e);
-int engine_events_dispatch(struct engine *e, void (*handler)(const struct shared_event *, void *),
-			   void *data);
+/* The lane of worker 0 to n_workers - 1; to be closed before the engine, by whatever thread.
+ * close accepts NULL. */
+int engine_lane_open(struct engine *e, unsigned int worker, struct engine_lane **ret);
+void engine_lane_close(struct engine_lane *lane);
+
+/* How many flows the worker carries: new ones go to those who have fewer. */
+void engine_lane_set_flows(struct engine_lane *lane, size_t n);
+
+/* The worker's events come on this descriptor; dispatch calls handler for each that has arrived.
+ * The event is only valid during the call. */
+int engine_lane_fd(const struct engine_lane *lane);
+int engine_lane_dispatch(struct engine_lane *lane,
+			 void (*handler)(const struct shared_event *, void *), void *data);
 
 /* The options that the program has set on its socket since its connection is the daemon's. 0, or
  * negative when they are known no more. */
@@ -139,8 +155,8 @@ int engine_options_take(struct engine *e, uint64_t cookie, struct app_options *r
  * and its socket options the session of this flow. refuse makes connect() fail with error, a
  * positive errno value; for those that no packet can express it becomes the nearest.
  */
-int engine_release(struct engine *e, const struct shared_event *held,
+int engine_release(struct engine_lane *lane, const struct shared_event *held,
 		   const struct shared_endpoint *local, uint64_t flow);
-int engine_refuse(struct engine *e, const struct shared_event *held, int error);
+int engine_refuse(struct engine_lane *lane, const struct shared_event *held, int error);
 
 #endif

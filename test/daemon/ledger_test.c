@@ -16,10 +16,9 @@ static void watch(void *data, enum ledger_event event, const struct record *r)
 
 static void test_life(void **state)
 {
-	struct ledger *l = ledger_new();
+	struct ledger *l = ledger_new(0, 1);
 	struct record encrypted = {}, plain = {}, failed = {};
-	const char *reason;
-	uint64_t count;
+	struct ledger_totals t = {};
 
 	assert_non_null(l);
 	memset(seen, 0, sizeof(seen));
@@ -27,25 +26,27 @@ static void test_life(void **state)
 	ledger_begin(l, &encrypted);
 	ledger_begin(l, &plain);
 	ledger_begin(l, &failed);
-	assert_int_equal(ledger_live_count(l), 3);
+	ledger_totals_add(&t, l);
+	assert_int_equal(t.live, 3);
 	assert_true(encrypted.id < plain.id && plain.id < failed.id);
 	ledger_established(l, &encrypted);
 	ledger_plain(l, &plain, "no-eno");
 	ledger_end(l, &failed, "bad-magic");
 	ledger_end(l, &plain, NULL);
-	assert_ptr_equal(TAILQ_FIRST(ledger_live(l)), &encrypted);
-	assert_int_equal(ledger_live_count(l), 1);
 	assert_int_equal(ledger_recent_count(l), 2);
 	assert_int_equal(ledger_recent(l, 0)->id, failed.id);
 	assert_true(ledger_recent(l, 0)->failed);
 	/* A plain connection that ended well still says why it was plain. */
 	assert_string_equal(ledger_recent(l, 1)->reason, "no-eno");
-	assert_int_equal(ledger_total_encrypted(l), 1);
-	reason = ledger_total_plain(l, 0, &count);
-	assert_string_equal(reason, "no-eno");
-	assert_int_equal(count, 1);
-	assert_null(ledger_total_plain(l, 1, &count));
-	assert_string_equal(ledger_total_failed(l, 0, &count), "bad-magic");
+	memset(&t, 0, sizeof(t));
+	ledger_totals_add(&t, l);
+	assert_int_equal(t.live, 1);
+	assert_int_equal(t.encrypted, 1);
+	assert_int_equal(t.plain.n, 1);
+	assert_string_equal(t.plain.reason[0], "no-eno");
+	assert_int_equal(t.plain.count[0], 1);
+	assert_int_equal(t.failed.n, 1);
+	assert_string_equal(t.failed.reason[0], "bad-magic");
 	assert_int_equal(seen[LEDGER_ESTABLISHED], 1);
 	assert_int_equal(seen[LEDGER_PLAIN], 1);
 	assert_int_equal(seen[LEDGER_FAILED], 1);
@@ -53,9 +54,36 @@ static void test_life(void **state)
 	ledger_free(l);
 }
 
+static void test_workers(void **state)
+{
+	struct ledger *ledgers[3];
+	struct record r[3][2] = {};
+	struct ledger_totals t = {};
+
+	for (unsigned int i = 0; i < 3; i++) {
+		ledgers[i] = ledger_new(i, 3);
+		assert_non_null(ledgers[i]);
+		for (size_t j = 0; j < 2; j++) {
+			ledger_begin(ledgers[i], &r[i][j]);
+			/* Nobody's id is another's, and it tells whose it is. */
+			assert_int_not_equal(r[i][j].id, 0);
+			assert_int_equal(r[i][j].id % 3, i);
+		}
+		assert_true(r[i][0].id < r[i][1].id);
+		ledger_end(ledgers[i], &r[i][0], i ? "reset" : "timeout");
+		ledger_totals_add(&t, ledgers[i]);
+		ledger_free(ledgers[i]);
+	}
+	assert_int_equal(t.live, 3);
+	assert_int_equal(t.failed.n, 2);
+	assert_int_equal(t.failed.count[0], 1);
+	assert_string_equal(t.failed.reason[1], "reset");
+	assert_int_equal(t.failed.count[1], 2);
+}
+
 static void test_recent_is_bounded(void **state)
 {
-	struct ledger *l = ledger_new();
+	struct ledger *l = ledger_new(0, 1);
 	struct record r = {};
 
 	for (int i = 0; i < LEDGER_RECENT + 10; i++) {
@@ -96,6 +124,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_life),
+		cmocka_unit_test(test_workers),
 		cmocka_unit_test(test_recent_is_bounded),
 		cmocka_unit_test(test_address_text),
 	};
