@@ -16,12 +16,9 @@ void tc_init(struct tc *tc, int steer_fd, int hold_fd)
 	tc->hold_fd = hold_fd;
 }
 
-static struct bpf_tc_hook hook_of(const struct tc *tc, int ifindex)
+static enum bpf_tc_attach_point attach_point(const struct tc *tc, int ifindex)
 {
-	struct bpf_tc_hook hook = { .sz = sizeof(hook), .ifindex = ifindex };
-
-	hook.attach_point = ifindex == tc->loopback ? BPF_TC_EGRESS : BPF_TC_INGRESS;
-	return hook;
+	return ifindex == tc->loopback ? BPF_TC_EGRESS : BPF_TC_INGRESS;
 }
 
 static bool is_attached(const struct tc *tc, int ifindex)
@@ -52,19 +49,18 @@ static int print_nothing(enum libbpf_print_level level, const char *format, va_l
 
 int tc_attach(struct tc *tc, int ifindex, bool loopback)
 {
-	struct bpf_tc_opts opts = { .sz = sizeof(opts),
-				    .handle = QDISC_HANDLE,
-				    .priority = QDISC_PRIORITY,
-				    .flags = BPF_TC_F_REPLACE };
+	/* libbpf wants the padding zero as well, which only this macro sees to. */
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = QDISC_HANDLE, .priority = QDISC_PRIORITY,
+		    .flags = BPF_TC_F_REPLACE);
 	libbpf_print_fn_t print;
-	struct bpf_tc_hook hook;
 	int error;
 
 	if (is_attached(tc, ifindex))
 		return 0;
 	if (loopback)
 		tc->loopback = ifindex;
-	hook = hook_of(tc, ifindex);
+	hook.attach_point = attach_point(tc, ifindex);
 	opts.prog_fd = loopback ? tc->hold_fd : tc->steer_fd;
 	print = libbpf_set_print(print_nothing);
 	error = bpf_tc_hook_create(&hook);
@@ -77,10 +73,9 @@ int tc_attach(struct tc *tc, int ifindex, bool loopback)
 
 static void detach(const struct tc *tc, int ifindex)
 {
-	struct bpf_tc_opts opts = { .sz = sizeof(opts),
-				    .handle = QDISC_HANDLE,
-				    .priority = QDISC_PRIORITY };
-	struct bpf_tc_hook hook = hook_of(tc, ifindex);
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex,
+		    .attach_point = attach_point(tc, ifindex));
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = QDISC_HANDLE, .priority = QDISC_PRIORITY);
 	libbpf_print_fn_t print = libbpf_set_print(print_nothing);
 
 	/* An interface that is gone took its filters along. */
