@@ -8,8 +8,10 @@ BUILD ?= build
 # All tests run twice: as built for use, and with AddressSanitizer, LeakSanitizer and
 # UndefinedBehaviorSanitizer, whose stack frames are too large for -Wstack-usage. The unit tests
 # run a third time as clang builds them, and with clang libFuzzer runs the fuzz targets for a
-# moment. (ThreadSanitizer would find nothing: no program of ours has threads.)
+# moment. ThreadSanitizer has a target of its own, check-tsan.
 SANITIZE = -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=false
+
+SANITIZE_THREADS = -Db_sanitize=thread -Db_lundef=false -Dwerror=false
 
 # `make fuzz` runs each target for so long.
 FUZZ_SECONDS ?= 60
@@ -19,7 +21,7 @@ SOAK_MINUTES ?= 30
 
 export DEBIAN_FRONTEND = noninteractive
 
-.PHONY: all deps check demo fuzz soak install clean
+.PHONY: all deps check check-tsan demo fuzz soak install clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -29,6 +31,9 @@ $(BUILD)/build.ninja:
 
 $(BUILD)-sanitized/build.ninja:
 	meson setup $(SANITIZE) $(BUILD)-sanitized
+
+$(BUILD)-tsan/build.ninja:
+	meson setup $(SANITIZE_THREADS) $(BUILD)-tsan
 
 $(BUILD)-clang/build.ninja:
 	CC=clang meson setup $(BUILD)-clang
@@ -47,6 +52,14 @@ check: deps
 	-meson test -C $(BUILD)-sanitized --no-rebuild --print-errorlogs
 	-meson test -C $(BUILD)-clang --no-rebuild --print-errorlogs --suite unit --suite fuzz
 	@tools/test-summary $(BUILD) $(BUILD)-sanitized $(BUILD)-clang
+
+# Unit and network tests; races between the daemon's threads fail them.
+check-tsan: deps
+	$(MAKE) $(BUILD)-tsan/build.ninja
+	ninja -C $(BUILD)-tsan all meson-test-prereq
+	rm -f $(BUILD)-tsan/meson-logs/testlog.json
+	-meson test -C $(BUILD)-tsan --no-rebuild --print-errorlogs --suite unit --suite net
+	@tools/test-summary $(BUILD)-tsan
 
 # Long fuzzing; what is found new is kept in the build directory.
 fuzz: deps
@@ -76,4 +89,4 @@ install: all
 	[ -n "$(DESTDIR)" ] || tools/make-user
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-sanitized $(BUILD)-clang
+	rm -rf $(BUILD) $(BUILD)-sanitized $(BUILD)-clang $(BUILD)-tsan

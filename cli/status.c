@@ -137,12 +137,31 @@ static void print_sandbox(const json_t *sandbox)
 		print_warning("SANDBOX", "memory is not locked: keys may be swapped out", NULL);
 }
 
+static void print_workers(const json_t *workers)
+{
+	json_int_t least = 0, most = 0;
+
+	if (!json_is_array(workers))
+		return;
+	for (size_t i = 0; i < json_array_size(workers); i++) {
+		json_int_t n = json_integer_value(
+			json_object_get(json_array_get(workers, i), "connections"));
+
+		least = !i || n < least ? n : least;
+		most = n > most ? n : most;
+	}
+	print_label("workers");
+	printf("%zu, with %lld to %lld connections each\n", json_array_size(workers),
+	       (long long)least, (long long)most);
+}
+
 static void print_status(const json_t *status)
 {
 	print_heading(status);
 	print_key_log(json_object_get(status, "key_log"));
 	print_sandbox(json_object_get(status, "sandbox"));
 	print_count("connections now", json_object_get(status, "connections"), "");
+	print_workers(json_object_get(status, "workers"));
 	print_count("encrypted", json_object_get(status, "encrypted"), "");
 	print_reasons("plain", json_object_get(status, "plain"));
 	print_reasons("failed", json_object_get(status, "failed"));
