@@ -71,10 +71,12 @@ int tcpcrypt_sockops(struct bpf_sock_ops *ops)
 			app_accepted(ops, s);
 		else if (sock->kind == ENO_SOCK_STEERED)
 			steered_established(ops, sock);
-		else if (sock->kind == ENO_SOCK_RAW)
-			raw_accepted(ops, sock);
 		else if (sock->kind == ENO_SOCK_UPSTREAM) /* by simultaneous open */
 			upstream_established(ops, sock);
+		else if (sock->kind == ENO_SOCK_RAW && sock->own_len) /* the same */
+			raw_connected(ops, sock);
+		else if (sock->kind == ENO_SOCK_RAW)
+			raw_accepted(ops, sock);
 		break;
 	case BPF_SOCK_OPS_PARSE_HDR_OPT_CB:
 		/* 8547-4.6-1: ENO in every segment until a non-SYN one has come. */

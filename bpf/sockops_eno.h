@@ -302,6 +302,7 @@ static __noinline int upstream_established(struct bpf_sock_ops *ops, struct eno_
 {
 	struct eno_area area = {};
 	struct eno_match m = {};
+	__u8 tep;
 
 	if (sock->state != ENO_SOCK_PENDING)
 		goto plain;
@@ -309,10 +310,12 @@ static __noinline int upstream_established(struct bpf_sock_ops *ops, struct eno_
 	area_from_peer(ops, &area);
 	sock->peer_len = 0;
 	option_keep(&area, sock->peer, &sock->peer_len);
-	/* 8547-4.3-2: who asked for the passive opener's role does not get it from one. */
-	if (own_global(sock) & ENO_GLOBAL_B)
+	if (!eno_match_read(&m, &area, sock->teps))
 		goto plain;
-	if (!eno_match_read(&m, &area, sock->teps) || !eno_match_accept(&m))
+	/* 8547-4.3-1, 8547-4.3-2: who asked for role B gets it in a simultaneous open with an end
+	 * that did not, and not from a passive opener. */
+	tep = own_global(sock) & ENO_GLOBAL_B ? eno_match_answer(&m) : eno_match_accept(&m);
+	if (!tep)
 		goto plain;
 	if (sock->mandatory_app_aware && !(m.global & ENO_GLOBAL_A))
 		goto plain;

@@ -95,7 +95,8 @@ static __noinline int raw_connected(struct bpf_sock_ops *ops, struct eno_sock *s
 
 	if (sock->state == ENO_SOCK_PENDING) {
 		sock->state = ENO_SOCK_DISABLED;
-		area_from_segment(ops, &area);
+		area_from_peer(ops, &area);
+		sock->peer_len = 0;
 		option_keep(&area, sock->peer, &sock->peer_len);
 		if (raw_agrees(sock))
 			sock->state = ENO_SOCK_ENABLED;

@@ -87,7 +87,8 @@ static __noinline int carries_eno(struct __sk_buff *skb, struct packet *p, struc
 /* A simultaneous open: the SYN is the other end's half of the negotiation. */
 static __noinline int note_peer_syn(struct eno_sock *sock, const struct eno_area *a)
 {
-	if (!sock || !a || sock->kind != ENO_SOCK_UPSTREAM || sock->state != ENO_SOCK_PENDING)
+	if (!sock || !a || (sock->kind != ENO_SOCK_UPSTREAM && sock->kind != ENO_SOCK_RAW) ||
+	    sock->state != ENO_SOCK_PENDING)
 		return 0;
 	sock->peer_len = 0;
 	/* 8547-4.6-3, 8547-4.6-6: and what follows goes without ENO. */

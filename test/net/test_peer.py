@@ -30,6 +30,8 @@ from tcpcrypt import (
 )
 
 X25519, P256, X448 = 0x23, 0x21, 0x24
+SELF_GOPT, ROLE, RAW, TRANSCRIPT, STATE = 1030, 1034, 1037, 1038, 1039
+ENCRYPTING, DISABLED = 2, 3
 HELLO = b"Hello from the peer. " * 20
 SECRET = b"The program's own words, never in plain. " * 10
 
@@ -77,10 +79,15 @@ class Stage:
         wait_for(lambda: self.daemon.list(peer=end, **keys), f"{keys} in the list")
         return self.daemon.list(peer=end, **keys)[-1]
 
-    def program(self, port):
-        """A program of the host begins to connect to the peer."""
+    def program(self, port, options=(), source=0):
+        """A program of the host begins to connect to the peer, perhaps from a port of its own."""
         sock = self.host.socket()
         sock.setblocking(False)
+        for option, value in options:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+        if source:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((self.address, source))
         check(sock.connect_ex((self.link.address, port)) in (0, 115), "a program connects")
         return sock
 
@@ -700,6 +707,8 @@ def simultaneous_open():
             sock.close()
             check_equal(session.read_end(), b"", f"{text}: ended")
             connection.close()
+            crossed_as_b(stage, port + 10, by_synack)
+            crossed_raw(stage, port + 20, by_synack)
         crossed_in_plain(stage)
         no_violation(stage, "simultaneous open")
 
@@ -719,6 +728,58 @@ def cross(stage, port, option, by_synack, text):
     else:
         connection.ack(ACK_OPTION if option else b"")
     return connection, offer, option
+
+
+def crossed_as_b(stage, port, by_synack):
+    """8547-4.2-4, 8547-4.3-1: the program asks for b = 1, so it is this host that is B."""
+    text = f"simultaneous open with b = 1 here, {'SYN-ACK' if by_synack else 'ACK'}"
+    option = eno(P256, X25519)
+    sock = stage.program(port, ((SELF_GOPT, 1),))
+    connection, offer, _ = cross(stage, port, option, by_synack, text)
+    check_equal(offer.role_bit, 1, f"{text}: offered")
+    check_equal(connected(sock), 0, f"{text}: connected")
+    # 8547-4.5: B's last one that A has, too.
+    session = Session(connection, "A", offer.teps[-1], option + offer.raw).exchange()
+    talk_to_program(sock, session, text)
+    check_equal(last(stage, port)["role"], "B", f"{text}: listed")
+    check_equal(sock.getsockopt(socket.IPPROTO_TCP, ROLE), 1, f"{text}: read back")
+    sock.close()
+    check_equal(session.read_end(), b"", f"{text}: ended")
+    connection.close()
+
+
+RAW_WORDS = b"framed by the program's own TEP"
+
+
+def crossed_raw(stage, port, by_synack):
+    """Programs with a TEP of their own, bound to a port, in either role."""
+    for at, (own, option, role) in enumerate((
+        (b"\x01\x40", eno(0x40), 1),
+        (b"\x40", eno(0x01, 0x40), 0),
+        (b"\x40", eno(0x40), None),  # 8547-4.3-2: the same role twice
+        (b"\x01\x40", eno(0x01, 0x40), None),
+        (b"\x40", eno(0x01, 0x41), None),
+    )):
+        text = f"simultaneous open, TCP_ENO_RAW {own.hex()}, {option.hex()}, {by_synack}"
+        sock = stage.program(port + at * 20, ((RAW, own),), source=port)
+        connection, offer, _ = cross(stage, port + at * 20, option, by_synack, text)
+        check_equal(offer.raw, eno(own), f"{text}: offered")
+        check_equal(connected(sock), 0, f"{text}: connected")
+        phase = sock.getsockopt(socket.IPPROTO_TCP, STATE) & 0xFF
+        check_equal(phase, DISABLED if role is None else ENCRYPTING, f"{text}: state")
+        sock.sendall(RAW_WORDS)
+        check_equal(connection.wait_bytes(len(RAW_WORDS)), RAW_WORDS, f"{text}: its bytes")
+        if role is not None:
+            a, b = (option, offer.raw) if role else (offer.raw, option)
+            # The option has no ROLE to read for a TEP of the program's own; the order tells.
+            check_equal(sock.getsockopt(socket.IPPROTO_TCP, TRANSCRIPT, 128), a + b,
+                        f"{text}: A's option first")
+        else:
+            # 8547-4.6-3
+            later = [s for s in connection.incoming() if s.eno() and not s.has(SYN)]
+            check_equal(len(later), 0, f"{text}: no ENO after the SYN")
+        sock.close()
+        connection.close()
 
 
 def crossed_in_plain(stage):
