@@ -6,6 +6,7 @@ The peer (test/peer) has its own TCP and its own tcpcrypt; it is client and serv
 Whatever it reads it reads strictly, so that each conversation below is also a check of every
 byte that the daemon sends.
 """
+import errno
 import json
 import pathlib
 import select
@@ -30,7 +31,7 @@ from tcpcrypt import (
 )
 
 X25519, P256, X448 = 0x23, 0x21, 0x24
-SELF_GOPT, ROLE, RAW, TRANSCRIPT, STATE = 1030, 1034, 1037, 1038, 1039
+SELF_GOPT, TEP_MANDATORY, ROLE, RAW, TRANSCRIPT, STATE = 1030, 1033, 1034, 1037, 1038, 1039
 ENCRYPTING, DISABLED = 2, 3
 HELLO = b"Hello from the peer. " * 20
 SECRET = b"The program's own words, never in plain. " * 10
@@ -687,6 +688,44 @@ def bad_init2(stage):
         connection.close()
 
 
+# ---- no plain connection, wished for late -------------------------------------------------
+
+
+def mandatory_late():
+    """TCP_ENO_TEP_MANDATORY set while the connection is being made counts as if it had been set
+    before: the peer gets not one byte in plain."""
+    with Net() as net:
+        stage = Stage(net)
+        for port, (text, values, answer, expected) in enumerate((
+            ("set, and the answer is plain", (1,), b"", errno.ECONNREFUSED),
+            ("set, and no TEP is common", (1,), eno(0x01, X448), errno.ECONNREFUSED),
+            ("set and taken back, and the answer is plain", (1, 0), b"", 0),
+            ("set, and the answer is ENO", (1,), eno(0x01, X25519), 0),
+        ), 7800):
+            text = f"TEP_MANDATORY while connecting: {text}"
+            sock = stage.program(port)
+            connection = stage.link.accept(port)
+            for value in values:
+                sock.setsockopt(socket.IPPROTO_TCP, TEP_MANDATORY, value)
+            offer = Offer.of(connection.first(SYN))
+            connection.synack(answer)
+            check_equal(connected(sock), expected, text)
+            if expected:
+                connection.wait_reset()
+                check_equal(bytes(connection.stream), b"", f"{text}: nothing was sent")
+            elif answer:
+                session = Session(connection, "B", X25519, offer.raw + answer)
+                # The keys are not there yet, but the negotiation is over: this changes nothing.
+                sock.setsockopt(socket.IPPROTO_TCP, TEP_MANDATORY, 1)
+                connection.ack(b"")
+                talk_to_program(sock, session.exchange(), text)
+            else:
+                sock.sendall(SECRET)
+                check_equal(connection.wait_bytes(len(SECRET)), SECRET, f"{text}: plain")
+            sock.close()
+            connection.close()
+
+
 # ---- simultaneous open --------------------------------------------------------------------
 
 
@@ -826,5 +865,6 @@ if __name__ == "__main__":
         server_conversations,
         negotiation_as_server,
         misbehaving_server,
+        mandatory_late,
         simultaneous_open,
     )

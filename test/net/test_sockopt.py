@@ -552,6 +552,39 @@ def mandatory_late():
             put(both.client, TEP_MANDATORY, 0)
 
 
+def mandatory_while_paused():
+    """A server that wants no plain connection is not reached while the daemon takes none."""
+    for family in FAMILIES:
+        with Net() as net:
+            a, b = net.pair()
+            daemon = net.daemon(b, "max-connections = 1\n")
+            wire = net.use(Capture(b, b.interfaces[0]))
+            text = f"daemon at its limit, {family_name(family)}"
+            with Server(a, lambda conn, peer: conn.recv(1)) as far, Listener(
+                b, [(TEP_MANDATORY, 1)], family
+            ) as listener:
+                occupant = opened(b, a.addresses[socket.AF_INET], far.port)
+                daemon.wait_list(port=far.port, recent=False)
+                with bound_time(a.socket(family)) as sock:
+                    sock.setblocking(False)
+                    sock.connect_ex((b.addresses[family], listener.port))
+                    wait_for(lambda: len(wire.packets(listener.port)) >= 2, "its SYN and another")
+                    sent = [p for p in wire.packets(listener.port) if p.src[1] == listener.port]
+                    check_equal(len(sent), 0, f"{text}: no answer to a SYN")
+                    error = errno_of(lambda: opened(b, b.addresses[family], listener.port, (),
+                                                    family))
+                    check_equal(named(error), "ECONNREFUSED", f"{text}: from the host itself")
+                    occupant.close()
+                    wait_for(lambda: not daemon.list(recent=False), "room for another one")
+                    sock.setblocking(True)
+                    bound_time(sock)
+                    error = errno_of(lambda: (sock.sendall(MARKER), sock.recv(1)))
+                    check(error in (errno.ECONNRESET, errno.EPIPE), f"{text}: then it is reset",
+                          named(error))
+                listener.socket.settimeout(0.5)
+                check(not accepts(listener.socket), f"{text}: nothing to accept()")
+
+
 # ---- a TEP of the program's own -----------------------------------------------------------
 
 
@@ -605,5 +638,6 @@ if __name__ == "__main__":
         mandatory_at_the_client,
         mandatory_at_the_server,
         mandatory_late,
+        mandatory_while_paused,
         raw,
     )
