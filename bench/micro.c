@@ -155,6 +155,43 @@ static void frames(const char *name, const struct tcpcrypt_crypto *crypto, uint1
 	}
 }
 
+/* What a key update without data costs who begins it, and who answers: a peer may ask for as many
+ * as it likes, and need not read the answers. */
+struct updates {
+	struct pair pair;
+	double begun, answered; /* ns, together */
+	long n;
+};
+
+static void update(void *data)
+{
+	uint8_t frame[TCPCRYPT_OUTPUT_MAX];
+	struct updates *u = data;
+	struct tcpcrypt_received rx;
+	double start = now_ns(), end;
+	size_t len;
+
+	must(tcpcrypt_session_rekey(u->pair.a), "a key update");
+	must(tcpcrypt_session_output(u->pair.a, frame, &len), "a key update");
+	end = now_ns();
+	u->begun += end - start;
+	start = end;
+	must(tcpcrypt_session_receive(u->pair.b, frame, len, &rx), "a key update");
+	must(tcpcrypt_session_output(u->pair.b, frame, &len), "its answer");
+	u->answered += now_ns() - start;
+	u->n++;
+	must(tcpcrypt_session_receive(u->pair.a, frame, len, &rx), "its answer");
+}
+
+static void updates(const char *name, const struct tcpcrypt_crypto *crypto, uint16_t aead)
+{
+	struct updates u = { handshake(crypto, TCPCRYPT_TEP_X25519, aead), 0, 0, 0 };
+
+	measure(update, &u);
+	pair_free(u.pair);
+	printf("%-30s %9.0f  %9.0f\n", name, u.begun / u.n, u.answered / u.n);
+}
+
 struct exchange {
 	const struct tcpcrypt_crypto *crypto;
 	uint8_t tep;
@@ -187,6 +224,9 @@ int main(void)
 	frames("aes-128-gcm, daemon's backend", fastest, TCPCRYPT_AEAD_AES_128_GCM);
 	frames("aes-128-gcm, openssl", openssl, TCPCRYPT_AEAD_AES_128_GCM);
 	frames("chacha20-poly1305", fastest, TCPCRYPT_AEAD_CHACHA20_POLY1305);
+	printf("\n%-30s %9s  %9s\n", "key updates", "begin ns", "answer ns");
+	updates("aes-128-gcm, daemon's backend", fastest, TCPCRYPT_AEAD_AES_128_GCM);
+	updates("chacha20-poly1305", fastest, TCPCRYPT_AEAD_CHACHA20_POLY1305);
 	printf("\n%-30s %s\n", "key exchange", "both ends together, a second and core");
 	for (size_t i = 0; i < sizeof(teps) / sizeof(teps[0]); i++) {
 		struct exchange e = { fastest, teps[i].tep };

@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """New keys by bytes, by age and on request, and what they say about who is there."""
 import json
+import os
 import pathlib
 import socket
 import threading
+import time
 
 from apps import BROKEN, Server, connect, echo, errno_of, read_exactly, read_to_end
 from harness import LONG, Net, check, check_equal, main, wait_for
@@ -212,7 +214,9 @@ def storm():
         with Server(victim, echo) as server:
             session = open_session(link, victim.addresses[socket.AF_INET], server.port)
             connection = session.connection
+            began = time.thread_time()
             blob = b"".join(session.seal(rekey=True) for _ in range(frames))
+            print(f"     made by the peer at {1e6 * (time.thread_time() - began) / frames:.0f} us")
             before = memory(daemon)
             with connect(other, f"10.{net.links}.0.2", server.port) as sock:
                 check(talk(sock), "a bystander's connection works")
@@ -227,10 +231,36 @@ def storm():
             answers = len(connection.stream) - session.consumed
             check(answers <= (taken + 64) * 20, "and none is answered twice", f"{answers}")
             check(memory(daemon) <= before + (64 << 10), "memory is flat")
+            bounded(daemon, link, connection, blob[sent:])
             # Whoever comes with data, or slowly, is not slowed down.
             connection.close()
             check_honest(link, victim, server)
         check_equal(link.violations, [], "no violation")
+
+
+A_SECOND = 64  # key updates of a peer that are taken
+
+
+def bounded(daemon, link, connection, blob):
+    """What a storm costs: so many key updates a second, however many come."""
+    def taken():
+        return daemon.list(peer=f"{link.address}:{connection.port}")[-1]["rekeys"]
+
+    began, cpu, first = time.monotonic(), cpu_seconds(daemon.pid()), taken()
+    while taken() < first + 3 * A_SECOND:
+        blob = blob[connection.send(blob, timeout=0.3):]
+    # Read in this order, so that the bound is one.
+    count = taken() - first
+    seconds, cpu = time.monotonic() - began, cpu_seconds(daemon.pid()) - cpu
+    check(count <= A_SECOND * (seconds + 2), f"at most {A_SECOND} are taken a second",
+          f"{count} in {seconds:.1f} s")
+    print(f"     {count} key updates in {seconds:.1f} s, in which the daemon, also asked for its "
+          f"list, used {1000 * cpu:.0f} ms of a processor")
+
+
+def cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def check_honest(link, victim, server):
