@@ -143,6 +143,15 @@ struct {
 	__type(value, __u8);
 } told __weak SEC(".maps");
 
+/* Flows whose other host has died: their programs' sockets shall time out. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1 << 18);
+	__type(key, __u64);
+	__type(value, __u8);
+} dying __weak SEC(".maps");
+
 /* Handshakes in which the SYN came again without ENO, with its sequence number. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -2,6 +2,7 @@
 #include "daemon/flow.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -21,6 +22,10 @@
 
 /* From the TCP handshake to the keys. */
 #define KEY_EXCHANGE_SECONDS 30
+
+/* For a program's TCP to give up, once it has been told to: a tick, two probes a second apart; or a
+ * retransmission. */
+#define TIME_OUT_SECONDS 10
 
 static void flow_again(struct loop_work *work)
 {
@@ -79,6 +84,7 @@ void flow_set_state(struct flow *f, enum flow_state state)
 		[FLOW_EXPECT_PROGRAM] = "expect-program",
 		[FLOW_EXPECT_SERVER] = "expect-server",
 		[FLOW_RELAYING] = "relaying",
+		[FLOW_TIMING_OUT] = "timing-out",
 		[FLOW_ENDED] = "ended",
 	};
 
@@ -184,6 +190,33 @@ void flow_abort(struct flow *f, const char *reason, int error)
 	if (f->held)
 		outgoing_refuse(f, error);
 	flow_free(f, true, reason);
+}
+
+/* From now on nothing that arrives is heard. What has arrived is thrown away: a program that waits
+ * for room then sends, and finds out sooner. */
+static int deafen(int fd)
+{
+	struct sock_filter nothing[] = { BPF_STMT(BPF_RET | BPF_K, 0) };
+	const struct sock_fprog program = { .len = 1, .filter = nothing };
+
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)))
+		return -errno;
+	while (recv(fd, NULL, SIZE_MAX >> 1, MSG_TRUNC) > 0)
+		;
+	return 0;
+}
+
+void flow_time_out(struct flow *f)
+{
+	if (!f->app.open || f->app.gone || deafen(f->app.source.fd) ||
+	    engine_time_out(f->worker->engine, f->record.id)) {
+		flow_abort(f, "timeout", ETIMEDOUT);
+		return;
+	}
+	f->gone_reason = "timeout";
+	end_close(f, &f->net, true);
+	flow_set_deadline(f, TIME_OUT_SECONDS);
+	flow_set_state(f, FLOW_TIMING_OUT);
 }
 
 void flow_record_update(struct flow *f)
@@ -372,7 +405,9 @@ static void relay(struct flow *f)
 
 	ret = f->session ? relay_encrypted(f, &outcome) : relay_plain(f, &outcome);
 	/* 8548-8-1: the program gets an end of file or ECONNRESET, never one for the other. */
-	if (ret < 0) {
+	if (ret < 0 && f->net.gone && !strcmp(outcome.reason, "timeout")) {
+		flow_time_out(f);
+	} else if (ret < 0) {
 		remember_stripped_ack(f, outcome.reason);
 		flow_abort(f, outcome.reason, ECONNRESET);
 	} else if (ret == RELAY_DONE) {
@@ -401,6 +436,7 @@ void flow_progress(struct flow *f)
 	case FLOW_RELAYING:
 		relay(f);
 		break;
+	case FLOW_TIMING_OUT:
 	case FLOW_ENDED:
 		break;
 	}

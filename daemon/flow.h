@@ -32,6 +32,7 @@ enum flow_state {
 	FLOW_EXPECT_PROGRAM,  /* outgoing: the program's handshake with our listener */
 	FLOW_EXPECT_SERVER,   /* incoming: the local server's accept */
 	FLOW_RELAYING,
+	FLOW_TIMING_OUT, /* the program's own finding that nobody answers any more */
 	FLOW_ENDED,
 };
 
@@ -142,6 +143,9 @@ void flow_progress(struct flow *f);
  */
 void flow_finish(struct flow *f);
 void flow_abort(struct flow *f, const char *reason, int error);
+
+/* The same when the other host has died: the program gets ETIMEDOUT, as it would from its own TCP. */
+void flow_time_out(struct flow *f);
 
 /* Starts a key update, which proves the other end (RFC 8548 section 3.9). 0, TCPCRYPT_AGAIN
  * when one is under way, or negative when the flow is not encrypted. */

@@ -77,7 +77,7 @@ static bool stays_alive(struct flow *f)
 		probe(f, now);
 	if (!f->life.probing || now < f->life.deadline)
 		return true;
-	flow_abort(f, "timeout", ETIMEDOUT);
+	flow_time_out(f);
 	return false;
 }
 
@@ -87,6 +87,8 @@ void liveness_tick(struct worker *w)
 
 	for (f = TAILQ_FIRST(&w->flows); f; f = next) {
 		next = TAILQ_NEXT(f, all_entry);
+		if (f->state == FLOW_TIMING_OUT)
+			continue;
 		relay_tick(f);
 		if (!f->session || !f->established)
 			continue;

@@ -114,6 +114,7 @@ static void tick(void *data)
 
 	heartbeat(d);
 	intake_tick(&d->workers.intake);
+	engine_time_out_run(d->engine);
 	control_tick(d->control);
 	if (intake_is_closed(&d->workers.intake) &&
 	    (!intake_flows(&d->workers.intake) || loop_now(d->loop) > d->drain_until))

@@ -57,7 +57,8 @@ static void end_gone(struct flow *f, struct flow_end *end, int error)
 	end->gone = true;
 	if (f->gone_reason)
 		return;
-	if (error == ETIMEDOUT)
+	/* The others are timeouts, too, that follow ICMP errors. */
+	if (error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH)
 		f->gone_reason = "timeout";
 	else
 		f->gone_reason = end == &f->net ? "reset" : "local-reset";

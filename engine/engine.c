@@ -38,6 +38,7 @@ struct engine {
 	struct shared_worker *workers;	  /* likewise, SHARED_WORKERS_MAX of them */
 	struct tc tc;
 	int cgroup_fd;
+	bool dying; /* programs' sockets wait for engine_time_out_run() */
 	char cgroup[256];
 	struct shared_settings initial;
 };
@@ -264,7 +265,8 @@ int engine_attach(struct engine *e)
 		if (error)
 			return error;
 	}
-	return lookup_attach(e);
+	p->links.tcpcrypt_time_out = bpf_program__attach_iter(p->progs.tcpcrypt_time_out, NULL);
+	return p->links.tcpcrypt_time_out ? lookup_attach(e) : -errno;
 }
 
 int engine_configure(struct engine *e, const struct engine_policy *policy)
@@ -440,6 +442,35 @@ int engine_options_take(struct engine *e, uint64_t cookie, struct app_options *r
 	/* In this order: what comes in between is told again. */
 	bpf_map_delete_elem(bpf_map__fd(e->programs->maps.told), &key);
 	return bpf_map_lookup_elem(bpf_map__fd(e->programs->maps.changed_options), &cookie, ret);
+}
+
+int engine_time_out(struct engine *e, uint64_t flow)
+{
+	uint8_t yes = 1;
+
+	if (bpf_map_update_elem(bpf_map__fd(e->programs->maps.dying), &flow, &yes, BPF_ANY))
+		return -errno;
+	__atomic_store_n(&e->dying, true, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int engine_time_out_run(struct engine *e)
+{
+	char nothing[64];
+	ssize_t n;
+	int fd;
+
+	if (!__atomic_exchange_n(&e->dying, false, __ATOMIC_ACQ_REL))
+		return 0;
+	fd = bpf_iter_create(bpf_link__fd(e->programs->links.tcpcrypt_time_out));
+	if (fd < 0)
+		return -errno;
+	/* Reading is what makes it go through all sockets; the program writes nothing. */
+	do
+		n = read(fd, nothing, sizeof(nothing));
+	while (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)));
+	close(fd);
+	return n < 0 ? -errno : 0;
 }
 
 int engine_lane_open(struct engine *e, unsigned int worker, struct engine_lane **ret)

@@ -150,6 +150,11 @@ int engine_lane_dispatch(struct engine_lane *lane,
  * negative when they are known no more. */
 int engine_options_take(struct engine *e, uint64_t cookie, struct app_options *ret);
 
+/* The program's socket of this flow shall end with ETIMEDOUT, a few seconds after run(); the
+ * caller's must answer it no more. */
+int engine_time_out(struct engine *e, uint64_t flow);
+int engine_time_out_run(struct engine *e);
+
 /*
  * Lets a held SYN go: the program's connect() completes, its getsockname() will tell local,
  * and its socket options the session of this flow. refuse makes connect() fail with error, a

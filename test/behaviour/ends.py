@@ -302,6 +302,24 @@ def link_goes_down(me, option, when):
     me.call("recv again", sock.recv, 1)
 
 
+def link_goes_down_full(me):
+    """As much as there is room for waits to be sent when the other host's link goes."""
+    sock = me.socket()
+    set_all(sock, USER_TIMEOUT)
+    me.connect(sock=sock)
+    sock.sendall(b"hello")
+    me.see("read", sock.recv(5))
+    me.tell("cut")
+    me.hear()
+    try:
+        while True:
+            sock.send(bytes(100_000), socket.MSG_NOSIGNAL)
+    except OSError as error:
+        me.see("send", error)
+    me.call("send again", sock.send, b"x", socket.MSG_NOSIGNAL)
+    me.call("recv", sock.recv, 1)
+
+
 def fixed_neighbour(net, hosts):
     """So that it is TCP that finds out, and not sooner or later the neighbours' protocol."""
     server = hosts["server"]
@@ -341,3 +359,5 @@ for _when in ("before", "after"):
         case(f"dead host, {_text} set {_when} connect",
              functools.partial(link_goes_down, option=_option, when=_when), cut_link,
              own_net=True, prepare=fixed_neighbour)
+case("dead host, while send() sleeps", link_goes_down_full,
+     cut_link, own_net=True, prepare=fixed_neighbour)
