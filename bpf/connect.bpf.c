@@ -123,7 +123,8 @@ static __always_inline __u16 port_for(struct bpf_sock_addr *ctx, const struct sh
 {
 	struct app_sock *app;
 
-	if (is_tied(ctx) || !settings_takes_connections(s) || !s->out_port)
+	if (is_tied(ctx) || !settings_takes_connections(s) || !s->out_port ||
+	    !settings_loopback(s, is_v4_mapped((const __u32 *)dst->addr)))
 		return 0;
 	/* Signed: only the program's own kernel socket knows the keys. */
 	if (is_signed(ctx->sk) || is_subflow(ctx->sk) || is_near_only(ctx->sk))

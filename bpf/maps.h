@@ -225,6 +225,14 @@ static __always_inline int settings_takes_connections(const struct shared_settin
 	return !s->paused && settings_daemon_lives(s);
 }
 
+/* Can programs and servers of this family be reached over loopback? v4: of IPv4. */
+static __always_inline int settings_loopback(const struct shared_settings *s, int v4)
+{
+	__u32 loopback[4] = { 0, 0, v4 ? bpf_htonl(0xffff) : 0, bpf_htonl(v4 ? 0x7f000001 : 1) };
+
+	return s->loopback && bpf_map_lookup_elem(&own_addresses, loopback);
+}
+
 static __always_inline int settings_port_left_alone(const struct shared_settings *s, __u16 port)
 {
 	return s->left_alone[(port >> 6) & 1023] >> (port & 63) & 1;

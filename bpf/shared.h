@@ -127,8 +127,9 @@ struct shared_settings {
 	uint8_t teps[SHARED_TEPS_MAX]; /* accepted, most preferred first; 0: none */
 	uint8_t global;		       /* own global suboption, without b */
 	uint8_t mandatory_app_aware;
-	uint8_t paused; /* take no new connections */
-	uint8_t wishes; /* set when the first program wishes anything: look for wishes */
+	uint8_t paused;	  /* take no new connections */
+	uint8_t wishes;	  /* set when the first program wishes anything: look for wishes */
+	uint8_t loopback; /* lo is up */
 	/* What the options read when nothing was written. */
 	struct shared_bytes default_teps;
 	struct shared_bytes default_aconf;

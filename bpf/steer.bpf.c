@@ -122,24 +122,32 @@ static __always_inline void note_syn(struct bpf_sock *sk, const struct packet *p
 	}
 }
 
+static __always_inline int can_take(const struct shared_settings *s, const struct packet *p)
+{
+	const __u32 *w = (const __u32 *)p->dst.addr;
+	int v4 = !w[0] && !w[1] && w[2] == bpf_htonl(0xffff);
+
+	return settings_takes_connections(s) && settings_loopback(s, v4);
+}
+
 enum verdict { PASS, STEER, STEER_OR_DROP, DROP };
 
 /* For a SYN to a server that has wishes. */
 static __always_inline enum verdict wished_verdict(const struct shared_settings *s,
 						   const struct shared_wishes *w, int eno,
-						   __u16 port)
+						   const struct packet *p)
 {
 	/* The server's own socket answers; the SYN-ACK's hook wants to know how. */
 	if (w->raw.len)
 		return PASS;
 	/* What must not be plain is never passed: the daemon resets it, when it is alive. */
-	if (!settings_takes_connections(s))
+	if (!can_take(s, p))
 		return w->tep_mandatory ? DROP : PASS;
 	if (w->tep_mandatory)
 		return STEER_OR_DROP;
 	if (!eno || wishes_off(w))
 		return PASS;
-	return settings_port_left_alone(s, port) && !wishes_on(w) ? PASS : STEER;
+	return settings_port_left_alone(s, p->dst.port) && !wishes_on(w) ? PASS : STEER;
 }
 
 static __noinline int wished_note(struct packet *p, struct shared_wishes *w, int eno)
@@ -156,7 +164,7 @@ static __noinline int wished_note(struct packet *p, struct shared_wishes *w, int
 		bpf_map_update_elem(&wished, &key, w, BPF_ANY);
 	else
 		bpf_map_delete_elem(&wished, &key);
-	return w ? wished_verdict(s, w, eno, p->dst.port) : PASS;
+	return w ? wished_verdict(s, w, eno, p) : PASS;
 }
 
 static __always_inline enum verdict opening_verdict(struct __sk_buff *skb,
@@ -165,8 +173,7 @@ static __always_inline enum verdict opening_verdict(struct __sk_buff *skb,
 {
 	struct eno_area area = {};
 	int eno = carries_eno(skb, p, &area);
-	int usual = eno && settings_takes_connections(s) &&
-		    !settings_port_left_alone(s, p->dst.port);
+	int usual = eno && can_take(s, p) && !settings_port_left_alone(s, p->dst.port);
 	enum verdict verdict = PASS;
 	struct bpf_sock *sk, *full;
 	struct shared_wishes *w;

@@ -164,26 +164,28 @@ static void interface_forget(struct host_links *h, int ifindex)
 	}
 }
 
-static void link_changed(void *data, int ifindex, const char *name, bool loopback, bool present)
+static void link_changed(void *data, const struct links_interface *interface)
 {
 	struct host_links *h = data;
 	int error;
 
-	interface_forget(h, ifindex);
-	if (!present) {
+	interface_forget(h, interface->index);
+	if (interface->loopback)
+		engine_set_loopback(h->engine, interface->present && interface->up);
+	if (!interface->present) {
 		/* An index may come back with another interface. */
-		engine_interface_remove(h->engine, ifindex);
+		engine_interface_remove(h->engine, interface->index);
 		return;
 	}
-	error = engine_interface_add(h->engine, ifindex, loopback);
+	error = engine_interface_add(h->engine, interface->index, interface->loopback);
 	if (error) {
-		log_warning("interface %s is not served: %s", name, strerror(-error));
+		log_warning("interface %s is not served: %s", interface->name, strerror(-error));
 		return;
 	}
 	if (h->n == INTERFACES_MAX)
 		return;
-	h->interfaces[h->n].ifindex = ifindex;
-	strncpy(h->interfaces[h->n].name, name, IF_NAMESIZE - 1);
+	h->interfaces[h->n].ifindex = interface->index;
+	strncpy(h->interfaces[h->n].name, interface->name, IF_NAMESIZE - 1);
 	h->n++;
 }
 

@@ -281,6 +281,11 @@ void engine_set_paused(struct engine *e, bool paused)
 	__atomic_store_n(&e->settings->paused, paused, __ATOMIC_RELAXED);
 }
 
+void engine_set_loopback(struct engine *e, bool up)
+{
+	__atomic_store_n(&e->settings->loopback, up, __ATOMIC_RELAXED);
+}
+
 void engine_close(struct engine *e)
 {
 	if (!e)

@@ -81,6 +81,10 @@ uint64_t engine_netns_cookie(const struct engine *e);
 int engine_interface_add(struct engine *e, int ifindex, bool loopback);
 void engine_interface_remove(struct engine *e, int ifindex);
 
+/* Whether lo is up: without it neither programs nor servers reach the daemon, and new connections
+ * are left alone; those of a family that has no loopback address as well. */
+void engine_set_loopback(struct engine *e, bool up);
+
 /* This host's own addresses, to which connections stay on the host. */
 int engine_own_address_add(struct engine *e, const uint8_t addr[16]);
 int engine_own_address_remove(struct engine *e, const uint8_t addr[16]);

@@ -30,20 +30,49 @@ static int attribute_store(const struct nlattr *attr, void *data)
 	return MNL_CB_OK;
 }
 
+static bool is_vrf(const struct nlattr *kind)
+{
+	return mnl_attr_validate(kind, MNL_TYPE_NUL_STRING) >= 0 &&
+	       !strcmp(mnl_attr_get_str(kind), "vrf");
+}
+
+/* Is it a virtual routing domain, or in one? What has addresses and routes of its own is not for
+ * sockets that do not belong to it, as the daemon's. */
+static bool has_own_routes(const struct nlattr *info)
+{
+	const struct nlattr *attr;
+
+	if (!info || mnl_attr_validate(info, MNL_TYPE_NESTED) < 0)
+		return false;
+	mnl_attr_for_each_nested(attr, info)
+	{
+		uint16_t type = mnl_attr_get_type(attr);
+
+		if ((type == IFLA_INFO_KIND || type == IFLA_INFO_SLAVE_KIND) && is_vrf(attr))
+			return true;
+	}
+	return false;
+}
+
 static void link_report(const struct links *l, const struct nlmsghdr *nlh)
 {
 	const struct ifinfomsg *ifm = mnl_nlmsg_get_payload(nlh);
 	const struct nlattr *attrs[IFLA_MAX + 1] = {};
-	const char *name = "";
+	struct links_interface interface = {
+		.index = ifm->ifi_index,
+		.name = "",
+		.loopback = ifm->ifi_flags & IFF_LOOPBACK,
+		.up = ifm->ifi_flags & IFF_UP,
+	};
 
 	/* Other families tell of an interface's place in a bridge. */
 	if (ifm->ifi_family != AF_UNSPEC)
 		return;
 	mnl_attr_parse(nlh, sizeof(*ifm), attribute_store, attrs);
 	if (attrs[IFLA_IFNAME] && mnl_attr_validate(attrs[IFLA_IFNAME], MNL_TYPE_NUL_STRING) >= 0)
-		name = mnl_attr_get_str(attrs[IFLA_IFNAME]);
-	l->ops->link(l->data, ifm->ifi_index, name, ifm->ifi_flags & IFF_LOOPBACK,
-		     nlh->nlmsg_type == RTM_NEWLINK);
+		interface.name = mnl_attr_get_str(attrs[IFLA_IFNAME]);
+	interface.present = nlh->nlmsg_type == RTM_NEWLINK && !has_own_routes(attrs[IFLA_LINKINFO]);
+	l->ops->link(l->data, &interface);
 }
 
 static void address_report(struct links *l, const struct nlmsghdr *nlh)

@@ -11,8 +11,16 @@
 
 struct links;
 
+struct links_interface {
+	int index;
+	const char *name; /* valid during the call */
+	bool loopback;
+	bool up;
+	bool present; /* and not part of a VRF */
+};
+
 struct links_ops {
-	void (*link)(void *data, int ifindex, const char *name, bool loopback, bool present);
+	void (*link)(void *data, const struct links_interface *interface);
 	/* 16 bytes, IPv4 in the v4-mapped form. */
 	void (*address)(void *data, const uint8_t addr[16], bool present);
 };

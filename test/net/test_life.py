@@ -7,7 +7,7 @@ import pathlib
 import signal
 import socket
 
-from apps import Server, connect, echo, exchange, read_exactly
+from apps import Server, connect, echo, exchange, family_name, read_exactly
 from harness import TCPCRYPTD, Net, check, check_equal, main, wait_for
 
 MESSAGE = b"As long as it lasts. " * 50
@@ -133,8 +133,47 @@ def hangs():
             check(True, "and when it goes on, it takes new ones again")
 
 
-def is_native(host, address, server):
-    with contextlib.closing(host.socket(socket.AF_INET)) as sock:
+def without_loopback():
+    """Where programs cannot reach the daemon, at either end, connections go without it."""
+    families = (socket.AF_INET, socket.AF_INET6)
+    with Net() as net:
+        a, b = net.pair()
+        da, db = net.daemon(a), net.daemon(b)
+        with Server(b, echo, socket.AF_INET6, dual=True) as server:
+            def encrypted(family):
+                da.tool("flush")
+                before = [len(d.list(port=server.port, encrypted=True)) for d in (da, db)]
+                got = exchange(a, server, b.addresses[family], MESSAGE, family)
+                check_equal(got, MESSAGE, f"{family_name(family)}: a connection works")
+                after = [len(d.list(port=server.port, encrypted=True)) for d in (da, db)]
+                return after == [n + 1 for n in before]
+
+            for host in (a, b):
+                for text, off, on, natives in (
+                    ("lo is down", ("link", "set", "lo", "down"), ("link", "set", "lo", "up"),
+                     families),
+                    ("lo without ::1", ("-6", "addr", "del", "::1/128", "dev", "lo"),
+                     ("-6", "addr", "add", "::1/128", "dev", "lo"), families[1:]),
+                ):
+                    host.ip(*off)
+                    for family in families:
+                        # Netlink tells the daemon in its own time; until then connect() may fail.
+                        if family in natives:
+                            wait_for(lambda: is_native(a, b.addresses[family], server, family)
+                                     and not encrypted(family), "connections to go by themselves")
+                        else:
+                            check(encrypted(family), f"{text}: {family_name(family)} is encrypted")
+                    check(True, f"{text} at the {'client' if host is a else 'server'}: plain")
+                    host.ip(*on)
+                    for family in families:
+                        wait_for(lambda: is_native(a, b.addresses[family], server, family)
+                                 and encrypted(family), "encryption to come back")
+                    check(True, "and encrypted again")
+
+
+def is_native(host, address, server, family=socket.AF_INET):
+    """Does a connection work at once?"""
+    with contextlib.closing(host.socket(family)) as sock:
         sock.settimeout(0.2)
         with contextlib.suppress(OSError):
             sock.connect((address, server.port))
@@ -151,4 +190,5 @@ if __name__ == "__main__":
         reloads,
         drains,
         hangs,
+        without_loopback,
     )
