@@ -214,6 +214,7 @@ static const struct {
 	{ "bpf", 0, UINT32_MAX, BPF_MAP_DELETE_BATCH },
 	{ "bpf", 0, UINT32_MAX, BPF_OBJ_GET_INFO_BY_FD },
 	{ "bpf", 0, UINT32_MAX, BPF_ITER_CREATE },
+	{ "ioctl", 1, UINT32_MAX, SIOCATMARK },
 	{ "ioctl", 1, UINT32_MAX, SIOCOUTQ },
 	{ "ioctl", 1, UINT32_MAX, SIOCOUTQNSD },
 	{ "ioctl", 1, UINT32_MAX, FIONREAD },
