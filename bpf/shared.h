@@ -121,6 +121,7 @@ struct app_options {
 struct shared_settings {
 	uint64_t netns_cookie; /* act in this network namespace only */
 	uint64_t heartbeat_ns; /* the daemon's last sign of life */
+	uint64_t full_until;   /* until then IPv6 servers are left alone: their ports are used up */
 	uint32_t syn_timeout;  /* SHARED_SYN_TIMEOUT_MS in jiffies; 0: as TCP has it */
 	uint16_t out_port;     /* loopback listeners for outgoing connections */
 	uint16_t n_workers;    /* of the daemon: each has its listeners and its ring buffer */

@@ -127,7 +127,8 @@ static __always_inline int can_take(const struct shared_settings *s, const struc
 	const __u32 *w = (const __u32 *)p->dst.addr;
 	int v4 = !w[0] && !w[1] && w[2] == bpf_htonl(0xffff);
 
-	return settings_takes_connections(s) && settings_loopback(s, v4);
+	return settings_takes_connections(s) && settings_loopback(s, v4) &&
+	       (v4 || s->full_until <= bpf_ktime_get_ns());
 }
 
 enum verdict { PASS, STEER, STEER_OR_DROP, DROP };

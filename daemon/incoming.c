@@ -14,6 +14,9 @@
 /* Loopback: only a server whose backlog is full lets it wait. */
 #define SERVER_SECONDS 60
 
+/* Until it is tried again whether there are ports for connections to IPv6 servers. */
+#define LEAVE_SECONDS 10
+
 /*
  * Connecting to the server's address from the same address would use up its ephemeral ports,
  * each for a minute after the connection. From 127/8 there are plenty, and the kernel uses
@@ -64,12 +67,29 @@ static int server_open(struct flow *f)
 	return flow_adopt(f, &f->app, fd);
 }
 
+/* To an IPv6 server there are only as many connections as ephemeral ports: there is but one address
+ * to make them from. The next clients had better reach it in plain than not at all. */
+static void ports_used_up(const struct flow *f)
+{
+	char server[ADDRESS_TEXT_MAX];
+
+	if (address_is_v4(&f->record.local))
+		return;
+	address_format(&f->record.local, server);
+	log_warning("no local port is left for connections to %s: for %u seconds IPv6 servers are "
+		    "left alone",
+		    server, LEAVE_SECONDS);
+	engine_leave_servers_v6(f->worker->engine, LEAVE_SECONDS);
+}
+
 /* Without a descriptor for it now, the tick tries again: the kernel has accepted the
  * connection, and its keys can be agreed on meanwhile. */
 static void server_try(struct flow *f)
 {
 	int error = server_open(f);
 
+	if (error == -EADDRNOTAVAIL)
+		ports_used_up(f);
 	if (error && !worker_is_exhausted(f->worker, error))
 		flow_abort(f, "refused", ECONNRESET);
 	else

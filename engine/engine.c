@@ -286,6 +286,12 @@ void engine_set_loopback(struct engine *e, bool up)
 	__atomic_store_n(&e->settings->loopback, up, __ATOMIC_RELAXED);
 }
 
+void engine_leave_servers_v6(struct engine *e, unsigned int seconds)
+{
+	__atomic_store_n(&e->settings->full_until, now_ns() + seconds * NS_PER_SECOND,
+			 __ATOMIC_RELAXED);
+}
+
 void engine_close(struct engine *e)
 {
 	if (!e)

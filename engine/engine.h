@@ -85,6 +85,9 @@ void engine_interface_remove(struct engine *e, int ifindex);
  * are left alone; those of a family that has no loopback address as well. */
 void engine_set_loopback(struct engine *e, bool up);
 
+/* For so many seconds IPv6 connections from other hosts are left alone. */
+void engine_leave_servers_v6(struct engine *e, unsigned int seconds);
+
 /* This host's own addresses, to which connections stay on the host. */
 int engine_own_address_add(struct engine *e, const uint8_t addr[16]);
 int engine_own_address_remove(struct engine *e, const uint8_t addr[16]);

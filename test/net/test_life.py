@@ -133,6 +133,39 @@ def hangs():
             check(True, "and when it goes on, it takes new ones again")
 
 
+def out_of_ports():
+    """IPv6 servers are reached from one address: when its ports are used up, clients reach the
+    server without the daemon."""
+    family = socket.AF_INET6
+    with Net() as net:
+        a, b = net.pair()
+        da, db = net.daemon(a), net.daemon(b)
+        with Server(b, echo, family) as server:
+            address, port = b.addresses[family], server.port
+            b.sysctl("ipv4/ip_local_port_range", "40000 40003")
+            socks, lost = [], 0
+            for _ in range(12):
+                try:
+                    socks.append(connect(a, address, port, family))
+                    socks[-1].sendall(MESSAGE)
+                    got = read_exactly(socks[-1], len(MESSAGE))
+                    check_equal(got, MESSAGE, "one more connection")
+                except OSError:
+                    lost += 1
+                da.tool("flush")
+            check_equal(lost, 1, "the one that was on its way when there were no more is lost")
+            live = db.list(port=port, recent=False, encrypted=True)
+            check(0 < len(live) <= 4, "as many are encrypted as there are ports", len(live))
+            check("no local port is left" in db.log(), "and it is said")
+            for sock in socks:
+                sock.close()
+            b.sysctl("ipv4/ip_local_port_range", "40000 60000")
+            wait_for(lambda: exchange(a, server, address, MESSAGE, family) == MESSAGE
+                     and not da.tool("flush").returncode
+                     and len(db.list(port=port, encrypted=True)) > len(live), "ports again")
+            check(True, "and encrypted again when there are some")
+
+
 def without_loopback():
     """Where programs cannot reach the daemon, at either end, connections go without it."""
     families = (socket.AF_INET, socket.AF_INET6)
@@ -190,5 +223,6 @@ if __name__ == "__main__":
         reloads,
         drains,
         hangs,
+        out_of_ports,
         without_loopback,
     )
