@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/bpf.h>
+#include <linux/netlink.h>
 #include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -202,7 +203,6 @@ static const struct {
 	{ "socket", 0, UINT32_MAX, AF_INET },
 	{ "socket", 0, UINT32_MAX, AF_INET6 },
 	{ "socket", 0, UINT32_MAX, AF_UNIX },
-	{ "socket", 0, UINT32_MAX, AF_NETLINK },
 	/* maps that are open; and libbpf, attaching a program that is loaded */
 	{ "bpf", 0, UINT32_MAX, BPF_MAP_LOOKUP_ELEM },
 	{ "bpf", 0, UINT32_MAX, BPF_MAP_UPDATE_ELEM },
@@ -248,6 +248,14 @@ static int restricted_add(scmp_filter_ctx filter, size_t i)
 	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, 1, &compare);
 }
 
+/* Netlink for interfaces and filters on them: not for netfilter, IPsec and the like. */
+static int netlink_add(scmp_filter_ctx filter)
+{
+	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
+				SCMP_A0_32(SCMP_CMP_EQ, AF_NETLINK),
+				SCMP_A2_32(SCMP_CMP_EQ, NETLINK_ROUTE));
+}
+
 /* Calls about this process only. */
 static int own_add(scmp_filter_ctx filter)
 {
@@ -269,6 +277,8 @@ static int rules_add(scmp_filter_ctx filter)
 		error = add(filter, SCMP_ACT_KILL_PROCESS, deadly[i]);
 	for (size_t i = 0; !error && i < sizeof(restricted) / sizeof(restricted[0]); i++)
 		error = restricted_add(filter, i);
+	if (!error)
+		error = netlink_add(filter);
 	if (!error)
 		error = own_add(filter);
 	/* Its arguments are in memory, where a filter does not see them: glibc takes clone(). */

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <linux/bpf.h>
+#include <linux/netlink.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -79,7 +80,7 @@ static int ordinary(void)
 	if (pthread_create(&t, NULL, thread, &ran) || pthread_join(t, NULL) || !ran)
 		return 1;
 	if (prctl(PR_SET_NAME, "confined") || socket(AF_INET6, SOCK_STREAM, 0) < 0 ||
-	    socket(AF_NETLINK, SOCK_RAW, 0) < 0)
+	    socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE) < 0)
 		return 2;
 	return 0;
 }
@@ -87,6 +88,11 @@ static int ordinary(void)
 static int call_packet(void)
 {
 	return socket(AF_PACKET, SOCK_RAW, 0) < 0 ? errno : 0;
+}
+
+static int call_netfilter(void)
+{
+	return socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER) < 0 ? errno : 0;
 }
 
 static int call_execve(void)
@@ -170,6 +176,7 @@ static void own_calls_go_on(void **state)
 static void others_are_refused(void **state)
 {
 	assert_refused(call_packet);
+	assert_refused(call_netfilter);
 	assert_refused(call_bpf_load);
 	assert_refused(call_fork);
 	assert_refused(call_kill);
