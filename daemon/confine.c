@@ -41,8 +41,7 @@ int confine(struct confinement *c, const struct config *config, const struct hos
 	}
 	privilege_find(p, config->user);
 	p->ipc_lock = c->secrets.locked && c->secrets.limited;
-	if (p->uid)
-		host_hand_over(lock, p->uid, p->gid);
+	host_hand_over(lock, p->uid, p->gid);
 	error = privilege_drop(p);
 	if (error) {
 		log_error("root's privileges cannot be dropped: %s", strerror(-error));

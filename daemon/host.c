@@ -22,6 +22,9 @@
 
 #define LOCK_DIR "/run/tcpcryptd"
 
+#define CLAIM_TRIES   20
+#define CLAIM_WAIT_US 5000
+
 struct interface {
 	int ifindex;
 	char name[IF_NAMESIZE];
@@ -70,10 +73,30 @@ static int claim_try(struct host_lock *lock)
 	return 0;
 }
 
+/* Takes away the locks that nobody holds: of daemons that were killed, or that became another
+ * user than the one who owns the directory now. */
+static void locks_sweep(void)
+{
+	DIR *dir = opendir(LOCK_DIR);
+	const struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		int fd = openat(dirfd(dir), entry->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+		if (fd >= 0 && entry->d_type == DT_REG && !flock(fd, LOCK_EX | LOCK_NB))
+			unlinkat(dirfd(dir), entry->d_name, 0);
+		if (fd >= 0)
+			close(fd);
+	}
+	if (dir)
+		closedir(dir);
+}
+
 /* Only root and the daemon can write there, so that nobody else can keep it from starting. */
 static int namespace_claim(struct host_lock *lock)
 {
 	uint64_t cookie;
+	int tries = CLAIM_TRIES;
 	int error = engine_find_netns(&cookie);
 
 	if (error)
@@ -81,11 +104,13 @@ static int namespace_claim(struct host_lock *lock)
 	error = directory_make(LOCK_DIR);
 	if (error)
 		return error;
+	locks_sweep();
 	snprintf(lock->path, sizeof(lock->path), "%s/%llu.lock", LOCK_DIR,
 		 (unsigned long long)cookie);
+	/* A daemon that sweeps has it for a moment, too. */
 	do
 		error = claim_try(lock);
-	while (error > 0);
+	while (error > 0 || (error == -EWOULDBLOCK && tries-- && !usleep(CLAIM_WAIT_US)));
 	if (error == -EWOULDBLOCK)
 		log_error("another tcpcryptd serves this network namespace already");
 	else if (error)

@@ -224,24 +224,42 @@ def start_with(net, daemon, path):
     return log.read_text()
 
 
+def locks_of(daemon):
+    """The files in /run/tcpcryptd that it has open."""
+    fds = pathlib.Path(f"/proc/{daemon.process.pid}/fd").iterdir()
+    paths = [pathlib.Path(os.readlink(fd)) for fd in fds]
+    return [path for path in paths if path.parent == pathlib.Path("/run/tcpcryptd")]
+
+
 def leaves_nothing():
     """What it made as root it takes away as the user it is."""
     with Net() as net:
         a, _ = net.pair()
         daemon = net.daemon(a)
-        locks = pathlib.Path("/run/tcpcryptd")
-        (lock,) = [
-            os.readlink(fd)
-            for fd in pathlib.Path(f"/proc/{daemon.process.pid}/fd").iterdir()
-            if os.readlink(fd).startswith(f"{locks}/") and os.readlink(fd).endswith(".lock")
-        ]
+        (lock,) = locks_of(daemon)
         check_equal(daemon.stop(), "", "it ends well")
-        check(not pathlib.Path(lock).exists(), "its lock is gone")
+        check(not lock.exists(), "its lock is gone")
         check_equal(os.listdir(daemon.run_dir), [], "and its socket")
         for name in (*a.interfaces, "lo"):
             with a.inside():
                 shown = os.popen(f"tc qdisc show dev {name}").read()
             check("clsact" not in shown, f"and its filters on {name}", shown)
+
+
+def locks_of_the_dead():
+    """A daemon that was killed leaves its lock; the next one anywhere takes it away."""
+    with Net() as net:
+        a, b = net.pair()
+        daemon = net.daemon(a)
+        (lock,) = locks_of(daemon)
+        daemon.kill()
+        check(lock.exists(), "kill -9 leaves the lock")
+        other = net.daemon(b)
+        check(not lock.exists(), "the next daemon sweeps it away")
+        (held,) = locks_of(other)
+        third = net.daemon(a)
+        check(held.exists(), "and leaves those that are held")
+        check_equal(third.status()["state"], "intercepting", "the namespace is free again")
 
 
 def bounding_set():
@@ -313,6 +331,7 @@ if __name__ == "__main__":
         many_connections,
         reloads_what_it_may_read,
         leaves_nothing,
+        locks_of_the_dead,
         starts_with_the_units_rights,
         memory_that_cannot_be_locked,
         run_dir_of_others,
