@@ -161,11 +161,9 @@ static void do_status(struct client *c, const struct request *request)
 	c->state = CLIENT_ANSWERED;
 }
 
-/* Tells a connection to who may see it; false: it would be too much. */
+/* false: it would be too much. */
 static bool list_one(struct client *c, const struct record *r)
 {
-	if (!visitor_may_see(&c->visitor, r))
-		return true;
 	if (!c->visitor.trusted && c->output_len > OUTPUT_OTHERS_MAX)
 		return false;
 	client_say(c, json_of_record(r));
@@ -177,7 +175,7 @@ static void do_list(struct client *c, const struct request *request)
 	struct survey_records found;
 	bool all = true;
 
-	if (survey_records(c->control->workers, request->recent, &found)) {
+	if (survey_records(c->control->workers, &c->visitor, request->recent, &found)) {
 		client_error(c, "out of memory");
 		return;
 	}

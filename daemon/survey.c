@@ -61,10 +61,15 @@ static void records_of(void *data)
 	struct survey_records *s = q->answer;
 	struct flow *f;
 
-	if (s->recent)
-		for (size_t i = 0; i < ledger_recent_count(q->worker->ledger); i++)
-			record_add(s, ledger_recent(q->worker->ledger, i));
+	for (size_t i = 0; s->recent && i < ledger_recent_count(q->worker->ledger); i++) {
+		const struct record *r = ledger_recent(q->worker->ledger, i);
+
+		if (visitor_may_see(s->visitor, r))
+			record_add(s, r);
+	}
 	TAILQ_FOREACH (f, &q->worker->flows, all_entry) {
+		if (!visitor_may_see(s->visitor, &f->record))
+			continue;
 		flow_record_update(f);
 		record_add(s, &f->record);
 	}
@@ -103,9 +108,10 @@ static void recent_limit(struct survey_records *s)
 	memmove(s->records, s->records + ended - LEDGER_RECENT, s->n * sizeof(*s->records));
 }
 
-int survey_records(struct workers *ws, bool recent, struct survey_records *ret)
+int survey_records(struct workers *ws, const struct visitor *visitor, bool recent,
+		   struct survey_records *ret)
 {
-	*ret = (struct survey_records){ .recent = recent };
+	*ret = (struct survey_records){ .visitor = visitor, .recent = recent };
 	ask_all(ws, records_of, ret);
 	if (ret->failed) {
 		free(ret->records);

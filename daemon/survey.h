@@ -3,6 +3,7 @@
 #ifndef DAEMON_SURVEY_H
 #define DAEMON_SURVEY_H
 
+#include "daemon/visitor.h"
 #include "daemon/workers.h"
 
 struct survey_totals {
@@ -15,12 +16,14 @@ void survey_totals(struct workers *ws, struct survey_totals *ret);
 struct survey_records {
 	struct record *records; /* to be freed */
 	size_t n, size;
+	const struct visitor *visitor;
 	bool recent;
 	bool failed; /* out of memory */
 };
 
-/* Live connections with their counters as of now, oldest first; with recent those that ended
- * before them, LEDGER_RECENT at most. 0 or -ENOMEM. */
-int survey_records(struct workers *ws, bool recent, struct survey_records *ret);
+/* Live connections that the visitor may see, with their counters as of now, oldest first; with
+ * recent those that ended before them, LEDGER_RECENT at most. 0 or -ENOMEM. */
+int survey_records(struct workers *ws, const struct visitor *visitor, bool recent,
+		   struct survey_records *ret);
 
 #endif

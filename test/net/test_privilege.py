@@ -138,13 +138,13 @@ def options_that_take_a_right():
     """CAP_NET_ADMIN: what a privileged program set on its socket goes to the wire's, too."""
     with Net() as net:
         a, b = net.pair()
-        daemon = net.daemon(a, "keepalive-seconds = 1\n")
-        net.daemon(b)
         # With the mark there is a route, without it there is none.
         target = "10.99.0.2"
         a.ip("route", "add", target, "via", b.addresses[socket.AF_INET], "table", "77")
         a.ip("rule", "add", "fwmark", "77", "table", "77")
         b.ip("addr", "add", f"{target}/32", "dev", b.interfaces[0])
+        daemon = net.daemon(a, "keepalive-seconds = 1\n")
+        net.daemon(b)
         with Server(b, echo) as server:
             with a.socket() as sock:
                 sock.settimeout(30)
