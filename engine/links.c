@@ -30,28 +30,27 @@ static int attribute_store(const struct nlattr *attr, void *data)
 	return MNL_CB_OK;
 }
 
-static bool is_vrf(const struct nlattr *kind)
+static int kind_read(const struct nlattr *attr, void *data)
 {
-	return mnl_attr_validate(kind, MNL_TYPE_NUL_STRING) >= 0 &&
-	       !strcmp(mnl_attr_get_str(kind), "vrf");
+	uint16_t type = mnl_attr_get_type(attr);
+	bool *vrf = data;
+
+	if ((type == IFLA_INFO_KIND || type == IFLA_INFO_SLAVE_KIND) &&
+	    mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0 &&
+	    !strcmp(mnl_attr_get_str(attr), "vrf"))
+		*vrf = true;
+	return MNL_CB_OK;
 }
 
 /* Is it a virtual routing domain, or in one? What has addresses and routes of its own is not for
  * sockets that do not belong to it, as the daemon's. */
 static bool has_own_routes(const struct nlattr *info)
 {
-	const struct nlattr *attr;
+	bool vrf = false;
 
-	if (!info || mnl_attr_validate(info, MNL_TYPE_NESTED) < 0)
-		return false;
-	mnl_attr_for_each_nested(attr, info)
-	{
-		uint16_t type = mnl_attr_get_type(attr);
-
-		if ((type == IFLA_INFO_KIND || type == IFLA_INFO_SLAVE_KIND) && is_vrf(attr))
-			return true;
-	}
-	return false;
+	if (info && mnl_attr_validate(info, MNL_TYPE_NESTED) >= 0)
+		mnl_attr_parse_nested(info, kind_read, &vrf);
+	return vrf;
 }
 
 static void link_report(const struct links *l, const struct nlmsghdr *nlh)
