@@ -71,6 +71,7 @@ STATUS = {
     "started": time.time() - 7300,
     "engine": {"netns_cookie": 4097, "cgroup": "/sys/fs/cgroup", "interfaces": ["eth0", "wlan0"]},
     "connections": 12,
+    "workers": [{"connections": 5}, {"connections": 4}, {"connections": 3}],
     "encrypted": 1234,
     "plain": {"no-eno": 40, "remembered": 16},
     "failed": {"auth-failed": 1, "brand-new-reason": 2},
@@ -227,6 +228,7 @@ class Status(Case):
         self.assertEqual(err, "")
         self.assertRegex(out, r"tcpcryptd 9\.8\.7 \(pid 4321\): intercepting, up 2h 0\dm\n")
         self.assertRegex(out, r"connections now +12\n")
+        self.assertRegex(out, r"workers +3, with 3 to 5 connections each\n")
         self.assertRegex(out, r"encrypted +1234\n")
         self.assertRegex(out, r"plain +56\n")
         self.assertRegex(out, r"no-eno +40  the far end did not answer")
