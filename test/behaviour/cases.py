@@ -18,6 +18,7 @@ class Case:
     family: int
     port: int
     carried: bool = True  # else the daemon must leave the case's connections alone
+    served: bool = True  # else the server's daemon must, and so they are plain at the client's
     own_net: bool = False  # hosts of its own, because it changes them
     daemon_last: bool = False  # the daemons start after the server listens
     prepare: Optional[Callable] = None  # (net, hosts): before the daemons start

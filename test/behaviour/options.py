@@ -260,7 +260,7 @@ for _text, _options, _field in CARRIED:
 
 
 case("SO_MARK of the listener", answers_server, functools.partial(
-    serves_with, options=((SOL, socket.SO_MARK, 99),), field="fwmark:0x63"))
+    serves_with, options=((SOL, socket.SO_MARK, 99),), field="fwmark:0x63"), served=False)
 
 
 def serves_seen(me, options, look, when):

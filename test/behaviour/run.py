@@ -257,14 +257,17 @@ def carried_wrongly(case, column, connections):
             if {port_number(c["local"]), port_number(c["peer"])} & set(ports)]
     if bool(mine) != case.carried:
         return "left alone" if case.carried else "not left alone"
-    if column == "encrypted" and any(c["reason"] in PLAIN_REASONS for c in mine):
-        return "not encrypted: " + ", ".join(sorted({str(c["reason"]) for c in mine}))
+    plain = sorted({c["reason"] for c in mine} & set(PLAIN_REASONS))
+    if column == "encrypted" and case.served and plain:
+        return "not encrypted: " + ", ".join(plain)
+    if column == "encrypted" and not case.served and plain != ["no-eno"]:
+        return "not left alone at the server: " + ", ".join(plain)
     if column == "relay" and any(c["encrypted"] for c in mine):
         return "encrypted"
     return ""
 
 
-PLAIN_REASONS = ("no-option", "remembered", "syn-retries", "syn-cookie", "ack-without-eno")
+PLAIN_REASONS = ("no-eno", "remembered", "syn-retries", "syn-cookie", "ack-without-eno")
 
 
 def port_number(address):
@@ -312,7 +315,7 @@ class Report:
             return "DIFFERS"
         if differences:
             return "differs as documented"
-        return "same" if case.carried else "same (left alone)"
+        return "same" if case.carried and case.served else "same (left alone)"
 
     def broken(self, case, native):
         """A native run that did not come to its end says nothing."""

@@ -220,7 +220,7 @@ def on_device(me):
 
 
 case("listener with SO_BINDTODEVICE", lambda me: converse(me, me.connect()), on_device,
-     families=BOTH)
+     families=BOTH, served=False)
 
 
 def on_address(me):
