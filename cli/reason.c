@@ -43,6 +43,7 @@ static const struct reason {
 	{ "local-reset", REASON_FAILED, "reset by the local application" },
 	{ "handshake-timeout", REASON_FAILED, "the key exchange took too long" },
 	{ "tep-mandatory", REASON_FAILED, "the program wants no plain connection" },
+	{ "exhausted", REASON_FAILED, "no descriptor or memory for it" },
 	{ "daemon", REASON_FAILED, "the daemon could not handle it" },
 };
 

@@ -181,12 +181,21 @@ void flow_finish(struct flow *f)
 	flow_free(f, false, NULL);
 }
 
+/* The backend of the cryptography fails by itself only when it gets no memory. */
+static void note_exhausted(struct flow *f, const char *reason)
+{
+	if (!strcmp(reason, tcpcrypt_error_name(TCPCRYPT_E_NOMEM)) ||
+	    !strcmp(reason, tcpcrypt_error_name(TCPCRYPT_E_CRYPTO)))
+		worker_is_exhausted(f->worker, -ENOMEM);
+}
+
 void flow_abort(struct flow *f, const char *reason, int error)
 {
 	char peer[ADDRESS_TEXT_MAX];
 
 	address_format(&f->record.peer, peer);
 	log_info("connection %s %s failed: %s", f->record.outgoing ? "to" : "from", peer, reason);
+	note_exhausted(f, reason);
 	if (f->held)
 		outgoing_refuse(f, error);
 	flow_free(f, true, reason);

@@ -8,16 +8,19 @@ when there is enough again everything is as before, without a restart.
 import contextlib
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import time
 
 from apps import Server, echo, exchange
 from harness import Net, check, check_equal, main, wait_for
-from load import Traffic, check_traffic, cpu_ticks, serve
+from load import Traffic, check_traffic, cpu_ticks, is_sanitized, serve
 
 LIVE = 20
 PORT, PLAIN_PORT = 7001, 7002
+# The two configurations: the client's daemon carries each connection to that port in plain.
+RELAYED_IN_PLAIN = ("remember-plain-seconds = 0\n", f"ports-left-alone = {PLAIN_PORT}\n")
 MESSAGE = b"There is enough for everybody. " * 30
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -25,10 +28,13 @@ TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 class Pair:
     """Two hosts with daemons, a server, and connections that shall live through it all."""
 
-    def __init__(self, net, config="", limits=((), ())):
+    def __init__(self, net, configs=("", ""), limits=((), ())):
         self.net = net
         self.hosts = net.pair()
-        self.daemons = [net.daemon(h, config, wrapper=w) for h, w in zip(self.hosts, limits)]
+        self.daemons = [
+            net.daemon(host, config, wrapper=wrapper)
+            for host, config, wrapper in zip(self.hosts, configs, limits)
+        ]
         self.pids = [d.pid() for d in self.daemons]
         self.server = serve(net, self.hosts[1], PORT, PLAIN_PORT)
         self.address = self.hosts[1].addresses[socket.AF_INET]
@@ -156,6 +162,118 @@ def server_without_descriptors():
     no_descriptors(1, "the server's daemon without descriptors")
 
 
+def data_kb(pid):
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(text.partition("VmData:")[2].split()[0])
+
+
+def no_memory(which, text):
+    """The kernel gives the daemon no more of it: what must be dropped is what is new."""
+    with Net() as net:
+        pair = Pair(net, RELAYED_IN_PLAIN)
+        pid, daemon = pair.pids[which], pair.daemons[which]
+        if is_sanitized(pid):
+            print("     a sanitized daemon takes memory in ways of its own: left out")
+            return
+        live, plain = pair.live(), pair.live(PLAIN_PORT)
+        with limited(pid, "data", data_kb(pid) << 10):
+            # Some hundred flows: more than what is free inside the heap.
+            crowd = pair.traffic("rounds", 3000, 100, 1000)
+            wait_for(lambda: "wait or are left alone" in daemon.log(), "memory to run out")
+            goes_on(live, text)
+            goes_on(plain, f"{text}: plain")
+            check_no_spin(pid, text)
+        goes_on(live, text)
+        done = crowd.summary()
+        check(done["failed"] < done["opened"] / 2, f"{text}: most new ones get through", f"{done}")
+        check(daemon.process.poll() is None, f"{text}: it lives")
+        wait_encrypts(pair, text)
+        check_traffic([live, plain], f"{text}: each byte arrived")
+
+
+def client_without_memory():
+    no_memory(0, "the client's daemon without memory")
+
+
+def server_without_memory():
+    no_memory(1, "the server's daemon without memory")
+
+
+@contextlib.contextmanager
+def stopped(daemon):
+    """A daemon that gets no CPU; shorter than its heartbeat may be late."""
+    daemon.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        daemon.process.send_signal(signal.SIGCONT)
+
+
+def syn_sent(host):
+    return sum(s.connects for s in host.tcp_sockets())
+
+
+def daemon_overtaken(which, text):
+    """So many connect at once that neither the ring buffer nor the listener's queue has room."""
+    count = 9000
+    with Net() as net:
+        pair = Pair(net)
+        live = pair.live()
+        with stopped(pair.daemons[which]):
+            burst = pair.traffic("burst", count, 100, 1000)
+            wait_for(lambda: syn_sent(pair.hosts[0]) >= count / 2, "them to connect")
+        check_equal(burst.object()["connections"], count, f"{text}: all get through")
+        goes_on(live, text)
+        check_traffic([burst, live, pair.server], f"{text}: each byte arrived")
+        wait_encrypts(pair, text)
+
+
+def client_overtaken():
+    daemon_overtaken(0, "9,000 connect while the client's daemon gets no CPU")
+
+
+def server_overtaken():
+    daemon_overtaken(1, "9,000 connect while the server's daemon gets no CPU")
+
+
+def max_connections():
+    text = "max-connections"
+    with Net() as net:
+        pair = Pair(net, (f"max-connections = {2 * LIVE}\n", ""))
+        live = pair.live()
+        crowd = pair.traffic("rounds", 300, 100, 1000)
+        check_equal(crowd.object()["connections"], 300, f"{text}: more than that get through")
+        carried = pair.daemons[0].status()["connections"]
+        check(2 * LIVE <= carried < LIVE + 300, f"{text}: the rest is plain", f"{carried}")
+        reach_server(pair, 5)
+        check_equal(pair.daemons[0].status()["encrypted"], carried, f"{text}: is all that it carries")
+        check_traffic([crowd], f"{text}: each byte arrived")
+        wait_encrypts(pair, text)
+        check_traffic([live, pair.server], f"{text}: also of those that lived")
+
+
+@contextlib.contextmanager
+def small_pipes():
+    """Pipes of a page or two, for those who are not privileged: the sysctl is the machine's."""
+    path = pathlib.Path("/proc/sys/fs/pipe-user-pages-soft")
+    before = path.read_text()
+    path.write_text("1")
+    try:
+        yield
+    finally:
+        path.write_text(before)
+
+
+def few_pages_for_pipes():
+    text = "small pipes"
+    with Net() as net, small_pipes():
+        pair = Pair(net, RELAYED_IN_PLAIN)
+        crowd = pair.traffic("mix", 40, 4, 8548, ports=(PLAIN_PORT,))
+        done = check_traffic([crowd, pair.server], f"{text}: each byte of plain connections arrived")
+        plain = pair.daemons[0].status()["plain"]
+        check(plain.get("no-eno", 0) >= done["complete"] / 2, f"{text}: relayed", f"{plain}")
+
+
 if __name__ == "__main__":
     main(
         "whatever runs out: what lives goes on, what is new waits or goes its way",
@@ -163,4 +281,10 @@ if __name__ == "__main__":
         server_with_few_descriptors,
         client_without_descriptors,
         server_without_descriptors,
+        client_without_memory,
+        server_without_memory,
+        client_overtaken,
+        server_overtaken,
+        max_connections,
+        few_pages_for_pipes,
     )
