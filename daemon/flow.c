@@ -20,8 +20,8 @@
 #include "daemon/view.h"
 #include "daemon/wish.h"
 
-/* From the TCP handshake to the keys. */
-#define KEY_EXCHANGE_SECONDS 30
+/* From the TCP handshake to the keys. TCP may have to bring them across a link that was down. */
+#define KEY_EXCHANGE_SECONDS 120
 
 /* For a program's TCP to give up, once it has been told to: a tick, two probes a second apart; or a
  * retransmission. */

@@ -25,8 +25,8 @@
 /* What came from an end that is gone waits so long for the other end to take it. */
 #define DRAIN_SECONDS 120
 
-/* Between the peer's FINp and its FIN. */
-#define FIN_SECONDS 30
+/* Between the peer's FINp and its FIN, which may be lost as well. */
+#define FIN_SECONDS 120
 
 /* A program that closed lingers in the kernel for a minute (tcp_fin_timeout); then a probe is
  * answered with RST. */
