@@ -69,9 +69,10 @@ int tcpcrypt_hold(struct __sk_buff *skb)
 	if (len > SHARED_SYN_MAX || len < sizeof(struct tcphdr))
 		return TC_ACT_SHOT;
 	e = event_reserve(app->worker);
+	/* The program's retransmission will try again. Stolen, as below: for a SYN that was shot TCP
+	 * tries twice a second, and gives up when all tries are used. */
 	if (!e)
-		/* The program's retransmission will try again. */
-		return TC_ACT_SHOT;
+		return TC_ACT_STOLEN;
 	e->type = SHARED_EVENT_HELD_SYN;
 	e->syn_len = len;
 	e->cookie = bpf_get_socket_cookie(skb);

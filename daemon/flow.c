@@ -20,9 +20,6 @@
 #include "daemon/view.h"
 #include "daemon/wish.h"
 
-/* From the TCP handshake to the keys. TCP may have to bring them across a link that was down. */
-#define KEY_EXCHANGE_SECONDS 120
-
 /* For a program's TCP to give up, once it has been told to: a tick, two probes a second apart; or a
  * retransmission. */
 #define TIME_OUT_SECONDS 10
@@ -302,7 +299,7 @@ static int session_start(struct flow *f, const struct tcpcrypt_eno_result *resul
 	if (!f->session)
 		return error ? error : TCPCRYPT_E_NOMEM;
 	flow_record_update(f);
-	flow_set_deadline(f, KEY_EXCHANGE_SECONDS);
+	flow_set_deadline(f, FLOW_KEY_EXCHANGE_SECONDS);
 	return 0;
 }
 

@@ -27,6 +27,9 @@
 #include "daemon/pipe.h"
 #include "daemon/worker.h"
 
+/* From the TCP handshake to the keys. TCP may have to bring them across a link that was down. */
+#define FLOW_KEY_EXCHANGE_SECONDS 120
+
 enum flow_state {
 	FLOW_EXPECT_UPSTREAM, /* outgoing: the other host's SYN-ACK */
 	FLOW_EXPECT_PROGRAM,  /* outgoing: the program's handshake with our listener */

@@ -16,8 +16,8 @@
 #include "daemon/wish.h"
 #include "engine/packet.h"
 
-/* From release to the program's ACK: a loopback round trip, or the program is gone. */
-#define PROGRAM_SECONDS 10
+/* From release to the program's ACK: a loopback round trip, unless what it goes through is full. */
+#define PROGRAM_SECONDS 30
 
 /* A destination that the kernel refuses at once (no route, or one that says no) is left to it
  * for so long: a program that tries again gets the very error, and as fast. */
@@ -264,9 +264,9 @@ void outgoing_upstream_ready(struct flow *f)
 		return;
 	f->net.open = true;
 	f->record.local = address_local(f->net.source.fd);
-	flow_set_deadline(f, PROGRAM_SECONDS);
 	if (flow_negotiated(f))
 		return;
+	flow_set_deadline(f, PROGRAM_SECONDS);
 	flow_set_state(f, FLOW_EXPECT_PROGRAM);
 	release(f);
 	flow_progress(f);
@@ -287,9 +287,7 @@ void outgoing_accepted(struct worker *w, int fd, const struct shared_tuple *prog
 		return;
 	}
 	f->app.open = true;
-	/* A key exchange still under way keeps its own deadline. */
-	if (!f->session || f->established)
-		flow_set_deadline(f, 0);
+	flow_set_deadline(f, f->session && !f->established ? FLOW_KEY_EXCHANGE_SECONDS : 0);
 	flow_set_state(f, FLOW_RELAYING);
 	flow_progress(f);
 }

@@ -52,7 +52,7 @@ class Traffic(Program):
     def object(self, timeout=120):
         return json.loads(self.answer(timeout))
 
-    def summary(self, timeout=120):
+    def summary(self, timeout=200):
         """The end: nothing more is to come, and what was is summed up."""
         if not self.process.stdin.closed:
             self.finish()

@@ -6,7 +6,7 @@
  *   traffic mix N SECONDS SEED ADDRESS PORT...    N connections at a time, of all kinds
  *   traffic rounds N UP DOWN ADDRESS PORT...      N connections; each line of its input is
  *                                                 one more round of all; until its end
- *   traffic burst N UP DOWN ADDRESS PORT...       the same, but all connect at once
+ *   traffic burst N UP DOWN ADDRESS PORT...       one round of all, who connect at once
  *   traffic stall N ADDRESS PORT...               N connections that are answered without end
  *                                                 and do not read; a line, and they do
  *
@@ -345,11 +345,14 @@ static int command(int argc, char **argv)
 		srand48(atol(argv[4]));
 		all.ticks = true;
 	} else if ((!strcmp(name, "rounds") || !strcmp(name, "burst")) && argc > 6) {
-		if (!strcmp(name, "burst"))
-			run.connecting = SIZE_MAX;
-		run.plan = (struct plan){ .flags = PLAN_GATED,
+		bool burst = !strcmp(name, "burst");
+
+		run.plan = (struct plan){ .rounds = burst,
+					  .flags = burst ? 0 : PLAN_GATED,
 					  .up = atoi(argv[3]),
 					  .down = atoi(argv[4]) };
+		if (burst)
+			run.connecting = SIZE_MAX;
 	} else if (!strcmp(name, "stall") && argc > 4) {
 		run.plan = (struct plan){ .rounds = 1, .up = 1, .down = STALL_DOWN };
 		run.reads = false;
