@@ -285,7 +285,7 @@ def who_gets_a_key_log():
             refused(net, host, text, prepare)
         keylog = net.directory() / "keys"
         permissive = ["sh", "-c", 'umask 0; exec "$@"', "sh"]
-        daemon = net.daemon(host, f"key-log = {keylog}\n", permissive)
+        daemon = net.daemon(host, f"key-log = {keylog}\n", wrapper=permissive)
         check_equal(keylog.stat().st_mode & 0o7777, 0o600, "what is made is root's alone")
         reload_key_log(daemon, keylog)
         daemon.stop()
