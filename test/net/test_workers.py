@@ -68,9 +68,9 @@ def spreads():
                     each = carried(daemon)
                     text = f"{family_name(family)}, {direction}"
                     check_equal(sum(each), 40, f"{text}: all are carried")
-                    # With chance alone, one of four would have fewer than five about every
-                    # hundredth time.
-                    check(min(each) >= 5, f"{text}: by all workers alike", f"{each}")
+                    # How evenly depends on how soon a busy machine's workers count; by chance
+                    # alone one of four has none in one of 25,000 runs.
+                    check(min(each) > 0, f"{text}: every worker has some", f"{each}")
             for daemon in ends.values():
                 wait_for(lambda daemon=daemon: not sum(carried(daemon)), "them to end")
 
