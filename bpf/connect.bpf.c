@@ -8,46 +8,11 @@
 #include "bpf/eno_options.h"
 #include "bpf/kind.h"
 #include "bpf/options.h"
+#include "bpf/place.h"
+#include "bpf/policy_find.h"
 
 #define SOCK_STREAM  1
 #define ECONNREFUSED 111
-
-/* The loopback network, and the unspecified address, which connect() takes for loopback. */
-static __always_inline int is_loopback_v4(__u32 addr)
-{
-	return !addr || (bpf_ntohl(addr) >> 24) == 127;
-}
-
-static __always_inline int is_v4_mapped(const __u32 *w)
-{
-	return !w[0] && !w[1] && w[2] == bpf_htonl(0xffff);
-}
-
-static __always_inline int stays_on_host(const struct shared_endpoint *dst)
-{
-	const __u32 *w = (const __u32 *)dst->addr;
-
-	if (is_v4_mapped(w) ? is_loopback_v4(w[3])
-			    : !w[0] && !w[1] && !w[2] && (!w[3] || w[3] == bpf_htonl(1)))
-		return 1;
-	return bpf_map_lookup_elem(&own_addresses, dst->addr) != NULL;
-}
-
-/* Multicast, broadcast: let the kernel give its own error. */
-static __always_inline int is_unicast(const struct shared_endpoint *dst)
-{
-	const __u32 *w = (const __u32 *)dst->addr;
-
-	if (is_v4_mapped(w))
-		return (bpf_ntohl(w[3]) >> 28) < 0xe;
-	return dst->addr[0] != 0xff;
-}
-
-/* Link-local IPv6 needs its scope, which a changed address could not carry back. */
-static __always_inline int is_link_local(const struct shared_endpoint *dst)
-{
-	return dst->addr[0] == 0xfe && (dst->addr[1] & 0xc0) == 0x80;
-}
 
 /* Has the program tied the socket to something that a second connection cannot take over:
  * a device, a local port, a loopback address (from which the kernel refuses to connect)? */
@@ -101,13 +66,14 @@ static __always_inline void report_remembered(const struct shared_settings *s,
 	bpf_ringbuf_submit(e, 0);
 }
 
-/* Policy, which a program's own wish overrules. */
-static __always_inline int policy_leaves_alone(const struct shared_settings *s,
-					       const struct shared_endpoint *dst)
+/* Without a rule for it: a port left alone, or a destination that was plain lately. */
+static __always_inline int usually_left_alone(const struct shared_settings *s,
+					      const struct shared_endpoint *dst,
+					      enum policy_action policy)
 {
 	const struct shared_plain *plain;
 
-	if (settings_port_left_alone(s, dst->port))
+	if (policy == POLICY_NONE && settings_port_left_alone(s, dst->port))
 		return 1;
 	plain = bpf_map_lookup_elem(&plain_destinations, dst);
 	if (!plain || plain->until <= bpf_ktime_get_ns())
@@ -116,33 +82,69 @@ static __always_inline int policy_leaves_alone(const struct shared_settings *s,
 	return 1;
 }
 
-/* Returns the loopback port to connect to instead; 0: leave the connection alone. */
-static __always_inline __u16 port_for(struct bpf_sock_addr *ctx, const struct shared_settings *s,
-				      const struct shared_wishes *w,
-				      const struct shared_endpoint *dst)
+/* What the daemon could not do even if it were to. */
+static __always_inline enum shared_left_alone cannot_take(struct bpf_sock_addr *ctx,
+							  const struct shared_settings *s,
+							  const struct shared_endpoint *dst)
 {
-	struct app_sock *app;
+	if (is_tied(ctx))
+		return SHARED_TIED;
+	if (s->paused || !s->out_port)
+		return SHARED_DAEMON_PAUSED;
+	if (!settings_daemon_lives(s))
+		return SHARED_DAEMON_HANGS;
+	if (!settings_loopback(s, is_v4_mapped((const __u32 *)dst->addr)))
+		return SHARED_NO_LOOPBACK;
+	/* Only the program's own kernel socket knows the keys. */
+	if (is_signed(ctx->sk))
+		return SHARED_SIGNED;
+	if (is_subflow(ctx->sk))
+		return SHARED_MULTIPATH;
+	if (is_near_only(ctx->sk))
+		return SHARED_NEAR_ONLY;
+	return is_link_local(dst) ? SHARED_LINK_LOCAL : SHARED_NOT_LEFT_ALONE;
+}
 
-	if (is_tied(ctx) || !settings_takes_connections(s) || !s->out_port ||
-	    !settings_loopback(s, is_v4_mapped((const __u32 *)dst->addr)))
-		return 0;
-	/* Signed: only the program's own kernel socket knows the keys. */
-	if (is_signed(ctx->sk) || is_subflow(ctx->sk) || is_near_only(ctx->sk))
-		return 0;
-	if (stays_on_host(dst) || !is_unicast(dst) || is_link_local(dst))
-		return 0;
+/* Why the connection is not the daemon's, if so. A program's own wish overrules `off` and
+ * `prefer`; under `require` nothing is remembered. */
+static __always_inline enum shared_left_alone left_alone(struct bpf_sock_addr *ctx,
+							 const struct shared_settings *s,
+							 const struct shared_wishes *w,
+							 const struct shared_endpoint *dst,
+							 enum policy_action policy)
+{
+	enum shared_left_alone why;
+
+	if (!is_governed(dst))
+		return SHARED_BY_CHOICE;
+	if (w && w->raw.len)
+		return SHARED_RAW;
 	if (w && wishes_off(w))
-		return 0;
-	if (!(w && wishes_on(w)) && policy_leaves_alone(s, dst))
-		return 0;
-	app = bpf_sk_storage_get(&app_socks, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+		return SHARED_WISH;
+	why = cannot_take(ctx, s, dst);
+	if (why || policy == POLICY_REQUIRE || (w && wishes_on(w)))
+		return why;
+	return policy == POLICY_OFF || usually_left_alone(s, dst, policy) ? SHARED_BY_CHOICE
+									  : SHARED_NOT_LEFT_ALONE;
+}
+
+/* Notes on the socket where it wanted to go. */
+static __always_inline enum shared_left_alone take(struct bpf_sock_addr *ctx,
+						   const struct shared_settings *s,
+						   const struct shared_endpoint *dst,
+						   enum policy_action policy)
+{
+	struct app_sock *app = bpf_sk_storage_get(&app_socks, ctx->sk, NULL,
+						  BPF_SK_STORAGE_GET_F_CREATE);
+
 	if (!app)
-		return 0;
+		return SHARED_NO_MEMORY;
 	__builtin_memset(app, 0, sizeof(*app));
 	app->peer = *dst;
 	app->worker = worker_choose(s);
+	app->policy = policy;
 	program_set(app, ctx, s);
-	return s->out_port;
+	return SHARED_NOT_LEFT_ALONE;
 }
 
 /* The program brings its own TEP: its SYN carries what it says. */
@@ -196,7 +198,9 @@ static __always_inline int steer(struct bpf_sock_addr *ctx, const struct shared_
 				 __u16 *ret_port)
 {
 	struct shared_settings *s = settings_get();
+	struct policy_verdict verdict = {};
 	struct shared_wishes *w = NULL;
+	enum shared_left_alone why;
 	struct eno_sock *sock;
 
 	*ret_port = 0;
@@ -211,15 +215,25 @@ static __always_inline int steer(struct bpf_sock_addr *ctx, const struct shared_
 		bpf_sk_storage_delete(&eno_socks, ctx->sk);
 	if (s->wishes)
 		w = bpf_sk_storage_get(&wishes, ctx->sk, NULL, 0);
+	if (is_governed(dst))
+		verdict = policy_out(ctx->sk, dst);
+	why = left_alone(ctx, s, w, dst, verdict.action);
+	if (!why)
+		why = take(ctx, s, dst, verdict.action);
+	if (!why) {
+		*ret_port = s->out_port;
+		return 0;
+	}
+	/* A socket may connect again after a failure, this time directly. */
+	bpf_sk_storage_delete(&app_socks, ctx->sk);
+	if (verdict.action == POLICY_REQUIRE) {
+		refusal_tell_out(dst, why, verdict.line);
+		return -ECONNREFUSED;
+	}
 	if (w && w->raw.len) {
 		raw_begin(ctx, w);
 		return 0;
 	}
-	*ret_port = port_for(ctx, s, w, dst);
-	if (*ret_port)
-		return 0;
-	/* A socket may connect again after a failure, this time directly. */
-	bpf_sk_storage_delete(&app_socks, ctx->sk);
 	if (w && w->tep_mandatory)
 		return -ECONNREFUSED;
 	return s->wishes && stays_on_host(dst) && listener_refuses(ctx, dst) ? -ECONNREFUSED : 0;

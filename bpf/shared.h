@@ -195,7 +195,8 @@ struct eno_sock {
 	uint8_t teps[SHARED_TEPS_MAX]; /* offered in own, any order; 0: none */
 	uint8_t mandatory_app_aware;
 	uint8_t raw_role; /* ENO_SOCK_RAW: 1 as host B */
-	uint8_t pad[2];
+	uint8_t required; /* ENO_SOCK_UPSTREAM: no SYN without the option */
+	uint8_t pad;
 	uint32_t uid;		       /* ENO_SOCK_STEERED, accepted: whose the server is */
 	struct shared_flow_end client; /* ENO_SOCK_TO_APP: whom the server shall see */
 	uint64_t program;	       /* ENO_SOCK_UPSTREAM: cookie of the program's socket, */
@@ -214,6 +215,7 @@ struct app_sock {
 	char comm[SHARED_COMM_LEN];
 	uint32_t passive; /* accepted, not connected */
 	uint32_t worker;  /* which carries it */
+	uint32_t policy;  /* enum policy_action, of a socket that connects */
 	uint64_t flow;	  /* 0: not known yet */
 	uint64_t cookie;
 };
@@ -230,6 +232,39 @@ struct shared_plain {
 	uint64_t until;
 	uint32_t seconds; /* how long it was remembered for, when that grows; else 0 */
 	uint32_t pad;
+};
+
+/* Why a connection is left alone, where policy `require` does not let it be so. */
+enum shared_left_alone {
+	SHARED_NOT_LEFT_ALONE,
+	SHARED_BY_CHOICE,     /* never under `require` */
+	SHARED_NO_DAEMON,     /* none runs, or it has not begun yet */
+	SHARED_DAEMON_PAUSED, /* at its limits, or ending */
+	SHARED_DAEMON_HANGS,
+	SHARED_TIED,	    /* bound to a device, a port or a loopback address */
+	SHARED_NO_LOOPBACK, /* of that family */
+	SHARED_SIGNED,	    /* TCP MD5 or TCP-AO */
+	SHARED_MULTIPATH,
+	SHARED_NEAR_ONLY, /* IP_MINTTL or the like */
+	SHARED_LINK_LOCAL,
+	SHARED_WISH, /* the program itself switched encryption off */
+	SHARED_RAW,  /* the program brings its own TEP */
+	SHARED_NO_MEMORY,
+	SHARED_WITHOUT_ENO, /* the other host's SYN */
+	SHARED_UNSERVABLE,  /* the server is bound to a device, or wants signatures */
+	SHARED_QUEUE_FULL,  /* the server's */
+};
+
+/* A connection that policy refused before there was a flow: the ring buffer "refusals". */
+struct shared_refusal {
+	uint64_t time_ns;
+	struct shared_endpoint local; /* port 0: not known */
+	struct shared_endpoint remote;
+	uint32_t outgoing;
+	uint32_t why;  /* enum shared_left_alone */
+	uint32_t line; /* of the rule */
+	uint32_t pid;
+	char comm[SHARED_COMM_LEN];
 };
 
 enum shared_event_type {

@@ -234,7 +234,7 @@ static __noinline int reserve(struct bpf_sock_ops *ops)
 		return 0;
 	/* The SYN-ACK of a simultaneous open repeats what the SYN had (8547-4.6-4). */
 	if (syn && !(ops->skb_tcp_flags & TCPHDR_ACK) && sock->state == ENO_SOCK_PENDING &&
-	    ++sock->syns > SHARED_SYNS_WITH_ENO) {
+	    ++sock->syns > SHARED_SYNS_WITH_ENO && !sock->required) {
 		sock->state = ENO_SOCK_DISABLED;
 		sock->reason = ENO_SOCK_SYN_RETRIES;
 	}

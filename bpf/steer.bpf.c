@@ -5,10 +5,11 @@
  * data in such SYNs, so that plain clients reach the server natively and closed ports answer as
  * ever. Notes what SYNs tell about handshakes that are under way.
  */
-#include "bpf/packet.h"
-#include "bpf/eno_options.h"
+#include "bpf/packet_eno.h"
 #include "bpf/kind.h"
 #include "bpf/syn_data.h"
+#include "bpf/place.h"
+#include "bpf/policy_find.h"
 
 #define TCP_TIME_WAIT 6
 
@@ -55,33 +56,19 @@ static __always_inline int is_servable(struct bpf_sock *listener)
 
 /*
  * The socket that a SYN finds, or NULL; the caller releases it. A connection that ended lately
- * between the same ends gives way to a new one, so it is the listener that matters.
+ * between the same ends gives way to a new one, so it is the listener that matters: the server's,
+ * whatever the sk_lookup programs do with these two ends. They know nobody.
  */
 static __always_inline struct bpf_sock *socket_for(struct __sk_buff *skb, const struct packet *p)
 {
 	struct bpf_sock *sk = packet_lookup(skb, &p->src, &p->dst);
 	struct shared_endpoint nobody = {};
 
-	if (!sk || sk->state != TCP_TIME_WAIT)
+	if (sk && sk->state != TCP_TIME_WAIT && sk->state != TCP_LISTEN)
 		return sk;
-	bpf_sk_release(sk);
+	if (sk)
+		bpf_sk_release(sk);
 	return packet_lookup(skb, &nobody, &p->dst);
-}
-
-static __noinline int carries_eno(struct __sk_buff *skb, struct packet *p, struct eno_area *a)
-{
-	__u32 len, at;
-
-	if (!p || !a)
-		return 0;
-	len = p->tcp_len - sizeof(struct tcphdr);
-	at = p->ip_len + sizeof(struct tcphdr);
-	if (len < 2 || len > SHARED_OPTION_MAX ||
-	    bpf_skb_load_bytes_relative(skb, at, a->bytes, len, BPF_HDR_START_NET))
-		return 0;
-	a->len = len;
-	eno_area_walk(a);
-	return a->eno_count == 1;
 }
 
 /* A simultaneous open: the SYN is the other end's half of the negotiation. */
@@ -136,7 +123,7 @@ enum verdict { PASS, STEER, STEER_OR_DROP, DROP };
 /* For a SYN to a server that has wishes. */
 static __always_inline enum verdict wished_verdict(const struct shared_settings *s,
 						   const struct shared_wishes *w, int eno,
-						   const struct packet *p)
+						   const struct packet *p, int alone)
 {
 	/* The server's own socket answers; the SYN-ACK's hook wants to know how. */
 	if (w->raw.len)
@@ -148,10 +135,10 @@ static __always_inline enum verdict wished_verdict(const struct shared_settings 
 		return STEER_OR_DROP;
 	if (!eno || wishes_off(w))
 		return PASS;
-	return settings_port_left_alone(s, p->dst.port) && !wishes_on(w) ? PASS : STEER;
+	return alone && !wishes_on(w) ? PASS : STEER;
 }
 
-static __noinline int wished_note(struct packet *p, struct shared_wishes *w, int eno)
+static __noinline int wished_note(struct packet *p, struct shared_wishes *w, int eno, int alone)
 {
 	struct shared_settings *s = settings_get();
 	struct shared_tuple key;
@@ -165,47 +152,108 @@ static __noinline int wished_note(struct packet *p, struct shared_wishes *w, int
 		bpf_map_update_elem(&wished, &key, w, BPF_ANY);
 	else
 		bpf_map_delete_elem(&wished, &key);
-	return w ? wished_verdict(s, w, eno, p) : PASS;
+	return w ? wished_verdict(s, w, eno, p, alone) : PASS;
+}
+
+/* Without the server's own wishes. */
+static __always_inline int is_alone(const struct shared_settings *s, const struct packet *p,
+				    enum policy_action policy)
+{
+	return policy == POLICY_OFF ||
+	       (policy == POLICY_NONE && settings_port_left_alone(s, p->dst.port));
+}
+
+static __always_inline enum shared_left_alone why_passed(const struct shared_settings *s,
+							 const struct packet *p, int eno, int room,
+							 const struct shared_wishes *w)
+{
+	if (!eno)
+		return SHARED_WITHOUT_ENO;
+	if (s->paused)
+		return SHARED_DAEMON_PAUSED;
+	if (!settings_daemon_lives(s))
+		return SHARED_DAEMON_HANGS;
+	if (!can_take(s, p))
+		return SHARED_NO_LOOPBACK;
+	if (!room)
+		return SHARED_QUEUE_FULL;
+	return w && w->raw.len ? SHARED_RAW : SHARED_WISH;
+}
+
+/*
+ * Under `require`: what is not led to the daemon finds no listener, whatever happens here
+ * (guard.bpf.c), and is answered with RST. A SYN-ACK without ENO would not leave either, so a SYN
+ * without it is not led anywhere.
+ */
+static __always_inline enum verdict require(struct packet *p, enum verdict verdict,
+					    enum shared_left_alone why, __u32 line)
+{
+	if (verdict == STEER || (verdict == STEER_OR_DROP && why != SHARED_WITHOUT_ENO))
+		return verdict;
+	refusal_tell_in(&p->dst, &p->src, why, line);
+	return PASS;
+}
+
+static __noinline int link_local(struct packet *p)
+{
+	struct policy_verdict policy;
+
+	if (!p)
+		return PASS;
+	policy = policy_in(&p->dst, &p->src);
+	if (policy.action == POLICY_REQUIRE)
+		refusal_tell_in(&p->dst, &p->src, SHARED_LINK_LOCAL, policy.line);
+	return PASS;
 }
 
 static __always_inline enum verdict opening_verdict(struct __sk_buff *skb,
 						    const struct shared_settings *s,
 						    struct packet *p, __u32 *ret_uid)
 {
+	struct policy_verdict policy;
+	enum shared_left_alone why = SHARED_UNSERVABLE;
+	struct shared_wishes *w = NULL;
 	struct eno_area area = {};
 	int eno = carries_eno(skb, p, &area);
-	int usual = eno && can_take(s, p) && !settings_port_left_alone(s, p->dst.port);
 	enum verdict verdict = PASS;
 	struct bpf_sock *sk, *full;
-	struct shared_wishes *w;
+	int alone, room, listens;
 
 	/* What is forwarded to another host is not for the servers of this one. */
 	if (!bpf_map_lookup_elem(&own_addresses, p->dst.addr))
 		return PASS;
 	if (area.eno_count && syn_data_cut(skb, p))
 		return DROP;
-	/* To a link-local address the daemon could not connect: it has no scope. */
-	if (p->dst.addr[0] == 0xfe && (p->dst.addr[1] & 0xc0) == 0x80)
+	/* From port 0 comes nobody, whom socket_for() asks for. */
+	if (!p->src.port)
 		return PASS;
+	/* To a link-local address the daemon could not connect: it has no scope. */
+	if (is_link_local(&p->dst))
+		return link_local(p);
 	sk = socket_for(skb, p);
 	if (!sk)
 		return PASS;
+	policy = policy_in(&p->dst, &p->src);
+	alone = is_alone(s, p, policy.action);
+	listens = sk->state == TCP_LISTEN;
 	full = is_servable(sk) ? bpf_sk_fullsock(sk) : NULL;
-	if (full)
+	if (full) {
 		*ret_uid = owner_of(sk);
-	if (full && usual && has_room(sk))
-		verdict = STEER;
-	if (!full) {
-		note_syn(sk, p, &area);
-	} else if (s->wishes) {
-		w = bpf_sk_storage_get(&wishes, full, NULL, 0);
+		room = has_room(sk);
+		if (eno && !alone && room && can_take(s, p))
+			verdict = STEER;
+		w = s->wishes ? bpf_sk_storage_get(&wishes, full, NULL, 0) : NULL;
 		if (w)
-			verdict = wished_note(p, w, eno);
-		else
-			wished_note(p, NULL, eno);
+			verdict = wished_note(p, w, eno, alone);
+		else if (s->wishes)
+			wished_note(p, NULL, eno, alone);
+		why = why_passed(s, p, eno, room, w);
+	} else {
+		note_syn(sk, p, &area);
 	}
 	bpf_sk_release(sk);
-	return verdict;
+	return listens && policy.action == POLICY_REQUIRE ? require(p, verdict, why, policy.line)
+							  : verdict;
 }
 
 /* Leads the handshake to the daemon, or not any more: a tuple may come again. */

@@ -23,6 +23,7 @@ struct command_options {
 	const char *run_dir;
 	bool json;
 	bool recent;	/* list */
+	bool guard;	/* cleanup */
 	int timeout_ms; /* verify; for others how long the daemon may take to answer */
 };
 
@@ -31,6 +32,7 @@ int list_main(const struct command_options *options, char **arguments);
 int watch_main(const struct command_options *options, char **arguments);
 int verify_main(const struct command_options *options, char **arguments);
 int doctor_main(const struct command_options *options, char **arguments);
+int cleanup_main(const struct command_options *options, char **arguments);
 int flush_main(const struct command_options *options, char **arguments);
 
 #endif

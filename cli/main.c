@@ -38,18 +38,16 @@ static const struct command {
 	  "open a connection and prove whether it is encrypted" },
 	{ "flush", flush_main, "", 0, "", "forget which destinations were plain" },
 	{ "doctor", doctor_main, "", 0, "", "what this host lacks, each with the mend" },
+	{ "cleanup", cleanup_main, "[--guard]", 0, "g", "remove what a crashed tcpcryptd left" },
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 static const struct option option_table[] = {
-	{ "run-dir", required_argument, NULL, 'd' },
-	{ "json", no_argument, NULL, 'j' },
-	{ "help", no_argument, NULL, 'h' },
-	{ "version", no_argument, NULL, 'V' },
-	{ "recent", no_argument, NULL, 'r' },
-	{ "timeout", required_argument, NULL, 't' },
-	{ 0 },
+	{ "run-dir", required_argument, NULL, 'd' }, { "json", no_argument, NULL, 'j' },
+	{ "help", no_argument, NULL, 'h' },	     { "version", no_argument, NULL, 'V' },
+	{ "recent", no_argument, NULL, 'r' },	     { "timeout", required_argument, NULL, 't' },
+	{ "guard", no_argument, NULL, 'g' },	     { 0 },
 };
 
 static void print_usage(FILE *out)
@@ -116,12 +114,14 @@ static int take_option(int letter, const struct command *command, struct command
 		return VERSION_ASKED;
 	case 'r':
 	case 't':
+	case 'g':
 		if (command && strchr(command->options, letter))
 			break;
 		fputs("tcpcrypt: ", stderr);
 		fputs(command ? command->name : "before the command", stderr);
-		fputs(letter == 'r' ? ": --recent belongs to list\n"
-				    : ": --timeout belongs to verify\n",
+		fputs(letter == 'r'   ? ": --recent belongs to list\n"
+		      : letter == 't' ? ": --timeout belongs to verify\n"
+				      : ": --guard belongs to cleanup\n",
 		      stderr);
 		return COMMAND_USAGE;
 	default:
@@ -129,7 +129,10 @@ static int take_option(int letter, const struct command *command, struct command
 	}
 	if (letter == 't')
 		return parse_timeout(optarg, &options->timeout_ms);
-	options->recent = true;
+	if (letter == 'g')
+		options->guard = true;
+	else
+		options->recent = true;
 	return COMMAND_DONE;
 }
 

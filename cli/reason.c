@@ -44,6 +44,7 @@ static const struct reason {
 	{ "handshake-timeout", REASON_FAILED, "the key exchange took too long" },
 	{ "tep-mandatory", REASON_FAILED, "the program wants no plain connection" },
 	{ "exhausted", REASON_FAILED, "no descriptor or memory for it" },
+	{ "policy", REASON_FAILED, "policy requires encryption, and there was none" },
 	{ "daemon", REASON_FAILED, "the daemon could not handle it" },
 };
 

@@ -155,6 +155,22 @@ static void print_workers(const json_t *workers)
 	       (long long)least, (long long)most);
 }
 
+static void print_policy(const json_t *policy)
+{
+	const json_t *rules = json_object_get(policy, "rules");
+	const json_t *require = json_object_get(policy, "require");
+
+	if (!json_is_integer(rules) || !json_is_integer(require))
+		return;
+	print_label("policy rules");
+	printf("%lld", (long long)json_integer_value(rules));
+	if (json_integer_value(require))
+		printf(", of which %lld require%s encryption",
+		       (long long)json_integer_value(require),
+		       json_integer_value(require) == 1 ? "s" : "");
+	putchar('\n');
+}
+
 static void print_status(const json_t *status)
 {
 	print_heading(status);
@@ -165,6 +181,7 @@ static void print_status(const json_t *status)
 	print_count("encrypted", json_object_get(status, "encrypted"), "");
 	print_reasons("plain", json_object_get(status, "plain"));
 	print_reasons("failed", json_object_get(status, "failed"));
+	print_policy(json_object_get(status, "policy"));
 	print_engine(json_object_get(status, "engine"));
 }
 

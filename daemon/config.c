@@ -13,6 +13,8 @@
 #include <sys/auxv.h>
 #endif
 
+#include "daemon/rule.h"
+
 #define DEFAULT_REMEMBER_PLAIN_SECONDS 600
 #define DEFAULT_DRAIN_SECONDS	       10
 #define DEFAULT_REKEY_SECONDS	       3600
@@ -283,6 +285,46 @@ void config_default(struct config *c)
 	set_aeads(c, cpu_has_aes() ? aes_first : chacha_first);
 }
 
+void config_free(struct config *c)
+{
+	free(c->rules);
+	c->rules = NULL;
+	c->n_rules = 0;
+}
+
+size_t config_n_required(const struct config *c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n_rules; i++)
+		n += c->rules[i].action == POLICY_REQUIRE;
+	return n;
+}
+
+/* Appends a rule; unlike other keys this one may stand many times. */
+static int read_rule(struct config *c, char *value, unsigned int line, char *error)
+{
+	char message[RULE_ERROR_MAX];
+	struct policy_rule *rules;
+
+	if (c->n_rules == POLICY_RULES_MAX) {
+		snprintf(error, CONFIG_ERROR_MAX, "more than %d rules", POLICY_RULES_MAX);
+		return -EINVAL;
+	}
+	rules = reallocarray(c->rules, c->n_rules + 1, sizeof(*rules));
+	if (!rules) {
+		snprintf(error, CONFIG_ERROR_MAX, "no memory");
+		return -ENOMEM;
+	}
+	c->rules = rules;
+	if (rule_parse(value, &rules[c->n_rules], message)) {
+		snprintf(error, CONFIG_ERROR_MAX, "rule: %s", message);
+		return -EINVAL;
+	}
+	rules[c->n_rules++].line = line;
+	return 0;
+}
+
 static char *trim(char *s)
 {
 	size_t len;
@@ -294,7 +336,7 @@ static char *trim(char *s)
 	return s;
 }
 
-static int read_line(struct config *c, char *line, size_t len, char *error)
+static int read_line(struct config *c, char *line, size_t len, unsigned int number, char *error)
 {
 	char *equals, *name, *value;
 
@@ -315,6 +357,8 @@ static int read_line(struct config *c, char *line, size_t len, char *error)
 	*equals = '\0';
 	value = trim(equals + 1);
 	name = trim(name);
+	if (!strcmp(name, "rule"))
+		return read_rule(c, value, number, error);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		if (strcmp(keys[i].name, name))
 			continue;
@@ -339,7 +383,7 @@ int config_read_stream(struct config *c, FILE *f, const char *name,
 	config_default(c);
 	while (!ret && (len = getline(&line, &size, f)) >= 0) {
 		n++;
-		ret = read_line(c, line, len, message);
+		ret = read_line(c, line, len, n, message);
 		if (ret)
 			snprintf(error, CONFIG_ERROR_MAX, "%.100s:%d: %.120s", name, n, message);
 	}
@@ -348,6 +392,8 @@ int config_read_stream(struct config *c, FILE *f, const char *name,
 		snprintf(error, CONFIG_ERROR_MAX, "%.100s cannot be read", name);
 	}
 	free(line);
+	if (ret)
+		config_free(c);
 	return ret;
 }
 
@@ -380,6 +426,8 @@ int config_read(struct config *c, const char *path, char error[static CONFIG_ERR
 	ret = config_read_stream(c, f, path, error);
 	if (!ret)
 		ret = check_owner(c, f, path, error);
+	if (ret)
+		config_free(c);
 	fclose(f);
 	return ret;
 }

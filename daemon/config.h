@@ -10,6 +10,7 @@
 
 #include <tcpcrypt/eno.h>
 
+#include "bpf/policy.h"
 #include "bpf/shared.h"
 
 #define CONFIG_ERROR_MAX 256
@@ -32,12 +33,21 @@ struct config {
 	char key_log[CONFIG_PATH_MAX]; /* empty: none, as it should be */
 	char user[CONFIG_USER_MAX];    /* to become after the start */
 	bool sandbox;		       /* false: stay root with everything, for debugging */
+	struct policy_rule *rules;     /* the first that matches decides */
+	size_t n_rules;
 };
 
+/* Everything that has a default gets it; what *c had is not looked at. */
 void config_default(struct config *c);
 
+/* Frees what reading a file allocated. */
+void config_free(struct config *c);
+
+/* How many rules require encryption. */
+size_t config_n_required(const struct config *c);
+
 /* Reads a file over the defaults. 0, or a negative errno value with a message that names
- * the line; then *c is unspecified. -EPERM: the file has key-log, and is not root's alone. */
+ * the line; then there is nothing in *c to free. -EPERM: the file has key-log, and is not root's alone. */
 int config_read(struct config *c, const char *path, char error[static CONFIG_ERROR_MAX]);
 
 /* The same from an open stream; name stands in messages. */

@@ -28,7 +28,8 @@ static int filter(struct confinement *c)
 	return 0;
 }
 
-int confine(struct confinement *c, const struct config *config, const struct host_lock *lock)
+int confine(struct confinement *c, const struct config *config, const struct host_lock *lock,
+	    struct engine *engine)
 {
 	struct privilege *p = &c->privilege;
 	int error;
@@ -42,6 +43,9 @@ int confine(struct confinement *c, const struct config *config, const struct hos
 	privilege_find(p, config->user);
 	p->ipc_lock = c->secrets.locked && c->secrets.limited;
 	host_hand_over(lock, p->uid, p->gid);
+	if (engine_hand_over(engine, p->uid, p->gid))
+		log_warning("SIGHUP will not bring the first rule that requires encryption, nor "
+			    "take away the last");
 	error = privilege_drop(p);
 	if (error) {
 		log_error("root's privileges cannot be dropped: %s", strerror(-error));

@@ -24,7 +24,8 @@ void confine_begin(struct confinement *c);
 /* When everything is open that takes root, and before there is a second thread: another user,
  * few capabilities, few system calls; unless config has the sandbox off. 0 or a negative errno
  * value; what failed is logged. */
-int confine(struct confinement *c, const struct config *config, const struct host_lock *lock);
+int confine(struct confinement *c, const struct config *config, const struct host_lock *lock,
+	    struct engine *engine);
 
 /* The object "sandbox" of `status`. */
 json_t *confine_json(const struct confinement *c);

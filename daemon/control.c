@@ -581,6 +581,12 @@ void control_set_key_log(struct control *c, const char *key_log)
 	c->status.key_log = key_log;
 }
 
+void control_set_policy(struct control *c, size_t n_rules, size_t n_required)
+{
+	c->status.n_rules = n_rules;
+	c->status.n_required = n_required;
+}
+
 void control_close(struct control *c)
 {
 	if (!c)

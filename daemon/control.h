@@ -15,6 +15,7 @@ struct control_status {
 	const char *state;
 	struct engine *engine;
 	const char *key_log;				/* empty: none */
+	size_t n_rules, n_required;			/* of the policy */
 	double started;					/* seconds since the epoch */
 	const char *(*interface)(void *data, size_t i); /* NULL behind the last */
 	void *data;
@@ -26,9 +27,10 @@ struct control_status {
 int control_open(struct workers *ws, struct loop *loop, const char *run_dir,
 		 const struct control_status *status, struct control **ret);
 
-/* What `status` calls the daemon's state, and key log, from now on. */
+/* What `status` calls the daemon's state, key log and policy from now on. */
 void control_set_state(struct control *c, const char *state);
 void control_set_key_log(struct control *c, const char *key_log);
+void control_set_policy(struct control *c, size_t n_rules, size_t n_required);
 
 /* Tells the last events, drops every client and removes the socket; the workers' threads have
  * ended. Accepts NULL. */

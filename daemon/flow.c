@@ -343,16 +343,32 @@ static bool by_wish(const struct flow *f, const struct tcpcrypt_eno_result *resu
 	       result->reason == TCPCRYPT_ENO_NOT_APP_AWARE;
 }
 
+/* Policy requires encryption, and there is none: not a byte goes either way. */
+static void refuse_plain(struct flow *f, const char *why)
+{
+	char peer[ADDRESS_TEXT_MAX];
+
+	address_format(&f->record.peer, peer);
+	log_warning("connection %s %s refused: policy requires encryption, but there is none: %s",
+		    f->record.outgoing ? "to" : "from", peer, why);
+	f->record.reason = why;
+	flow_abort(f, "policy", ECONNREFUSED);
+}
+
 static int plain(struct flow *f, const struct eno_sock *eno,
 		 const struct tcpcrypt_eno_result *result)
 {
-	f->plain = true;
-	worker_count_plain(f->worker, 1);
-	ledger_plain(f->worker->ledger, &f->record, plain_reason(eno, result));
 	if (f->record.outgoing && !by_wish(f, result))
 		engine_remember_plain(f->worker->engine, &f->record.peer,
 				      f->worker->config->remember_plain_seconds,
 				      eno->reason == ENO_SOCK_SYN_RETRIES);
+	if (f->required) {
+		refuse_plain(f, plain_reason(eno, result));
+		return -ECONNREFUSED;
+	}
+	f->plain = true;
+	worker_count_plain(f->worker, 1);
+	ledger_plain(f->worker->ledger, &f->record, plain_reason(eno, result));
 	if (f->wishes.tep_mandatory) {
 		flow_abort(f, "tep-mandatory", ECONNREFUSED);
 		return -ECONNREFUSED;

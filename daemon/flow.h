@@ -104,6 +104,7 @@ struct flow {
 	bool established;		  /* the session has keys */
 	bool plain;			  /* decided: no session */
 	bool starved;			  /* waits for memory or a pipe until the next tick */
+	bool required;			  /* by policy: never plain */
 	const char *gone_reason; /* why the end that is gone is; then the flow only drains */
 	struct flow_inward inward;
 	struct flow_outward outward;

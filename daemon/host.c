@@ -16,14 +16,10 @@
 #include "daemon/container.h"
 #include "daemon/control.h"
 #include "daemon/log.h"
+#include "engine/claim.h"
 #include "engine/links.h"
 
 #define INTERFACES_MAX 256
-
-#define LOCK_DIR "/run/tcpcryptd"
-
-#define CLAIM_TRIES   20
-#define CLAIM_WAIT_US 5000
 
 struct interface {
 	int ifindex;
@@ -77,7 +73,7 @@ static int claim_try(struct host_lock *lock)
  * user than the one who owns the directory now. */
 static void locks_sweep(void)
 {
-	DIR *dir = opendir(LOCK_DIR);
+	DIR *dir = opendir(CLAIM_DIR);
 	const struct dirent *entry;
 
 	while (dir && (entry = readdir(dir))) {
@@ -93,7 +89,7 @@ static void locks_sweep(void)
 }
 
 /* Only root and the daemon can write there, so that nobody else can keep it from starting. */
-static int namespace_claim(struct host_lock *lock)
+int host_claim(struct host_lock *lock)
 {
 	uint64_t cookie;
 	int tries = CLAIM_TRIES;
@@ -101,12 +97,11 @@ static int namespace_claim(struct host_lock *lock)
 
 	if (error)
 		return error;
-	error = directory_make(LOCK_DIR);
+	error = directory_make(CLAIM_DIR);
 	if (error)
 		return error;
 	locks_sweep();
-	snprintf(lock->path, sizeof(lock->path), "%s/%llu.lock", LOCK_DIR,
-		 (unsigned long long)cookie);
+	claim_path(cookie, lock->path);
 	/* A daemon that sweeps has it for a moment, too. */
 	do
 		error = claim_try(lock);
@@ -122,7 +117,7 @@ int host_lock(struct host_lock *lock, const char *run_dir)
 {
 	int fd, error;
 
-	error = namespace_claim(lock);
+	error = host_claim(lock);
 	if (error)
 		return error;
 	error = directory_make(run_dir);
@@ -175,8 +170,8 @@ void host_hand_over(const struct host_lock *lock, uid_t uid, gid_t gid)
 	/* Where it does not work, an old socket and an empty lock stay: both do no harm. */
 	if (is_ours(lock->dir_fd) && fchown(lock->dir_fd, uid, gid))
 		log_debug("the run directory stays root's: %s", strerror(errno));
-	if (lchown(LOCK_DIR, uid, gid))
-		log_debug("%s stays root's: %s", LOCK_DIR, strerror(errno));
+	if (lchown(CLAIM_DIR, uid, gid))
+		log_debug("%s stays root's: %s", CLAIM_DIR, strerror(errno));
 }
 
 static void interface_forget(struct host_links *h, int ifindex)

@@ -10,13 +10,18 @@
 #include <sys/types.h>
 
 #include "daemon/loop.h"
+#include "engine/claim.h"
 #include "engine/engine.h"
 
 struct host_lock {
-	char path[64]; /* of the file that stands for the namespace */
-	int claim_fd;  /* 0: not held */
-	int dir_fd;    /* 0: not held */
+	char path[CLAIM_PATH_MAX]; /* of the file that stands for the namespace */
+	int claim_fd;		   /* 0: not held */
+	int dir_fd;		   /* 0: not held */
 };
+
+/* Claims the namespace: no other daemon starts in it meanwhile. 0 or a negative errno value,
+ * which is logged. */
+int host_claim(struct host_lock *lock);
 
 /* Makes the run directory and claims it and the namespace; logs who is in the way. 0 or a
  * negative errno value. */

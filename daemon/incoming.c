@@ -10,6 +10,7 @@
 #include "daemon/address.h"
 #include "daemon/carry.h"
 #include "daemon/log.h"
+#include "daemon/rule.h"
 
 /* Loopback: only a server whose backlog is full lets it wait. */
 #define SERVER_SECONDS 60
@@ -116,6 +117,8 @@ void incoming_accepted(struct worker *w, int fd, const struct shared_endpoint *c
 	}
 	f->record.local = address_local(fd);
 	f->record.peer = *client;
+	f->required = rule_for_incoming(w->config->rules, w->config->n_rules, &f->record.local,
+					client) == POLICY_REQUIRE;
 	if (flow_adopt(f, &f->net, fd)) {
 		flow_abort(f, "daemon", ECONNRESET);
 		return;

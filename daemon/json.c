@@ -130,7 +130,8 @@ json_t *json_of_status(const struct survey_totals *totals, unsigned int n_worker
 {
 	const struct ledger_totals *all = &totals->all;
 
-	return json_pack("{s:s, s:s, s:i, s:f, s:{s:I, s:s, s:o}, s:I, s:o, s:I, s:o, s:o, s:o}",
+	return json_pack("{s:s, s:s, s:i, s:f, s:{s:I, s:s, s:o}, s:I, s:o, s:I, s:o, s:o, s:o, "
+			 "s:{s:I, s:I}}",
 			 "state", status->state, "version", TCPCRYPT_VERSION, "pid", (int)getpid(),
 			 "started", status->started, "engine", "netns_cookie",
 			 (json_int_t)engine_netns_cookie(status->engine), "cgroup",
@@ -138,5 +139,7 @@ json_t *json_of_status(const struct survey_totals *totals, unsigned int n_worker
 			 "connections", (json_int_t)all->live, "workers",
 			 workers(totals, n_workers), "encrypted", (json_int_t)all->encrypted,
 			 "plain", tally(&all->plain), "failed", tally(&all->failed), "key_log",
-			 string_or_null(*status->key_log ? status->key_log : NULL));
+			 string_or_null(*status->key_log ? status->key_log : NULL), "policy",
+			 "rules", (json_int_t)status->n_rules, "require",
+			 (json_int_t)status->n_required);
 }

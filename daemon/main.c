@@ -22,6 +22,7 @@
 #include "daemon/keylog.h"
 #include "daemon/log.h"
 #include "daemon/loop.h"
+#include "daemon/refusal.h"
 #include "daemon/workers.h"
 #include "engine/engine.h"
 
@@ -34,6 +35,7 @@ struct daemon {
 	const char *run_dir;
 	bool verbose;
 	bool check_config;
+	bool guard_only;
 	struct config *config; /* replaced as a whole: the workers read it */
 	int keylog_fd;
 	struct host_lock lock;
@@ -41,6 +43,7 @@ struct daemon {
 	struct loop *loop; /* the main thread's: all but connections */
 	struct engine *engine;
 	struct workers workers;
+	struct refusals refusals;
 	struct host_links *links;
 	struct control *control;
 	struct loop_source signals;
@@ -49,7 +52,7 @@ struct daemon {
 
 static void usage(FILE *to)
 {
-	fprintf(to, "usage: tcpcryptd [--config FILE] [--check-config] [--run-dir DIR]\n"
+	fprintf(to, "usage: tcpcryptd [--config FILE] [--check-config] [--guard] [--run-dir DIR]\n"
 		    "                 [--verbose]\n"
 		    "\n"
 		    "Encrypts the TCP connections of every program in this network namespace\n"
@@ -63,6 +66,7 @@ static int options_read(struct daemon *d, int argc, char **argv)
 		{ "config", required_argument, NULL, 'c' },
 		{ "run-dir", required_argument, NULL, 'r' },
 		{ "check-config", no_argument, NULL, 'k' },
+		{ "guard", no_argument, NULL, 'g' },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
@@ -70,7 +74,7 @@ static int options_read(struct daemon *d, int argc, char **argv)
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "c:kr:vhV", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "c:kgr:vhV", options, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			d->config_path = optarg;
@@ -80,6 +84,9 @@ static int options_read(struct daemon *d, int argc, char **argv)
 			break;
 		case 'k':
 			d->check_config = true;
+			break;
+		case 'g':
+			d->guard_only = true;
 			break;
 		case 'v':
 			d->verbose = true;
@@ -157,6 +164,13 @@ static struct config *config_load(const char *path)
 	return NULL;
 }
 
+static void config_drop(struct config *c)
+{
+	if (c)
+		config_free(c);
+	free(c);
+}
+
 static struct engine_policy policy_of(const struct config *c)
 {
 	return (struct engine_policy){
@@ -209,6 +223,14 @@ static int keylog_again(const struct daemon *d, const struct config *c, int *ret
 	return *c->key_log && *ret_fd < 0 ? -errno : 0;
 }
 
+/* One step of starting up, with what to tell when it fails. */
+static int step(int error, const char *what)
+{
+	if (error)
+		log_error("%s: %s", what, strerror(-error));
+	return error;
+}
+
 /* SIGHUP: a configuration with an error changes nothing. */
 static void reload(struct daemon *d)
 {
@@ -220,7 +242,14 @@ static void reload(struct daemon *d)
 	if (!config)
 		return;
 	if (keylog_again(d, config, &keylog_fd)) {
-		free(config);
+		config_drop(config);
+		return;
+	}
+	/* First what may fail, and changes nothing then. */
+	if (step(engine_enforce(d->engine, config->rules, config->n_rules), "the policy's rules")) {
+		if (keylog_fd >= 0)
+			close(keylog_fd);
+		config_drop(config);
 		return;
 	}
 	if (workers_count(config->workers) != d->workers.n)
@@ -229,11 +258,12 @@ static void reload(struct daemon *d)
 	engine_configure(d->engine, &policy);
 	workers_configure(&d->workers, config, keylog_fd);
 	control_set_key_log(d->control, config->key_log);
+	control_set_policy(d->control, config->n_rules, config_n_required(config));
 	if (d->keylog_fd >= 0)
 		close(d->keylog_fd);
 	d->keylog_fd = keylog_fd;
 	d->config = config;
-	free(old);
+	config_drop(old);
 	log_info("configuration reloaded from %s", d->config_path);
 }
 
@@ -285,14 +315,6 @@ static const char *interface_name(void *data, size_t i)
 	return host_links_interface(d->links, i);
 }
 
-/* One step of starting up, with what to tell when it fails. */
-static int step(int error, const char *what)
-{
-	if (error)
-		log_error("%s: %s", what, strerror(-error));
-	return error;
-}
-
 static int engine_start(struct daemon *d)
 {
 	const struct engine_params params = {
@@ -330,6 +352,8 @@ static int daemon_start(struct daemon *d)
 {
 	struct control_status status = { .state = "intercepting",
 					 .key_log = d->config->key_log,
+					 .n_rules = d->config->n_rules,
+					 .n_required = config_n_required(d->config),
 					 .started = clock_wall(),
 					 .interface = interface_name,
 					 .data = d,
@@ -342,14 +366,18 @@ static int daemon_start(struct daemon *d)
 			  "loopback listeners")) ||
 	    (error = engine_start(d)) || (error = keylog_start(d->config, &d->keylog_fd)) ||
 	    (error = workers_prepare(d)) ||
-	    (error = step(host_links_open(d->engine, d->loop, &d->links), "interfaces")))
+	    (error = step(host_links_open(d->engine, d->loop, &d->links), "interfaces")) ||
+	    (error = step(refusals_open(&d->refusals, &d->workers.all[0]),
+			  "the policy's events")) ||
+	    (error = step(engine_enforce(d->engine, d->config->rules, d->config->n_rules),
+			  "the policy's rules")))
 		return error;
 	status.engine = d->engine;
 	error = step(control_open(&d->workers, d->loop, d->run_dir, &status, &d->control),
 		     "the control socket");
 	/* Before there are threads: each has capabilities of its own. */
 	if (!error)
-		error = confine(&d->confinement, d->config, &d->lock);
+		error = confine(&d->confinement, d->config, &d->lock, d->engine);
 	if (!error)
 		error = step(workers_start(&d->workers), "the workers' threads");
 	if (error)
@@ -369,6 +397,9 @@ static void daemon_stop(struct daemon *d)
 	control_close(d->control);
 	host_links_close(d->links);
 	workers_close(&d->workers);
+	if (d->engine && config_n_required(d->config))
+		log_info("policy still requires encryption: what it is required for is refused "
+			 "while no tcpcryptd runs (tcpcrypt cleanup --guard ends that)");
 	engine_close(d->engine);
 	if (d->keylog_fd >= 0)
 		close(d->keylog_fd);
@@ -376,6 +407,24 @@ static void daemon_stop(struct daemon *d)
 		close(d->signals.fd);
 	loop_free(d->loop);
 	host_unlock(&d->lock);
+}
+
+/* One shot, for the time before the daemon starts: from now on what requires encryption is
+ * refused until it does. */
+static int guard_only(struct daemon *d)
+{
+	const struct config *c = d->config;
+	size_t n = config_n_required(c);
+	int error = host_claim(&d->lock);
+
+	if (!error)
+		error = step(n ? guard_leave(c->rules, c->n_rules) : guard_forget(), "the guard");
+	if (!error)
+		log_info(n ? "guarding until a daemon starts"
+			   : "no rule requires encryption: there is nothing to guard");
+	host_unlock(&d->lock);
+	config_drop(d->config);
+	return error ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv)
@@ -391,7 +440,7 @@ int main(int argc, char **argv)
 	if (!d.config)
 		return EXIT_FAILURE;
 	if (d.check_config) {
-		free(d.config);
+		config_drop(d.config);
 		printf("%s: no errors\n", d.config_path ? d.config_path : "no configuration file");
 		return EXIT_SUCCESS;
 	}
@@ -399,6 +448,8 @@ int main(int argc, char **argv)
 		log_error("only root can run this: it loads BPF programs");
 		return EXIT_FAILURE;
 	}
+	if (d.guard_only)
+		return guard_only(&d);
 	confine_begin(&d.confinement);
 	files_raise();
 	error = host_lock(&d.lock, d.run_dir);
@@ -410,6 +461,6 @@ int main(int argc, char **argv)
 		error = loop_run(d.loop);
 	}
 	daemon_stop(&d);
-	free(d.config);
+	config_drop(d.config);
 	return error ? EXIT_FAILURE : EXIT_SUCCESS;
 }

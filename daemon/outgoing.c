@@ -117,6 +117,15 @@ static int upstream_open(struct flow *f)
 	return flow_adopt(f, &f->net, fd);
 }
 
+/* Did the SYN have no room for the option? Then the guard has kept it from leaving. */
+static bool offers_nothing(const struct flow *f)
+{
+	struct eno_sock eno = {};
+
+	return engine_eno(f->worker->engine, f->net.source.fd, &eno) ||
+	       (eno.state == ENO_SOCK_DISABLED && !eno.own_len);
+}
+
 static const char *connect_reason(int error)
 {
 	switch (error) {
@@ -162,6 +171,7 @@ static void held_begin(struct worker *w, const struct shared_event *event)
 	f->syn = *event;
 	f->wishes = event->wishes;
 	f->program = event->ends;
+	f->required = event->app.policy == POLICY_REQUIRE;
 	f->record.peer = event->app.peer;
 	f->record.pid = event->app.pid;
 	f->record.uid = event->app.uid;
@@ -169,6 +179,10 @@ static void held_begin(struct worker *w, const struct shared_event *event)
 	f->held = true;
 	TAILQ_INSERT_TAIL(bucket_of(w, &f->program.local), f, held_entry);
 	error = upstream_open(f);
+	if (!error && f->required && offers_nothing(f)) {
+		flow_abort(f, "policy", ECONNREFUSED);
+		return;
+	}
 	if (!error)
 		return;
 	if (worker_is_exhausted(w, error)) {

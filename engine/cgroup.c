@@ -2,6 +2,7 @@
 #include "engine/cgroup.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,4 +25,15 @@ int cgroup_find(char *path, size_t size)
 	}
 	fclose(f);
 	return ret;
+}
+
+int cgroup_open(char *path, size_t size)
+{
+	int error = cgroup_find(path, size);
+	int fd;
+
+	if (error)
+		return error;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
 }

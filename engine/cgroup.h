@@ -8,4 +8,7 @@
 /* 0, -ENOENT when there is none, or another negative errno value. */
 int cgroup_find(char *path, size_t size);
 
+/* The same, opened: a descriptor. */
+int cgroup_open(char *path, size_t size);
+
 #endif

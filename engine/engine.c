@@ -20,6 +20,7 @@
 
 #include "engine/cgroup.h"
 #include "engine/expiry.h"
+#include "engine/guard.h"
 #include "engine/lane.h"
 #include "engine/tc.h"
 
@@ -37,6 +38,8 @@ struct engine {
 	struct shared_settings *settings; /* the settings map, mapped */
 	struct shared_worker *workers;	  /* likewise, SHARED_WORKERS_MAX of them */
 	struct tc tc;
+	struct guard *guard; /* whose maps the programs share */
+	bool guarded;	     /* it is installed */
 	int cgroup_fd;
 	bool dying; /* programs' sockets wait for engine_time_out_run() */
 	char cgroup[256];
@@ -173,11 +176,18 @@ static void *map_view(const struct bpf_map *map, size_t size)
 static int programs_load(struct engine *e)
 {
 	libbpf_print_fn_t print = libbpf_set_print(libbpf_quiet);
+	int error;
 
-	e->programs = programs__open_and_load();
+	error = guard_load(e->initial.netns_cookie, &e->guard);
+	if (!error) {
+		e->programs = programs__open();
+		error = e->programs ? guard_share_maps(e->guard, e->programs->obj) : -errno;
+	}
+	if (!error)
+		error = programs__load(e->programs);
 	libbpf_set_print(print);
-	if (!e->programs)
-		return -errno;
+	if (error)
+		return error;
 	e->settings = map_view(e->programs->maps.settings, sizeof(*e->settings));
 	if (!e->settings)
 		return -errno;
@@ -198,11 +208,9 @@ int engine_open(const struct engine_params *params, struct engine **ret)
 	setrlimit(RLIMIT_MEMLOCK, &unlimited);
 	error = settings_prepare(e, params);
 	/* The programs must see the sockets of every program. */
-	if (!error)
-		error = cgroup_find(e->cgroup, sizeof(e->cgroup));
 	if (!error) {
-		e->cgroup_fd = open(e->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		error = e->cgroup_fd < 0 ? -errno : 0;
+		e->cgroup_fd = cgroup_open(e->cgroup, sizeof(e->cgroup));
+		error = e->cgroup_fd < 0 ? e->cgroup_fd : 0;
 	}
 	if (!error)
 		error = programs_load(e);
@@ -276,6 +284,53 @@ int engine_configure(struct engine *e, const struct engine_policy *policy)
 	return error ? error : settings_policy(e->settings, policy);
 }
 
+static bool any_required(const struct policy_rule *rules, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (rules[i].action == POLICY_REQUIRE)
+			return true;
+	return false;
+}
+
+int engine_enforce(struct engine *e, const struct policy_rule *rules, size_t n)
+{
+	bool required = any_required(rules, n);
+	int error = guard_set_rules(e->guard, rules, n);
+
+	if (error)
+		return error;
+	if (required && !e->guarded)
+		error = guard_install(e->guard, e->cgroup_fd);
+	else if (!required)
+		error = guard_uninstall(e->guard);
+	if (error < 0) {
+		guard_restore_rules(e->guard);
+		return error;
+	}
+	e->guarded = required;
+	return 0;
+}
+
+int engine_hand_over(struct engine *e, uid_t uid, gid_t gid)
+{
+	return guard_hand_over(e->guard, uid, gid);
+}
+
+void engine_pinned_refusals(struct engine *e, guard_refusal_handler *handler, void *data)
+{
+	guard_pinned_refusals(e->guard, handler, data);
+}
+
+int engine_refusals_fd(const struct engine *e)
+{
+	return guard_refusals_fd(e->guard);
+}
+
+void engine_refusals_dispatch(struct engine *e, guard_refusal_handler *handler, void *data)
+{
+	guard_refusals_dispatch(e->guard, handler, data);
+}
+
 void engine_set_paused(struct engine *e, bool paused)
 {
 	__atomic_store_n(&e->settings->paused, paused, __ATOMIC_RELAXED);
@@ -302,6 +357,7 @@ void engine_close(struct engine *e)
 	if (e->workers)
 		munmap(e->workers, WORKERS_SIZE);
 	programs__destroy(e->programs);
+	guard_close(e->guard);
 	if (e->cgroup_fd >= 0)
 		close(e->cgroup_fd);
 	free(e);
@@ -356,7 +412,8 @@ int engine_mark_upstream(struct engine *e, int fd, const struct engine_offer *of
 	struct eno_sock sock = { .kind = ENO_SOCK_UPSTREAM,
 				 .own_len = offer->len,
 				 .program = held->cookie,
-				 .flow = flow };
+				 .flow = flow,
+				 .required = held->app.policy == POLICY_REQUIRE };
 
 	memcpy(sock.own, offer->option, sizeof(sock.own));
 	memcpy(sock.teps, offer->teps, sizeof(sock.teps));

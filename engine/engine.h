@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "bpf/shared.h"
+#include "engine/guard.h"
 
 struct engine;
 struct engine_lane;
@@ -58,6 +59,23 @@ int engine_attach(struct engine *e);
  * was made before and whose ACK comes after a change of TEPs does not survive it.) 0 or -EINVAL.
  */
 int engine_configure(struct engine *e, const struct engine_policy *policy);
+
+/*
+ * These rules, first match first, for connections that begin afterwards. With a rule that
+ * requires encryption the guard is pinned, which outlives this process; without one it is taken
+ * away. After engine_attach(), and after the own addresses are known. An error changes nothing.
+ */
+int engine_enforce(struct engine *e, const struct policy_rule *rules, size_t n);
+
+/* Before root's rights are dropped: what engine_enforce() needs goes to this user. */
+int engine_hand_over(struct engine *e, uid_t uid, gid_t gid);
+
+/* Before the first engine_enforce(): what an earlier guard refused while no daemon ran. */
+void engine_pinned_refusals(struct engine *e, guard_refusal_handler *handler, void *data);
+
+/* Connections that the rules refused come on this descriptor; see guard.h. */
+int engine_refusals_fd(const struct engine *e);
+void engine_refusals_dispatch(struct engine *e, guard_refusal_handler *handler, void *data);
 
 /* Paused, the programs leave new connections alone; those under way go on. */
 void engine_set_paused(struct engine *e, bool paused);

@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
 #include "engine/qdisc.h"
@@ -86,6 +88,36 @@ static void detach(const struct tc *tc, int ifindex)
 		bpf_tc_hook_destroy(&hook);
 	}
 	libbpf_set_print(print);
+}
+
+static bool is_ours(uint32_t prog_id)
+{
+	struct bpf_prog_info info = {};
+	uint32_t len = sizeof(info);
+	int fd = bpf_prog_get_fd_by_id(prog_id);
+	bool ours;
+
+	if (fd < 0)
+		return false;
+	ours = !bpf_obj_get_info_by_fd(fd, &info, &len) && !strncmp(info.name, "tcpcrypt_", 9);
+	close(fd);
+	return ours;
+}
+
+int tc_sweep(int ifindex, bool loopback)
+{
+	const struct tc tc = { .loopback = loopback ? ifindex : 0 };
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex,
+		    .attach_point = attach_point(&tc, ifindex));
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = QDISC_HANDLE, .priority = QDISC_PRIORITY);
+	libbpf_print_fn_t print = libbpf_set_print(print_nothing);
+	int error = bpf_tc_query(&hook, &opts);
+
+	libbpf_set_print(print);
+	if (error || !is_ours(opts.prog_id))
+		return error == -EPERM ? error : 0;
+	detach(&tc, ifindex);
+	return 1;
 }
 
 void tc_detach(struct tc *tc, int ifindex)

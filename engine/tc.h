@@ -27,4 +27,7 @@ void tc_deinit(struct tc *tc);
 int tc_attach(struct tc *tc, int ifindex, bool loopback);
 void tc_detach(struct tc *tc, int ifindex);
 
+/* Removes a filter of ours whose daemon is gone. 1: removed; 0: there was none; or negative. */
+int tc_sweep(int ifindex, bool loopback);
+
 #endif

@@ -31,6 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (config_read_stream(&c, f, "fuzz", error) == 0) {
 		FUZZ_EXPECT(!*error);
 		check(&c);
+		config_free(&c);
 	} else {
 		FUZZ_EXPECT(!strncmp(error, "fuzz:", 5) && memchr(error, '\0', sizeof(error)));
 	}

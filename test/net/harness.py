@@ -29,6 +29,8 @@ LONG = os.environ.get("TCPCRYPT_TEST_LONG") == "1"
 USER = "nobody"  # there is one everywhere; the daemon's own may not have been made
 PREFIX = "tct-"  # of every namespace, tct-PID-N, and temporary directory
 NETNS_DIR = pathlib.Path("/run/netns")
+GUARD_DIR = pathlib.Path("/sys/fs/bpf/tcpcrypt")
+SO_NETNS_COOKIE = 71
 CLONE_NEWNET = 0x40000000
 PATIENCE = 30.0  # seconds to wait for what should come at once: a bound, never a measure
 SANITIZER = re.compile(r"ERROR: \w*Sanitizer|WARNING: \w*Sanitizer|: runtime error: ")
@@ -133,6 +135,12 @@ class Host:
 
     def wait_listening(self, port):
         wait_for(lambda: port in self.listeners(), f"a listener on port {port}")
+
+    def guard(self):
+        """Where this host's guard is pinned, if it is."""
+        with self.socket() as sock:
+            cookie = sock.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8)
+        return GUARD_DIR / str(int.from_bytes(cookie, sys.byteorder))
 
     def pids(self):
         out = subprocess.run(["ip", "netns", "pids", self.name], capture_output=True, text=True)
@@ -401,6 +409,8 @@ def remove_host(host):
     for pid in host.pids():
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(OSError):
+        shutil.rmtree(host.guard())
     subprocess.run(["ip", "netns", "del", host.name], stderr=subprocess.DEVNULL)
 
 

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Policy rules: what an administrator wants of connections, by their ends and their owner. The
+ * first rule that matches decides. The matching compiles natively as well: the daemon asks it
+ * for what it accepted, and the unit test puts it through its cases.
+ */
+#ifndef BPF_POLICY_H
+#define BPF_POLICY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/shared.h"
+
+#define POLICY_RULES_MAX   256
+#define POLICY_PORTS_MAX   8
+#define POLICY_LEVELS_MAX  6  /* of a control group's path */
+#define POLICY_CGROUP_NAME 64 /* of one of its parts, with the zero byte */
+
+enum policy_action {
+	POLICY_NONE, /* no rule matches: prefer, but for ports left alone */
+	POLICY_OFF,
+	POLICY_PREFER,
+	POLICY_REQUIRE,
+};
+
+/* Of addresses in the v4-mapped form, in network byte order; mask zero: any address. */
+struct policy_prefix {
+	uint32_t addr[4];
+	uint32_t mask[4];
+	uint32_t v6_only; /* ::/0 has no IPv4 in it */
+};
+
+struct policy_ports {
+	uint16_t first;
+	uint16_t last;
+};
+
+struct policy_rule {
+	uint8_t action;
+	uint8_t outgoing; /* else incoming */
+	uint8_t n_ports;  /* 0: any */
+	uint8_t n_levels; /* 0: any control group */
+	uint8_t by_user;
+	uint8_t pad[3];
+	uint32_t user;
+	uint32_t line; /* in the configuration file */
+	struct policy_prefix remote;
+	struct policy_prefix local;
+	struct policy_ports ports[POLICY_PORTS_MAX]; /* the server's */
+	char cgroup[POLICY_LEVELS_MAX][POLICY_CGROUP_NAME];
+};
+
+struct policy_query {
+	uint32_t outgoing;
+	uint32_t user; /* outgoing: who made the socket */
+	struct shared_endpoint remote;
+	struct shared_endpoint local; /* outgoing: not known */
+};
+
+/* What the rules say: the line is that of the rule, 0 for POLICY_NONE. */
+struct policy_verdict {
+	uint32_t action; /* enum policy_action */
+	uint32_t line;
+};
+
+static inline int policy_prefix_has(const struct policy_prefix *p, const uint8_t addr[16])
+{
+	const uint32_t *w = (const uint32_t *)addr;
+	int v4 = !w[0] && !w[1] && !addr[8] && !addr[9] && addr[10] == 0xff && addr[11] == 0xff;
+
+	if (p->v6_only && v4)
+		return 0;
+	return (w[0] & p->mask[0]) == p->addr[0] && (w[1] & p->mask[1]) == p->addr[1] &&
+	       (w[2] & p->mask[2]) == p->addr[2] && (w[3] & p->mask[3]) == p->addr[3];
+}
+
+static inline int policy_ports_have(const struct policy_rule *r, uint16_t port)
+{
+	if (!r->n_ports)
+		return 1;
+	for (int i = 0; i < POLICY_PORTS_MAX; i++)
+		if (i < r->n_ports && port >= r->ports[i].first && port <= r->ports[i].last)
+			return 1;
+	return 0;
+}
+
+/* All but the control group, which only the kernel side can see. */
+static inline int policy_matches(const struct policy_rule *r, const struct policy_query *q)
+{
+	if (r->outgoing != q->outgoing || (r->by_user && r->user != q->user))
+		return 0;
+	return policy_ports_have(r, q->outgoing ? q->remote.port : q->local.port) &&
+	       policy_prefix_has(&r->remote, q->remote.addr) &&
+	       policy_prefix_has(&r->local, q->local.addr);
+}
+
+#endif

@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""What requires encryption stays closed whatever becomes of the daemon, until told otherwise."""
+import contextlib
+import json
+import os
+import signal
+import socket
+
+from apps import Server, echo, exchange
+from harness import TCPCRYPT, TCPCRYPTD, Net, check, check_equal, command, main, wait_for
+from packets import Capture
+from test_policy import MESSAGE, REFUSED, check_closed, check_refused, connect_error
+from wire import wired_pair
+
+FAMILIES = (socket.AF_INET, socket.AF_INET6)
+
+
+def guard(net, host, text):
+    """Runs tcpcryptd --guard with a configuration."""
+    path = net.directory() / "tcpcryptd.conf"
+    path.write_text(text)
+    return host.run([TCPCRYPTD, "--guard", "--config", path])
+
+
+def cleanup(host, *args, **options):
+    return host.run([TCPCRYPT, "cleanup", "--run-dir", "/nonexistent", *args], **options)
+
+
+def check_both_ways(a, b, out, into, wire, text):
+    """From a, out is refused; to a, into is; with and without ENO, in both families."""
+    for family in FAMILIES:
+        error = connect_error(a, b.addresses[family], out.port, family)
+        check_refused(a, error, wire, out.port, f"{text}: outgoing")
+        error = connect_error(b, a.addresses[family], into.port, family)
+        check_refused(a, error, wire, into.port, f"{text}: incoming")
+
+
+def rules(out, into):
+    return f"rule = require out port {out.port}\nrule = require in port {into.port}\n"
+
+
+@contextlib.contextmanager
+def served(net):
+    """Two hosts with a server each, for connections from and to a, and one more at b."""
+    a, b = net.pair()
+    six = socket.AF_INET6
+    with Server(b, echo, six, dual=True) as out, Server(a, echo, six, dual=True) as into:
+        with Server(b, echo) as other:
+            yield a, b, out, into, other
+
+
+def killed():
+    with Net() as net, served(net) as (a, b, out, into, other):
+        wire = net.use(Capture(a, a.interfaces[0]))
+        daemon = net.daemon(a, rules(out, into))
+        net.daemon(b)
+        address = b.addresses[socket.AF_INET]
+        check_equal(exchange(a, out, address, MESSAGE), MESSAGE, "outgoing, encrypted")
+        check_equal(exchange(b, into, a.addresses[socket.AF_INET], MESSAGE), MESSAGE, "incoming")
+        check(not wire.contains(MESSAGE[:50]), "encrypted both")
+        daemon.kill()
+        error = connect_error(a, address, out.port)
+        check_equal(error, REFUSED, "kill -9: refused at once")
+        fresh = net.use(Capture(a, a.interfaces[0]))
+        check_both_ways(a, b, out, into, fresh, "kill -9")
+        check_equal(exchange(a, other, address, MESSAGE), MESSAGE, "what is not required is plain")
+        again = net.daemon(a, rules(out, into))
+        wait_for(lambda: "was not running" in again.log(), "it to tell what was refused")
+        check(True, "the next daemon tells what was refused")
+        check(again.status()["failed"]["policy"] >= 4, "and counts it")
+        check_equal(exchange(a, out, address, MESSAGE), MESSAGE, "and serves again")
+
+
+def not_started_yet():
+    with Net() as net, served(net) as (a, b, out, into, other):
+        wire = net.use(Capture(a, a.interfaces[0]))
+        net.daemon(b)
+        guard(net, a, rules(out, into))
+        check_both_ways(a, b, out, into, wire, "--guard")
+        local = connect_error(a, "127.0.0.1", into.port)
+        check_equal(local, 0, "on the host itself nothing is required")
+        check_equal(connect_error(a, a.addresses[socket.AF_INET], into.port), 0, "nor by address")
+        daemon = net.daemon(a, rules(out, into))
+        refused = a.run([TCPCRYPTD, "--guard"], check=False)
+        check_equal(refused.returncode, 1, "--guard is refused while a daemon runs")
+        for family in FAMILIES:
+            got = exchange(a, out, b.addresses[family], MESSAGE, family)
+            check_equal(got, MESSAGE, "a daemon takes over")
+        check(not wire.contains(MESSAGE[:50]), "and encrypts")
+        check_equal(daemon.stop(), "", "SIGTERM")
+        check("still requires encryption" in daemon.log(), "says what it leaves")
+        check_both_ways(a, b, out, into, net.use(Capture(a, a.interfaces[0])), "after SIGTERM")
+        guard(net, a, "rule = off out\n")
+        check(not a.guard().exists(), "--guard without such rules takes it away")
+        check_equal(connect_error(a, b.addresses[socket.AF_INET], out.port), 0, "and it is open")
+
+
+def hangs():
+    with Net() as net, served(net) as (a, b, out, into, _):
+        daemon = net.daemon(a, rules(out, into))
+        net.daemon(b)
+        address = b.addresses[socket.AF_INET]
+        wire = net.use(Capture(a, a.interfaces[0]))
+        os.kill(daemon.process.pid, signal.SIGSTOP)
+        try:
+            # One that was turned to it before the programs noticed waits for it.
+            wait_for(lambda: refused_quickly(a, address, out.port), "connections to be refused")
+            check_closed(a, wire, out.port, "a daemon that hangs")
+            error = connect_error(b, a.addresses[socket.AF_INET], into.port)
+            check_refused(a, error, wire, into.port, "a daemon that hangs: incoming")
+        finally:
+            os.kill(daemon.process.pid, signal.SIGCONT)
+        wait_for(lambda: connect_error(a, address, out.port) == 0, "it to go on")
+        check("had been stopped or hung" in daemon.log(), "the log says why")
+
+
+def refused_quickly(host, address, port):
+    with contextlib.closing(host.socket()) as sock:
+        sock.settimeout(0.2)
+        with contextlib.suppress(TimeoutError):
+            return sock.connect_ex((address, port)) == REFUSED
+    return False
+
+
+def connecting_before():
+    """A SYN that is repeated after the rules have come is held back, whoever began it when."""
+    with Net() as net:
+        a, b, wire = wired_pair(net)
+        wire.to_right.append(lambda packet, frame: False)
+        wire = net.use(Capture(a, a.interfaces[0]))
+        with contextlib.closing(a.socket()) as sock:
+            sock.setblocking(False)
+            sock.connect_ex((b.addresses[socket.AF_INET], 7000))
+            wait_for(lambda: wire.packets(7000), "the first SYN")
+            guard(net, a, "rule = require out port 7000\n")
+            before = len(wire.packets(7000))
+            wait_for(lambda: retransmits(sock) >= before + 2, "two more attempts")
+            check_equal(len(wire.packets(7000)), before, "no more SYNs leave")
+
+
+def retransmits(sock):
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)[2]
+
+
+def cleans_up():
+    with Net() as net, served(net) as (a, b, out, into, other):
+        daemon = net.daemon(a, rules(out, into))
+        busy = cleanup(a, check=False)
+        check_equal(busy.returncode, 1, "cleanup refuses while a daemon runs")
+        check("tcpcryptd runs" in busy.stderr, "and says why", busy.stderr)
+        daemon.kill()
+        done = json.loads(cleanup(a, "--json").stdout)
+        check_equal((done["filters"], done["guard"]), (2, "left"),
+                    "cleanup takes filters away and leaves the guard")
+        for name in ("lo", a.interfaces[0]):
+            shown = a.run(["tc", "qdisc", "show", "dev", name]).stdout
+            check("clsact" not in shown, f"no clsact on {name}", shown)
+        check_equal(connect_error(a, b.addresses[socket.AF_INET], out.port), REFUSED, "still closed")
+        stale = a.run([TCPCRYPT, "cleanup", "--run-dir", daemon.run_dir]).stdout
+        check("control socket" in stale, "a stale control socket goes", stale)
+        opened = cleanup(a, "--guard").stdout
+        check("plain from now on" in opened, "--guard says what it means", opened)
+        check_equal(connect_error(a, b.addresses[socket.AF_INET], out.port), 0, "and it is open")
+        check("nothing to remove" in cleanup(a).stdout, "then there is nothing left")
+        usage = a.run([TCPCRYPT, "list", "--guard"], check=False)
+        check_equal(usage.returncode, 2, "--guard belongs to cleanup")
+
+
+def namespaces_that_are_gone():
+    with Net() as net:
+        a, b = net.pair()
+        guard(net, a, "rule = require out\n")
+        where = a.guard()
+        check(where.exists(), "a guard of a namespace")
+        net.hosts.remove(a)
+        command(["ip", "netns", "del", a.name])
+        wait_for(lambda: json.loads(cleanup(b, "--json").stdout)["gone_guards"]
+                 or not where.exists(), "the guard to be found")
+        check(not where.exists(), "goes with cleanup anywhere when the namespace is gone")
+
+
+if __name__ == "__main__":
+    main(
+        "what requires encryption stays closed without a daemon, until told otherwise",
+        killed,
+        not_started_yet,
+        hangs,
+        connecting_before,
+        cleans_up,
+        namespaces_that_are_gone,
+    )
