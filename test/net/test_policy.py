@@ -45,10 +45,16 @@ def check_closed(host, wire, port, text):
     check(not any(p.payload for p in packets), f"{text}: no payload")
 
 
+def check_said(daemon, words, text):
+    """The daemon hears of what the programs refuse, and writes its log, a moment later."""
+    wait_for(lambda: words in daemon.log(), f"the log to say: {words}")
+    check(True, f"{text}: the log says why")
+
+
 def check_listed(daemon, port, reason, text, state="closed"):
     (found,) = daemon.wait_list(port=port, state=state)[-1:]
     check_equal((found["encrypted"], found["reason"]), (False, reason), f"{text}: listed")
-    check(daemon.status()["failed"].get("policy", 0) >= 1, f"{text}: counted")
+    wait_for(lambda: daemon.status()["failed"].get("policy"), "it to be counted")
 
 
 def encrypted(daemon, host, server, address, family=socket.AF_INET):
@@ -72,7 +78,7 @@ def peer_without_eno():
                 syns = [p for p in wire.packets(server.port) if is_syn(p)]
                 check_equal(len(syns), 2, f"{text}: asked again, whatever is remembered")
                 check_listed(daemon, server.port, "no-eno", text)
-                check("no-eno" in daemon.log(), f"{text}: the log says why")
+                check_said(daemon, "no-eno", text)
 
 
 def both_ends_require():
@@ -167,6 +173,7 @@ def left_alone_otherwise():
             def signed(sock):
                 md5_key(sock, address)
 
+            refused = 0
             for prepare in (bound_to_port, bound_to_device, switched_off, own_tep, signed):
                 with contextlib.closing(a.socket()) as sock:
                     try:
@@ -176,7 +183,8 @@ def left_alone_otherwise():
                         continue
                     error = errno_of(lambda: sock.connect((address, server.port)))
                 check_refused(a, error, wire, server.port, prepare.__name__.replace("_", " "))
-                check_equal(daemon.list(port=server.port)[-1]["reason"], "policy", "listed so")
+                refused += 1
+                daemon.wait_list(refused, port=server.port, reason="policy")
             with contextlib.closing(a.socket()) as sock:
                 send = lambda: sock.sendto(MESSAGE, socket.MSG_FASTOPEN, (address, server.port))
                 bound_to_port(sock)
@@ -235,7 +243,7 @@ def incoming():
                 error = connect_error(a, b.addresses[family], server.port, family)
                 check_refused(b, error, wire, server.port, text)
                 check_listed(daemon, server.port, "policy", text)
-                check("did not offer to encrypt" in daemon.log(), f"{text}: the log says why")
+                check_said(daemon, "did not offer to encrypt", text)
                 got = exchange(a, other, b.addresses[family], MESSAGE, family)
                 check_equal(got, MESSAGE, f"another port is as ever, {name}")
                 check_equal(server.results, [], f"{text}: the server never knew")
@@ -320,7 +328,7 @@ def prefixes_and_order():
 
 def check_refused_only(error, daemon, text):
     check_equal(error, REFUSED, f"{text}: ECONNREFUSED")
-    check(daemon.status()["failed"].get("policy", 0) >= 1, f"{text}: counted")
+    wait_for(lambda: daemon.status()["failed"].get("policy"), "it to be counted")
 
 
 def incoming_prefixes():
@@ -405,7 +413,7 @@ def limits_reached():
                 read_exactly(sock, 1)
                 error = connect_error(a, address, server.port)
                 check_refused(a, error, wire, server.port, "at the limit of connections")
-                check("at its limits" in daemon.log(), "the log says why")
+                check_said(daemon, "at its limits", "at the limit of connections")
             wait_for(lambda: not daemon.status()["connections"], "room")
             check(encrypted(daemon, a, server, address), "with room it is encrypted")
 
