@@ -16,8 +16,9 @@
 #include "daemon/wish.h"
 #include "engine/packet.h"
 
-/* From release to the program's ACK: a loopback round trip, unless what it goes through is full. */
-#define PROGRAM_SECONDS 30
+/* From release to accept(): a loopback round trip, but on a host that is overrun. When the program
+ * gives up we are told; this is for the case that the word of it is lost. */
+#define PROGRAM_SECONDS 120
 
 /* A destination that the kernel refuses at once (no route, or one that says no) is left to it
  * for so long: a program that tries again gets the very error, and as fast. */

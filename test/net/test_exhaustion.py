@@ -18,6 +18,8 @@ from harness import Net, check, check_equal, main, wait_for
 from load import Traffic, check_traffic, cpu_ticks, is_sanitized, serve
 
 LIVE = 20
+CROWD, CROWD_SANITIZED = 9000, 3000  # more than the ring buffers hold; a slower daemon's share
+STOPPED_SECONDS = 3  # less than the daemon's heartbeat may be late
 PORT, PLAIN_PORT = 7001, 7002
 # The two configurations: the client's daemon carries each connection to that port in plain.
 RELAYED_IN_PLAIN = ("remember-plain-seconds = 0\n", f"ports-left-alone = {PLAIN_PORT}\n")
@@ -201,7 +203,7 @@ def server_without_memory():
 
 @contextlib.contextmanager
 def stopped(daemon):
-    """A daemon that gets no CPU; shorter than its heartbeat may be late."""
+    """A daemon that gets no CPU."""
     daemon.process.send_signal(signal.SIGSTOP)
     try:
         yield
@@ -215,13 +217,17 @@ def syn_sent(host):
 
 def daemon_overtaken(which, text):
     """So many connect at once that neither the ring buffer nor the listener's queue has room."""
-    count = 9000
     with Net() as net:
         pair = Pair(net)
+        count = CROWD_SANITIZED if is_sanitized(pair.pids[which]) else CROWD
         live = pair.live()
         with stopped(pair.daemons[which]):
             burst = pair.traffic("burst", count, 100, 1000)
-            wait_for(lambda: syn_sent(pair.hosts[0]) >= count / 2, "them to connect")
+            end = time.monotonic() + STOPPED_SECONDS
+            wait_for(
+                lambda: syn_sent(pair.hosts[0]) >= count / 2 or time.monotonic() > end,
+                "them to connect",
+            )
         done = check_traffic([burst], f"{text}: each gets its bytes")
         check_equal(done["complete"], count, f"{text}: all get through")
         goes_on(live, text)
@@ -230,11 +236,11 @@ def daemon_overtaken(which, text):
 
 
 def client_overtaken():
-    daemon_overtaken(0, "9,000 connect while the client's daemon gets no CPU")
+    daemon_overtaken(0, "thousands connect while the client's daemon gets no CPU")
 
 
 def server_overtaken():
-    daemon_overtaken(1, "9,000 connect while the server's daemon gets no CPU")
+    daemon_overtaken(1, "thousands connect while the server's daemon gets no CPU")
 
 
 def max_connections():
