@@ -258,19 +258,19 @@ static int restricted_add(scmp_filter_ctx filter, size_t i)
 static int netlink_add(scmp_filter_ctx filter)
 {
 	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
-				SCMP_A0_32(SCMP_CMP_EQ, AF_NETLINK),
-				SCMP_A2_32(SCMP_CMP_EQ, NETLINK_ROUTE));
+				SCMP_A0_32(SCMP_CMP_EQ, AF_NETLINK, 0),
+				SCMP_A2_32(SCMP_CMP_EQ, NETLINK_ROUTE, 0));
 }
 
 /* Calls about this process only. */
 static int own_add(scmp_filter_ctx filter)
 {
 	int error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-				     SCMP_A0_32(SCMP_CMP_EQ, (uint32_t)getpid()));
+				     SCMP_A0_32(SCMP_CMP_EQ, (uint32_t)getpid(), 0));
 
 	return error ? error
 		     : seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1,
-					SCMP_A0_32(SCMP_CMP_EQ, 0));
+					SCMP_A0_32(SCMP_CMP_EQ, 0, 0));
 }
 
 static int rules_add(scmp_filter_ctx filter)
