@@ -315,6 +315,7 @@ static enum tcpcrypt_eno_reason pick_tep(const struct negotiation *n,
 		ret->tep_byte = sub_b->octet;
 		/* 8548-3.5-13 */
 		ret->resumed = sub_b->octet & ENO_V;
+		ret->resumption_offered = offers_resumption(sub_a);
 		if (ret->resumed)
 			set_nonces(n, sub_a, sub_b, ret);
 		return TCPCRYPT_ENO_OK;

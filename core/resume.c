@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "core/kdf.h"
+#include "core/mem.h"
 #include "core/resume.h"
 
 int resume_identifier(const struct tcpcrypt_crypto *crypto, const uint8_t ss[static WIRE_K_LEN],
@@ -25,4 +26,18 @@ bool resume_data_fits(size_t data_len)
 {
 	/* 8548-3.5-1, 8548-3.5-4, 8548-3.5-5: the nonce behind the half has 0 to 8 bytes. */
 	return data_len >= WIRE_RESUME_HALF_LEN && data_len <= WIRE_RESUME_DATA_MAX;
+}
+
+/* 8548-3.5-17 */
+int tcpcrypt_session_next_secret_advance(const struct tcpcrypt_crypto *crypto,
+				 struct tcpcrypt_next_secret *s)
+{
+	uint8_t next[WIRE_K_LEN];
+	int r = kdf_next_secret(crypto, s->secret, next);
+
+	if (r == 0)
+		r = resume_identifier(crypto, next, s->identifier);
+	memcpy(s->secret, next, sizeof(s->secret));
+	mem_wipe(next, sizeof(next));
+	return r;
 }

@@ -81,8 +81,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct fuzz_input in = { data, len };
 	uint8_t choice = fuzz_byte(&in);
-	struct tcpcrypt_resumption a = { .aead = 1 },
-				   b = { .original_role = TCPCRYPT_ROLE_B, .aead = 1 };
+	/* Either may have been host A in the original session. */
+	struct tcpcrypt_resumption a = { .original_role = choice & 4 ? TCPCRYPT_ROLE_B
+								     : TCPCRYPT_ROLE_A,
+					 .aead = 1,
+					 .nonces_len = choice >> 4 },
+				   b = a;
 	struct pair_params params = {
 		.tep = TCPCRYPT_TEP_X25519,
 		.aead = 1,
@@ -94,6 +98,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	bool spoiled = false;
 	struct pair pair;
 
+	b.original_role = choice & 4 ? TCPCRYPT_ROLE_A : TCPCRYPT_ROLE_B;
 	FUZZ_EXPECT(pair_init(&pair, &params) == 0);
 	for (int steps = 0; in.left && steps < 200; steps++) {
 		uint8_t what = fuzz_byte(&in), amount = fuzz_byte(&in);

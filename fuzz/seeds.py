@@ -31,7 +31,7 @@ def pieces(data):
 CONFIGS = {
     "all": "# comment\nteps = x25519, p256\naeads=chacha20-poly1305 aes-128-gcm\n"
     "ports-left-alone = 22 989-995\nmax-connections = 100\nrekey-bytes = 4096\n"
-    "remember-plain-seconds = 3\nkey-log = /root/keys\n",
+    "remember-plain-seconds = 3\nresume-seconds = 60\nresume-max = 10\nkey-log = /root/keys\n",
     "twice": "teps = x448 x448\n",
     "range": "ports-left-alone = 10-9\n",
     "number": "rekey-bytes = 99999999999999999999999\n",
@@ -80,6 +80,14 @@ def main():
         for end in "ab":
             option = bytes.fromhex(case[f"{end}_option"] or "")
             write("bpf", f"{case['id']}-{end}", bytes([0x40 | n % 8 << 1]) + option)
+    # The session that bpf_fuzz.c has when bit 3 is set: the other host sends nine times 31.
+    for name, contents in {
+        "resume-offer": "a3" + "31" * 9 + "0102030405060708",
+        "resume-answer": "01a3" + "31" * 9 + "01020304050607",
+        "resume-other": "01a3" + "30" * 9,
+    }.items():
+        option = bytes.fromhex(contents)
+        write("bpf", name, bytes([0x48, 0x45, 2 + len(option)]) + option)
     write_texts()
     write_packets()
     for case in load("init_bad.json")["cases"][::2]:
@@ -100,6 +108,7 @@ def main():
         "flip": "01 0020 0580 0300 0105 0300",
         "cut": "01 0020 0680 0300 8800",
         "urgent": "01 0220 0300 0120 0301 0301 0300",
+        "resumed-other-role": "f5 0020 8020 0300 8300 0105 8105 0300 8300",
     }.items():
         write("pair", name, bytes.fromhex(steps))
     # What a peer with the keys sends: 00, control, length, plaintext; 4x is this host's move.

@@ -50,7 +50,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct fuzz_input in = { data, len };
 	uint8_t choice = fuzz_byte(&in);
-	struct tcpcrypt_resumption resume = { .aead = aeads[choice % 3] };
+	struct tcpcrypt_resumption resume = {
+		.aead = aeads[choice % 3],
+		.original_role = choice & 0x10 ? TCPCRYPT_ROLE_B : TCPCRYPT_ROLE_A,
+		.nonces_len = choice >> 3 & 15,
+	};
 	struct pair_params params = {
 		.tep = choice & 0x40 ? 0x23 : teps[choice >> 4 & 3],
 		.aead = aeads[choice % 3],

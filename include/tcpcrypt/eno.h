@@ -67,6 +67,7 @@ struct tcpcrypt_eno_result {
 	enum tcpcrypt_role role;	/* the rest only with TCPCRYPT_ENO_OK */
 	uint8_t tep_byte;		/* as host B sent it */
 	bool resumed;			/* both sent matching resumption suboptions */
+	bool resumption_offered;	/* host A did, for the TEP that was negotiated */
 	uint8_t nonces[16];		/* sn = nonce_a | nonce_b when resumed */
 	size_t nonces_len;
 	uint8_t transcript[TCPCRYPT_TRANSCRIPT_MAX];

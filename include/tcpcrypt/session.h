@@ -235,6 +235,14 @@ struct tcpcrypt_next_secret {
 };
 int tcpcrypt_session_next_secret(struct tcpcrypt_session *s, struct tcpcrypt_next_secret *ret);
 
+/*
+ * Goes on to the secret after this one, ss[i+1] for ss[i], with its identifier; the older one is
+ * overwritten. For a cache that holds several secrets of a session ready, because connections
+ * may begin at the same time. 0, or the backend's error, and *s is unspecified.
+ */
+int tcpcrypt_session_next_secret_advance(const struct tcpcrypt_crypto *crypto,
+				 struct tcpcrypt_next_secret *s);
+
 #ifdef __cplusplus
 }
 #endif

@@ -25,6 +25,25 @@ static void test_halves(void **state)
 	vectors_run("resumption.json", "sessions", run_halves);
 }
 
+/* 8548-3.5-17: from ss[i], and its identifier, to ss[i+1]. */
+static void run_advance(const json_t *c)
+{
+	struct bytes ss = vectors_bytes(c, "ss");
+	struct tcpcrypt_next_secret s = { .original_role = TCPCRYPT_ROLE_B };
+
+	memcpy(s.secret, ss.data, sizeof(s.secret));
+	assert_int_equal(tcpcrypt_session_next_secret_advance(tcpcrypt_crypto_openssl(), &s), 0);
+	vectors_expect(c, "next_ss", s.secret, sizeof(s.secret));
+	vectors_expect(c, "next_resume", s.identifier, sizeof(s.identifier));
+	assert_int_equal(s.original_role, TCPCRYPT_ROLE_B);
+	free(ss.data);
+}
+
+static void test_advance(void **state)
+{
+	vectors_run("resumption.json", "sessions", run_advance);
+}
+
 /* 8548-3.5-1, 8548-3.5-4, 8548-3.5-5: half and nonce of 0 to 8 bytes. */
 static void test_data_fits(void **state)
 {
@@ -36,6 +55,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_halves),
+		cmocka_unit_test(test_advance),
 		cmocka_unit_test(test_data_fits),
 	};
 
