@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Finding ENO in a TCP option area and negotiating fresh key exchange, written so that the
- * BPF verifier follows it: every loop is a callback over one byte. The same code compiles
- * natively, where the unit test runs the test vectors through it. Resumption is decided in
- * user space; here a resumption suboption is an offer of fresh exchange (8548-3.5-8).
+ * Finding ENO in a TCP option area and negotiating, written so that the BPF verifier follows it:
+ * loops over an option are callbacks over one byte. The same code compiles natively, where the
+ * unit test runs the test vectors through it. Which secrets can be resumed is the caller's to
+ * know (bpf/resumption.h); to the rest, a resumption suboption is an offer of fresh exchange
+ * (8548-3.5-8).
  */
 #ifndef BPF_ENO_OPTIONS_H
 #define BPF_ENO_OPTIONS_H
@@ -29,6 +30,17 @@
 #define ENO_RESUME_MAX 17 /* half an identifier and the longest nonce */
 #define ENO_GLOBAL_B   0x01
 #define ENO_GLOBAL_A   0x02
+
+/* The TEPs of connections with these wishes (NULL: none), in decreasing preference. */
+static inline void eno_teps(const struct shared_settings *s, const struct shared_wishes *w,
+			    uint8_t teps[SHARED_TEPS_MAX])
+{
+	for (int i = 0; i < SHARED_TEPS_MAX; i++) {
+		teps[i] = s->teps[i];
+		if (w && w->teps.set)
+			teps[i] = i < w->teps.len ? w->teps.bytes[i] & ENO_GLT : 0;
+	}
+}
 
 struct eno_area {
 	uint8_t bytes[64]; /* the TCP options of one segment, at most 40; power of two to mask */
@@ -171,24 +183,60 @@ static inline uint8_t eno_match_answer(const struct eno_match *m)
 }
 
 /*
- * The active opener's reading of host B's option when it offered fresh exchange only: the
- * last valid TEP (8547-4.5; decision D1: v = 1 answers nothing that was asked). 0: none.
+ * The half of a resumption identifier that the option has for the TEP in this slot, in *ret.
+ * Returns 0 when it has none (8548-3.5-9, 8548-3.5-10; decisions D2, D3).
  */
-static inline uint8_t eno_match_accept(const struct eno_match *m)
+static inline int eno_match_half(const struct eno_match *m, uint32_t t, struct shared_half *ret)
 {
-	uint8_t tep = 0, at = 0;
+	const struct eno_slot *slot = &m->slots[t & (SHARED_TEPS_MAX - 1)];
+
+	if (!slot->tep || slot->count != 1 || !(slot->octet & ENO_V) ||
+	    slot->data_len < ENO_RESUME_MIN || slot->data_len > ENO_RESUME_MAX)
+		return 0;
+	ret->tep = slot->tep;
+	for (uint32_t i = 0; i < SHARED_HALF_LEN; i++)
+		ret->bytes[i] = m->area->bytes[(slot->at + 1 + i) & 63];
+	return 1;
+}
+
+/* 8548-3.5-11: the very half that answers this host's offer? */
+static inline int eno_match_resumes(const struct eno_match *m, uint32_t t,
+				    const struct shared_half *expected)
+{
+	struct shared_half half = {};
+	uint8_t difference;
+
+	if (!eno_match_half(m, t, &half))
+		return 0;
+	difference = half.tep ^ expected->tep;
+	for (uint32_t i = 0; i < SHARED_HALF_LEN; i++)
+		difference |= half.bytes[i] ^ expected->bytes[i];
+	return !difference;
+}
+
+/*
+ * The active opener's reading of host B's option: the last valid TEP as host B sent it, v
+ * included (8547-4.5). Decision D1: v = 1 answers nothing but the offer to resume, for which
+ * expected is the peer's half (its tep 0: no such offer was made). 0: none.
+ */
+static inline uint8_t eno_match_accept(const struct eno_match *m,
+				       const struct shared_half *expected)
+{
+	uint8_t octet = 0, at = 0;
 
 	if (!(m->global & ENO_GLOBAL_B))
 		return 0;
-	for (int t = 0; t < SHARED_TEPS_MAX; t++) {
+	for (uint32_t t = 0; t < SHARED_TEPS_MAX; t++) {
 		const struct eno_slot *slot = &m->slots[t];
 
-		if (!slot->tep || slot->count != 1 || slot->octet & ENO_V || slot->at < at)
+		if (!slot->tep || slot->count != 1 || slot->at < at)
 			continue;
-		tep = slot->tep;
+		if (slot->octet & ENO_V && !eno_match_resumes(m, t, expected))
+			continue;
+		octet = slot->octet;
 		at = slot->at;
 	}
-	return tep;
+	return octet;
 }
 
 #endif

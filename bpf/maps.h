@@ -160,6 +160,23 @@ struct {
 	__type(value, __be32);
 } withdrawn __weak SEC(".maps");
 
+/* Secrets that other hosts may use to resume, by the half of their identifier that they send. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, SHARED_RESUMPTIONS_MAX);
+	__type(key, struct shared_half);
+	__type(value, struct shared_resumption);
+} resumptions __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SHARED_RESUMPTIONS_MAX);
+	__type(key, __u32);
+	__type(value, struct shared_claim);
+} claims __weak SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);

@@ -241,9 +241,11 @@ static __always_inline int int_option_write(struct bpf_sockopt *ctx, struct shar
 		error = is_raw(ctx) ? -EINVAL : session_find(ctx, &session);
 		return error ? error : tell(ctx, SHARED_EVENT_REKEY, value);
 	}
-	/* Nothing was cached, so there is nothing to forget. */
-	if (ctx->optname == TCP_CRYPT_CACHE_FLUSH && !early)
-		return is_raw(ctx) ? -EINVAL : session_find(ctx, &session);
+	/* 8548-3.5-26, 8548-3.5-28; before the SYN it is a wish. */
+	if (ctx->optname == TCP_CRYPT_CACHE_FLUSH && !early) {
+		error = is_raw(ctx) ? -EINVAL : session_find(ctx, &session);
+		return error ? error : tell(ctx, SHARED_EVENT_CACHE_FLUSH, value);
+	}
 	return early ? int_write(ctx, s, value) : -EISCONN;
 }
 

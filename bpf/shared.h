@@ -39,6 +39,44 @@ struct shared_tuple {
 	struct shared_endpoint remote;
 };
 
+/*
+ * Resumption (RFC 8548 section 3.5). A secret that another host may still use to resume a session
+ * has an identifier, in the map "resumptions" by the half of it that this host would send, and a
+ * claim, in the array "claims" that user space has mapped. The claim is taken once, by compare
+ * and exchange: by the first SYN with that half (steer.bpf.c), or by user space.
+ */
+#define SHARED_RESUMPTIONS_MAX 65536
+#define SHARED_HALF_LEN	       9
+#define SHARED_NONCE_MAX       8
+
+struct shared_half {
+	uint8_t tep; /* without v; 0: none */
+	uint8_t bytes[SHARED_HALF_LEN];
+};
+
+struct shared_resumption {
+	uint64_t token; /* what the claim holds as long as nobody has taken it */
+	uint32_t slot;	/* index of the claim */
+	uint16_t aead;
+	uint8_t tep;
+	uint8_t half[SHARED_HALF_LEN];	 /* what this host answers, */
+	uint8_t nonce[SHARED_NONCE_MAX]; /* and its nonce: random, and for this identifier only */
+};
+
+#define SHARED_CLAIMED (1ULL << 63) /* with a hash of the SYN's ends and sequence number */
+
+struct shared_claim {
+	uint64_t state; /* a token, SHARED_CLAIMED | hash, or 0: nobody's any more */
+	uint32_t since; /* CLOCK_MONOTONIC second at which a SYN claimed it; 0: none has */
+	uint32_t sent;	/* enum shared_sent, what the SYN-ACK said */
+};
+
+enum shared_sent {
+	SHARED_SENT_NOTHING,
+	SHARED_SENT_FRESH,  /* there was no room */
+	SHARED_SENT_RESUME, /* and behind it so many more bytes of nonce */
+};
+
 /* The end of a flow that a program is shown, and the flow's id. */
 struct shared_flow_end {
 	struct shared_endpoint end;
@@ -196,8 +234,19 @@ struct eno_sock {
 	uint8_t mandatory_app_aware;
 	uint8_t raw_role; /* ENO_SOCK_RAW: 1 as host B */
 	uint8_t required; /* ENO_SOCK_UPSTREAM: no SYN without the option */
-	uint8_t pad;
-	uint32_t uid;		       /* ENO_SOCK_STEERED, accepted: whose the server is */
+	/* ENO_SOCK_UPSTREAM: own offers to resume a session; what is to be offered instead when
+	 * that has no room; how much of the nonce at own's end may be left out first. */
+	uint8_t nonce_len;
+	uint8_t fresh_len;
+	uint8_t pad[3];
+	struct shared_half peer_half; /* with which the peer would agree; tep 0: nothing offered */
+	uint8_t fresh_teps[SHARED_TEPS_MAX];
+	uint8_t fresh[SHARED_OPTION_MAX];
+	/* ENO_SOCK_STEERED, accepted: the claim that the SYN has taken; token 0: none. */
+	uint32_t resumed_slot;
+	uint64_t resumed_token;
+	uint32_t uid; /* ENO_SOCK_STEERED, accepted: whose the server is */
+	uint32_t pad2;
 	struct shared_flow_end client; /* ENO_SOCK_TO_APP: whom the server shall see */
 	uint64_t program;	       /* ENO_SOCK_UPSTREAM: cookie of the program's socket, */
 	uint64_t flow;		       /* and whose flow it is */
@@ -274,6 +323,7 @@ enum shared_event_type {
 	SHARED_EVENT_REKEY,	   /* TCP_CRYPT_REKEY */
 	SHARED_EVENT_MANDATORY,	   /* TCP_ENO_TEP_MANDATORY after the SYN: value */
 	SHARED_EVENT_OPTIONS,	   /* "changed_options" has news of the program's socket */
+	SHARED_EVENT_CACHE_FLUSH,  /* TCP_CRYPT_CACHE_FLUSH */
 };
 
 struct shared_event {

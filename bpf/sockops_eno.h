@@ -6,17 +6,22 @@
 #ifndef BPF_SOCKOPS_ENO_H
 #define BPF_SOCKOPS_ENO_H
 
-#include "bpf/eno_options.h"
+#include "bpf/resumption.h"
 #include "bpf/sockops.h"
 
 #define TCP_HEADER_LEN 20
 #define TCP_SEQ_AT     4 /* in the header */
 
-/* An option area with the answer that goes with it: too large for callbacks' stacks twice. */
+/* A SYN-form option to answer with. */
 struct eno_answer {
 	__u8 bytes[SHARED_OPTION_MAX];
 	__u32 len;
+	__u32 nonce_len; /* bytes at the end that may be left out for want of room */
+	__u32 slot;	 /* of the claim on the secret that it resumes with, */
+	__u64 token;	 /* or 0: with a fresh key exchange */
 };
+
+#define ANSWER_FRESH_LEN 4 /* kind, length, global suboption, TEP */
 /* The options of the segment that the callback is about, straight from its header. */
 static __noinline int area_from_segment(struct bpf_sock_ops *ops, struct eno_area *a)
 {
@@ -57,18 +62,20 @@ enum syn_state {
 	SYN_WITHDRAWN,
 };
 
-/* The options of the SYN that opened the connection: the segment at hand, or the saved one. */
-static __noinline int area_from_syn(struct bpf_sock_ops *ops, struct eno_area *a)
+/* The options of the SYN that opened the connection: the segment at hand, or the saved one; and
+ * its sequence number. */
+static __noinline int area_from_syn(struct bpf_sock_ops *ops, struct eno_area *a, __be32 *ret_seq)
 {
 	__u8 header[TCP_HEADER_LEN + SHARED_OPTION_MAX] = {};
 	long len;
 
-	if (!a)
+	if (!a || !ret_seq)
 		return SYN_UNKNOWN;
 	len = bpf_getsockopt(ops, SOL_TCP, TCP_BPF_SYN, header, sizeof(header));
 	if (len < TCP_HEADER_LEN || len > (long)sizeof(header))
 		return SYN_UNKNOWN;
 	a->len = len - TCP_HEADER_LEN;
+	__builtin_memcpy(ret_seq, header + TCP_SEQ_AT, sizeof(*ret_seq));
 	__builtin_memcpy(a->bytes, header + TCP_HEADER_LEN, SHARED_OPTION_MAX);
 	eno_area_walk(a);
 	return is_withdrawn(ops, header) ? SYN_WITHDRAWN : SYN_READ;
@@ -86,16 +93,54 @@ static __always_inline void option_keep(const struct eno_area *a, __u8 *to, __u3
 	*len = a->eno_len;
 }
 
-static __always_inline void wished_teps(const struct shared_wishes *w, __u8 teps[SHARED_TEPS_MAX])
+/* The answer goes without resumption. */
+static __always_inline void answer_fresh(struct eno_answer *answer)
 {
-	for (int i = 0; i < SHARED_TEPS_MAX; i++)
-		teps[i] = i < w->teps.len ? w->teps.bytes[i] & ENO_GLT : 0;
+	answer->bytes[1] = ANSWER_FRESH_LEN;
+	answer->bytes[3] &= ~ENO_V;
+	answer->len = ANSWER_FRESH_LEN;
+	answer->nonce_len = 0;
+	answer->token = 0;
+}
+
+/* So many bytes of the nonce are left out. */
+static __always_inline void answer_cut(struct eno_answer *answer, __u32 n)
+{
+	answer->len -= n;
+	answer->nonce_len -= n;
+	answer->bytes[1] = answer->len;
+}
+
+/* 8548-3.5-6: when the SYN has claimed a secret, the other half of its identifier, behind the TEP
+ * that its suboption has, and the nonce that was made for it. */
+static __noinline int answer_resume(struct bpf_sock_ops *ops, const struct eno_match *m,
+				    const __be32 *seq, struct eno_answer *answer)
+{
+	struct shared_resumption *r;
+	struct shared_tuple ends;
+
+	if (!m || !seq || !answer)
+		return 0;
+	tuple_set(&ends, ops);
+	r = resumption_claimed(m, syn_owner(&ends, *seq));
+	if (!r)
+		return 0;
+	__builtin_memcpy(answer->bytes + ANSWER_FRESH_LEN, r->half, sizeof(r->half));
+	__builtin_memcpy(answer->bytes + ANSWER_FRESH_LEN + sizeof(r->half), r->nonce,
+			 sizeof(r->nonce));
+	answer->bytes[3] = r->tep | ENO_V;
+	answer->len = ANSWER_FRESH_LEN + sizeof(r->half) + sizeof(r->nonce);
+	answer->bytes[1] = answer->len;
+	answer->nonce_len = sizeof(r->nonce);
+	answer->slot = r->slot;
+	answer->token = r->token;
+	return 0;
 }
 
 /* The SYN-form option with which a SYN with these options is answered, as the settings and
  * the server's wishes (NULL: none) have it; len 0: none. */
-static __noinline int answer_make(struct eno_area *a, struct shared_wishes *w,
-				  struct eno_answer *answer)
+static __noinline int answer_make(struct bpf_sock_ops *ops, struct eno_area *a, const __be32 *seq,
+				  struct shared_wishes *w, struct eno_answer *answer)
 {
 	struct shared_settings *s = settings_get();
 	__u8 teps[SHARED_TEPS_MAX], own, mandatory;
@@ -105,18 +150,12 @@ static __noinline int answer_make(struct eno_area *a, struct shared_wishes *w,
 	if (!s || !a || !answer)
 		return 0;
 	answer->len = 0;
-	own = s->global;
-	mandatory = s->mandatory_app_aware;
-	__builtin_memcpy(teps, s->teps, sizeof(teps));
-	if (w) {
-		own = w->self_gopt;
-		mandatory = w->aa_mandatory;
-		if (w->teps.set)
-			wished_teps(w, teps);
-		/* A plain connection was steered here to be refused. */
-		if (!w->enabled)
-			return 0;
-	}
+	own = w ? w->self_gopt : s->global;
+	mandatory = w ? w->aa_mandatory : s->mandatory_app_aware;
+	/* A plain connection was steered here to be refused. */
+	if (w && !w->enabled)
+		return 0;
+	eno_teps(s, w, teps);
 	if (!eno_match_read(&m, a, teps))
 		return 0;
 	/* 8547-4.2-6: mandatory application-aware mode. */
@@ -127,10 +166,13 @@ static __noinline int answer_make(struct eno_area *a, struct shared_wishes *w,
 		return 0;
 	/* 8547-4.2-3, 8547-4.2-8: an explicit global suboption with b = 1. */
 	answer->bytes[0] = ENO_KIND;
-	answer->bytes[1] = 4;
 	answer->bytes[2] = ENO_GLOBAL_B | (mandatory ? ENO_GLOBAL_A : own & ENO_GLOBAL_A);
 	answer->bytes[3] = tep;
-	answer->len = 4;
+	answer_fresh(answer);
+	answer_resume(ops, &m, seq, answer);
+	/* 8548-3.5-3 */
+	if (w && answer->nonce_len > w->nonce_len)
+		answer_cut(answer, answer->nonce_len - w->nonce_len);
 	return 1;
 }
 
@@ -195,11 +237,85 @@ static __noinline int answer_for_synack(struct bpf_sock_ops *ops, struct eno_ans
 {
 	struct eno_area area = {};
 	struct shared_wishes *w;
+	__be32 seq;
 
-	if (!answer || area_from_syn(ops, &area) != SYN_READ)
+	if (!answer || area_from_syn(ops, &area, &seq) != SYN_READ)
 		return 0;
 	w = wished_find(ops);
-	return w && w->raw.len ? answer_raw(&area, w, answer) : answer_make(&area, w, answer);
+	return w && w->raw.len ? answer_raw(&area, w, answer)
+			       : answer_make(ops, &area, &seq, w, answer);
+}
+
+/* Reserves room for as much of the answer as there is: with less of the nonce, or else without
+ * resumption. Storing it then meets the same room, and comes to the same. */
+static __noinline int answer_reserve(struct bpf_sock_ops *ops, struct eno_answer *answer)
+{
+	if (!answer)
+		return 0;
+	for (__u32 i = 0; i <= SHARED_NONCE_MAX; i++) {
+		if (!bpf_reserve_hdr_opt(ops, answer->len, 0) || !answer->token)
+			return 0;
+		if (answer->nonce_len)
+			answer_cut(answer, 1);
+		else
+			answer_fresh(answer);
+	}
+	return bpf_reserve_hdr_opt(ops, answer->len, 0);
+}
+
+/* What went out is noted for the ACK's hook, which cannot know the room there was. */
+static __always_inline void answer_note(struct eno_answer *answer, __u64 token)
+{
+	struct shared_claim *claim;
+	__u32 slot = answer->slot;
+
+	claim = token ? bpf_map_lookup_elem(&claims, &slot) : NULL;
+	if (claim)
+		claim->sent = answer->token ? SHARED_SENT_RESUME + answer->nonce_len
+					    : SHARED_SENT_FRESH;
+}
+
+static __noinline int answer_store(struct bpf_sock_ops *ops, struct eno_answer *answer)
+{
+	__u64 token;
+	__u32 len;
+
+	if (!answer)
+		return 0;
+	token = answer->token;
+	for (__u32 i = 0; i <= SHARED_NONCE_MAX + 1; i++) {
+		len = answer->len;
+		if (len < 2 || len > sizeof(answer->bytes))
+			return 0;
+		if (!bpf_store_hdr_opt(ops, answer->bytes, len, 0)) {
+			answer_note(answer, token);
+			return 0;
+		}
+		if (!answer->token)
+			return 0;
+		if (answer->nonce_len)
+			answer_cut(answer, 1);
+		else
+			answer_fresh(answer);
+	}
+	return 0;
+}
+
+/* The answer as the SYN-ACK had it. */
+static __noinline int answer_sent(struct eno_answer *answer)
+{
+	struct shared_claim *claim;
+	__u32 slot;
+
+	if (!answer || !answer->token)
+		return 0;
+	slot = answer->slot;
+	claim = bpf_map_lookup_elem(&claims, &slot);
+	if (!claim || claim->sent < SHARED_SENT_RESUME)
+		answer_fresh(answer);
+	else if (claim->sent - SHARED_SENT_RESUME < answer->nonce_len)
+		answer_cut(answer, answer->nonce_len - (claim->sent - SHARED_SENT_RESUME));
+	return 0;
 }
 
 /* The rest are subprograms because each frame of the stack counts, and together they have
@@ -216,6 +332,28 @@ static __always_inline __u32 option_len(const struct eno_sock *sock, __u8 tcp_fl
 	return sock->state == ENO_SOCK_ENABLED ? 2 : 0;
 }
 
+/* An offer to resume that has no room goes with less of the nonce, or becomes one of fresh
+ * exchange. Negative when that has none either. */
+static __noinline int offer_less(struct bpf_sock_ops *ops, struct eno_sock *sock)
+{
+	if (!sock || !sock->peer_half.tep)
+		return -1;
+	for (__u32 i = 0; i < SHARED_NONCE_MAX; i++) {
+		if (!sock->nonce_len)
+			break;
+		sock->nonce_len--;
+		sock->own_len--;
+		sock->own[1] = sock->own_len;
+		if (!bpf_reserve_hdr_opt(ops, sock->own_len, 0))
+			return 0;
+	}
+	__builtin_memcpy(sock->own, sock->fresh, sizeof(sock->own));
+	__builtin_memcpy(sock->teps, sock->fresh_teps, sizeof(sock->teps));
+	sock->own_len = sock->fresh_len;
+	sock->peer_half.tep = 0;
+	return bpf_reserve_hdr_opt(ops, sock->own_len, 0);
+}
+
 static __noinline int reserve(struct bpf_sock_ops *ops)
 {
 	struct eno_sock *sock = eno_sock_get(ops);
@@ -227,7 +365,7 @@ static __noinline int reserve(struct bpf_sock_ops *ops)
 		/* A cookie keeps no SYN to negotiate from when the ACK comes. */
 		if (ops->args[0] != BPF_WRITE_HDR_TCP_SYNACK_COOKIE &&
 		    answer_for_synack(ops, &answer))
-			bpf_reserve_hdr_opt(ops, answer.len, 0);
+			answer_reserve(ops, &answer);
 		return 0;
 	}
 	if (!sock)
@@ -239,7 +377,10 @@ static __noinline int reserve(struct bpf_sock_ops *ops)
 		sock->reason = ENO_SOCK_SYN_RETRIES;
 	}
 	len = option_len(sock, ops->skb_tcp_flags);
-	if (len && bpf_reserve_hdr_opt(ops, len, 0) && syn) {
+	if (!len || !bpf_reserve_hdr_opt(ops, len, 0) || !syn)
+		return 0;
+	/* Only the first SYN chooses (8547-4.6-4). */
+	if (sock->syns > 1 || ops->skb_tcp_flags & TCPHDR_ACK || offer_less(ops, sock)) {
 		/* Other options left no room: the connection is made without. */
 		sock->state = ENO_SOCK_DISABLED;
 		sock->own_len = 0;
@@ -255,12 +396,9 @@ static __noinline int store(struct bpf_sock_ops *ops)
 	__u32 len;
 
 	if (!ops->is_fullsock) {
-		if (ops->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE ||
-		    !answer_for_synack(ops, &answer))
-			return 0;
-		len = answer.len;
-		if (len >= 2 && len <= sizeof(answer.bytes))
-			bpf_store_hdr_opt(ops, answer.bytes, len, 0);
+		if (ops->args[0] != BPF_WRITE_HDR_TCP_SYNACK_COOKIE &&
+		    answer_for_synack(ops, &answer))
+			answer_store(ops, &answer);
 		return 0;
 	}
 	len = sock ? option_len(sock, ops->skb_tcp_flags) : 0;
@@ -314,7 +452,8 @@ static __noinline int upstream_established(struct bpf_sock_ops *ops, struct eno_
 		goto plain;
 	/* 8547-4.3-1, 8547-4.3-2: who asked for role B gets it in a simultaneous open with an end
 	 * that did not, and not from a passive opener. */
-	tep = own_global(sock) & ENO_GLOBAL_B ? eno_match_answer(&m) : eno_match_accept(&m);
+	tep = own_global(sock) & ENO_GLOBAL_B ? eno_match_answer(&m)
+					      : eno_match_accept(&m, &sock->peer_half);
 	if (!tep)
 		goto plain;
 	if (sock->mandatory_app_aware && !(m.global & ENO_GLOBAL_A))
@@ -334,6 +473,7 @@ static __noinline int steered_established(struct bpf_sock_ops *ops, struct eno_s
 	struct eno_area area = {};
 	struct eno_answer answer = {};
 	struct shared_wishes *w = wished_find(ops);
+	__be32 seq;
 	int seen;
 
 	flags_set(ops, 0, FLAGS_ENO);
@@ -344,14 +484,18 @@ static __noinline int steered_established(struct bpf_sock_ops *ops, struct eno_s
 		wished_forget(ops);
 		w = &sock->wishes;
 	}
-	seen = area_from_syn(ops, &area);
+	seen = area_from_syn(ops, &area, &seq);
 	if (seen != SYN_READ) {
 		sock->reason = seen == SYN_UNKNOWN ? ENO_SOCK_SYN_COOKIE : ENO_SOCK_SYN_RETRIES;
 		return 0;
 	}
 	option_keep(&area, sock->peer, &sock->peer_len);
-	if (!answer_make(&area, w, &answer))
+	if (!answer_make(ops, &area, &seq, w, &answer))
 		return 0;
+	/* Whatever became of it, the secret is used up: user space shall know. */
+	sock->resumed_slot = answer.slot;
+	sock->resumed_token = answer.token;
+	answer_sent(&answer);
 	__builtin_memcpy(sock->own, answer.bytes, sizeof(answer.bytes));
 	sock->own_len = answer.len;
 	/* 8547-4.6-3 case 1, 8547-4.6-7. */

@@ -113,11 +113,12 @@ static __noinline int raw_accepted(struct bpf_sock_ops *ops, struct eno_sock *so
 	struct shared_wishes *w = wished_find(ops);
 	struct eno_answer answer = {};
 	struct eno_area area = {};
+	__be32 seq;
 	int seen;
 
 	flags_set(ops, 0, FLAGS_ENO);
 	sock->state = ENO_SOCK_DISABLED;
-	seen = area_from_syn(ops, &area);
+	seen = area_from_syn(ops, &area, &seq);
 	if (seen != SYN_READ) {
 		sock->reason = seen == SYN_UNKNOWN ? ENO_SOCK_SYN_COOKIE : ENO_SOCK_SYN_RETRIES;
 		return 0;

@@ -7,6 +7,7 @@
  */
 #include "bpf/packet_eno.h"
 #include "bpf/kind.h"
+#include "bpf/resumption.h"
 #include "bpf/syn_data.h"
 #include "bpf/place.h"
 #include "bpf/policy_find.h"
@@ -116,6 +117,27 @@ static __always_inline int can_take(const struct shared_settings *s, const struc
 
 	return settings_takes_connections(s) && settings_loopback(s, v4) &&
 	       (v4 || s->full_until <= bpf_ktime_get_ns());
+}
+
+/* A SYN that opens a connection of the daemon's, and is answered, takes the secret that it names. */
+static __noinline int claim(struct packet *p, struct eno_area *area, struct shared_wishes *w)
+{
+	struct shared_settings *s = settings_get();
+	__u8 teps[SHARED_TEPS_MAX];
+	struct eno_match m = {};
+	struct shared_tuple ends;
+
+	if (!s || !p || !area)
+		return 0;
+	eno_teps(s, w, teps);
+	if (!eno_match_read(&m, area, teps) || !eno_match_answer(&m))
+		return 0;
+	if ((w ? w->aa_mandatory : s->mandatory_app_aware) && !(m.global & ENO_GLOBAL_A))
+		return 0;
+	ends.local = p->dst;
+	ends.remote = p->src;
+	resumption_claim(&m, w, syn_owner(&ends, p->tcp.seq));
+	return 0;
 }
 
 enum verdict { PASS, STEER, STEER_OR_DROP, DROP };
@@ -251,6 +273,8 @@ static __always_inline enum verdict opening_verdict(struct __sk_buff *skb,
 	} else {
 		note_syn(sk, p, &area);
 	}
+	if (verdict == STEER || verdict == STEER_OR_DROP)
+		claim(p, &area, w);
 	bpf_sk_release(sk);
 	return listens && policy.action == POLICY_REQUIRE ? require(p, verdict, why, policy.line)
 							  : verdict;

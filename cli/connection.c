@@ -65,6 +65,7 @@ enum connection_verdict connection_verdict(const struct connection *connection)
 			return CONNECTION_PLAIN;
 		case REASON_FAILED:
 			return CONNECTION_FAILED;
+		case REASON_FRESH:
 		case REASON_UNKNOWN:
 			break;
 		}

@@ -19,7 +19,8 @@ int flush_main(const struct command_options *options, char **arguments)
 	else if (options->json)
 		report_line(&line);
 	else
-		puts("tcpcryptd has forgotten every destination that it had learned.");
+		puts("tcpcryptd has forgotten all sessions and every destination that it had "
+		     "learned.");
 	control_free(control);
 	return status;
 }

@@ -36,7 +36,7 @@ static const struct command {
 	{ "watch", watch_main, "", 0, "", "one line for each connection that begins or ends" },
 	{ "verify", verify_main, "HOST PORT [--timeout SECONDS]", 2, "t",
 	  "open a connection and prove whether it is encrypted" },
-	{ "flush", flush_main, "", 0, "", "forget which destinations were plain" },
+	{ "flush", flush_main, "", 0, "", "forget sessions, and which destinations were plain" },
 	{ "doctor", doctor_main, "", 0, "", "what this host lacks, each with the mend" },
 	{ "cleanup", cleanup_main, "[--guard]", 0, "g", "remove what a crashed tcpcryptd left" },
 };

@@ -46,6 +46,13 @@ static const struct reason {
 	{ "exhausted", REASON_FAILED, "no descriptor or memory for it" },
 	{ "policy", REASON_FAILED, "policy requires encryption, and there was none" },
 	{ "daemon", REASON_FAILED, "the daemon could not handle it" },
+
+	{ "no-session", REASON_FRESH, "no earlier session to resume" },
+	{ "unknown-session", REASON_FRESH, "the passive end did not know the session offered" },
+	{ "busy", REASON_FRESH, "too many connections at the same time" },
+	{ "no-room", REASON_FRESH, "no room in the TCP header" },
+	{ "unwanted", REASON_FRESH, "the program wants none" },
+	{ "off", REASON_FRESH, "switched off in the configuration" },
 };
 
 static const struct reason *find(const char *name)

@@ -179,6 +179,8 @@ static void print_status(const json_t *status)
 	print_count("connections now", json_object_get(status, "connections"), "");
 	print_workers(json_object_get(status, "workers"));
 	print_count("encrypted", json_object_get(status, "encrypted"), "");
+	print_count("  resumed", json_object_get(status, "resumed"), "");
+	print_reasons("  fresh keys", json_object_get(status, "fresh"));
 	print_reasons("plain", json_object_get(status, "plain"));
 	print_reasons("failed", json_object_get(status, "failed"));
 	print_policy(json_object_get(status, "policy"));

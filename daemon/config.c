@@ -16,6 +16,8 @@
 #include "daemon/rule.h"
 
 #define DEFAULT_REMEMBER_PLAIN_SECONDS 600
+#define DEFAULT_RESUME_SECONDS	       7200
+#define DEFAULT_RESUME_MAX	       4096
 #define DEFAULT_DRAIN_SECONDS	       10
 #define DEFAULT_REKEY_SECONDS	       3600
 #define DEFAULT_USER		       "tcpcrypt"
@@ -203,6 +205,21 @@ static int set_remember(struct config *c, char *value)
 	return parse_seconds(value, &c->remember_plain_seconds);
 }
 
+static int set_resume_seconds(struct config *c, char *value)
+{
+	return parse_seconds(value, &c->resume_seconds);
+}
+
+static int set_resume_max(struct config *c, char *value)
+{
+	unsigned long long n;
+
+	if (parse_number(value, CONFIG_RESUME_MAX, &n))
+		return -EINVAL;
+	c->resume_max = n;
+	return 0;
+}
+
 static int set_drain(struct config *c, char *value)
 {
 	return parse_seconds(value, &c->drain_seconds);
@@ -249,6 +266,8 @@ static const struct key {
 	{ "rekey-seconds", set_rekey_seconds, "a number of seconds" },
 	{ "keepalive-seconds", set_keepalive, "a number of seconds" },
 	{ "remember-plain-seconds", set_remember, "a number of seconds" },
+	{ "resume-seconds", set_resume_seconds, "a number of seconds" },
+	{ "resume-max", set_resume_max, "a number up to 8192" },
 	{ "drain-seconds", set_drain, "a number of seconds" },
 	{ "key-log", set_key_log, "an absolute path" },
 	{ "user", set_user, "the name of a user" },
@@ -277,6 +296,8 @@ void config_default(struct config *c)
 	memset(c, 0, sizeof(*c));
 	c->rekey_seconds = DEFAULT_REKEY_SECONDS;
 	c->remember_plain_seconds = DEFAULT_REMEMBER_PLAIN_SECONDS;
+	c->resume_seconds = DEFAULT_RESUME_SECONDS;
+	c->resume_max = DEFAULT_RESUME_MAX;
 	c->drain_seconds = DEFAULT_DRAIN_SECONDS;
 	memcpy(c->user, DEFAULT_USER, sizeof(DEFAULT_USER));
 	c->sandbox = true;

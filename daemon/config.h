@@ -17,6 +17,8 @@
 #define CONFIG_PATH_MAX	 256
 #define CONFIG_USER_MAX	 33
 
+#define CONFIG_RESUME_MAX 8192 /* the largest resume_max */
+
 struct config {
 	uint8_t teps[SHARED_TEPS_MAX]; /* in decreasing preference */
 	size_t n_teps;
@@ -29,6 +31,8 @@ struct config {
 	unsigned int rekey_seconds;	/* 0: not by age */
 	unsigned int keepalive_seconds; /* 0: no probes */
 	unsigned int remember_plain_seconds;
+	unsigned int resume_seconds;   /* how long a session can be resumed; 0: not at all */
+	size_t resume_max;	       /* how many sessions can; 0: none */
 	unsigned int drain_seconds;    /* at the end, for connections that are under way */
 	char key_log[CONFIG_PATH_MAX]; /* empty: none, as it should be */
 	char user[CONFIG_USER_MAX];    /* to become after the start */

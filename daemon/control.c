@@ -20,6 +20,7 @@
 #include "daemon/log.h"
 #include "daemon/news.h"
 #include "daemon/request.h"
+#include "daemon/resumption.h"
 #include "daemon/survey.h"
 #include "daemon/visitor.h"
 
@@ -156,6 +157,8 @@ static void do_status(struct client *c, const struct request *request)
 
 	survey_totals(control->workers, &totals);
 	o = json_of_status(&totals, control->workers->n, &control->status);
+	json_object_set_new(o, "resumable",
+			    json_integer(resumption_count(control->status.resumption)));
 	json_object_set_new(o, "sandbox", confine_json(control->status.confinement));
 	client_say(c, o);
 	c->state = CLIENT_ANSWERED;
@@ -196,6 +199,7 @@ static void do_watch(struct client *c, const struct request *request)
 
 static void do_flush(struct client *c, const struct request *request)
 {
+	resumption_flush(c->control->status.resumption);
 	if (engine_forget_plain(c->control->status.engine)) {
 		client_error(c, "the learned destinations could not be forgotten");
 		return;

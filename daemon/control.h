@@ -9,11 +9,13 @@
 
 struct control;
 struct confinement;
+struct resumption;
 
 /* What `status` tells besides the ledger's totals; the strings stay the caller's. */
 struct control_status {
 	const char *state;
 	struct engine *engine;
+	struct resumption *resumption;
 	const char *key_log;				/* empty: none */
 	size_t n_rules, n_required;			/* of the policy */
 	double started;					/* seconds since the epoch */

@@ -17,6 +17,7 @@
 #include "daemon/log.h"
 #include "daemon/outgoing.h"
 #include "daemon/relay.h"
+#include "daemon/resume.h"
 #include "daemon/view.h"
 #include "daemon/wish.h"
 
@@ -160,6 +161,7 @@ static void flow_free(struct flow *f, bool reset, const char *failed_reason)
 	end_close(f, &f->net, reset);
 	end_close(f, &f->app, reset);
 	relay_release(f);
+	resume_release(f);
 	/* 8547-5-8: no secret outlives its connection. */
 	tcpcrypt_session_free(f->session);
 	view_withdraw(f);
@@ -275,7 +277,23 @@ static void log_keys(void *data, const struct tcpcrypt_keylog *secrets)
 		keylog_write(f->worker->keylog_fd, &f->record.local, &f->record.peer, secrets);
 }
 
-static int session_start(struct flow *f, const struct tcpcrypt_eno_result *result)
+void flow_established(struct flow *f)
+{
+	f->established = true;
+	liveness_begin(f);
+	/* Before that the deadline is the program's or the server's. */
+	if (f->state == FLOW_RELAYING)
+		flow_set_deadline(f, 0);
+	flow_record_update(f);
+	resume_keep(f);
+	/* Before the program is given the first byte. */
+	view_established(f);
+	ledger_established(f->worker->ledger, &f->record);
+}
+
+/* resume: NULL, or with these secrets there is no key exchange. */
+static int session_open(struct flow *f, const struct tcpcrypt_eno_result *result,
+			const struct tcpcrypt_resumption *resume)
 {
 	const struct config *c = f->worker->config;
 	uint16_t aeads[TCPCRYPT_AEADS_MAX];
@@ -289,6 +307,7 @@ static int session_start(struct flow *f, const struct tcpcrypt_eno_result *resul
 		.aeads = aeads,
 		.n_aeads = wish_aeads(c, &f->wishes, result->role, aeads),
 		.rekey_bytes = c->rekey_bytes,
+		.resume = resume,
 		.keylog = f->worker->keylog_fd < 0 ? NULL : log_keys,
 		.keylog_data = f,
 	};
@@ -299,8 +318,29 @@ static int session_start(struct flow *f, const struct tcpcrypt_eno_result *resul
 	if (!f->session)
 		return error ? error : TCPCRYPT_E_NOMEM;
 	flow_record_update(f);
-	flow_set_deadline(f, FLOW_KEY_EXCHANGE_SECONDS);
+	if (resume)
+		flow_established(f);
+	else
+		flow_set_deadline(f, FLOW_KEY_EXCHANGE_SECONDS);
 	return 0;
+}
+
+static int session_start(struct flow *f, const struct eno_sock *eno,
+			 const struct tcpcrypt_eno_result *result)
+{
+	struct tcpcrypt_resumption resume;
+	int error;
+
+	/* 8548-3.5-13: with the cached secret, or not at all. */
+	if (result->resumed) {
+		if (!resume_take(f, result, &resume))
+			return TCPCRYPT_E_STATE;
+		error = session_open(f, result, &resume);
+		explicit_bzero(&resume, sizeof(resume));
+		return error;
+	}
+	resume_not(f, eno, result);
+	return session_open(f, result, NULL);
 }
 
 static void negotiate(const struct flow *f, const struct eno_sock *eno,
@@ -309,11 +349,13 @@ static void negotiate(const struct flow *f, const struct eno_sock *eno,
 	/* What was enabled when the option was made stands in the option itself. */
 	static const uint8_t implemented[] = { TCPCRYPT_TEP_X25519, TCPCRYPT_TEP_P256,
 					       TCPCRYPT_TEP_X448, TCPCRYPT_TEP_P521 };
+	struct tcpcrypt_eno_resume name;
 	const struct tcpcrypt_eno_settings settings = {
 		.opener = f->record.outgoing ? TCPCRYPT_ENO_ACTIVE : TCPCRYPT_ENO_PASSIVE,
 		.teps = implemented,
 		.n_teps = sizeof(implemented),
 		.mandatory_app_aware = f->wishes.aa_mandatory,
+		.resume = resume_name(f, &name) ? &name : NULL,
 	};
 
 	tcpcrypt_eno_negotiate(&settings, eno->own_len ? eno->own : NULL, eno->own_len,
@@ -358,7 +400,10 @@ static void refuse_plain(struct flow *f, const char *why)
 static int plain(struct flow *f, const struct eno_sock *eno,
 		 const struct tcpcrypt_eno_result *result)
 {
-	if (f->record.outgoing && !by_wish(f, result))
+	/* An offer to resume has one TEP only: the next offer is the whole one. */
+	if (eno->peer_half.tep && eno->reason == ENO_SOCK_BY_OPTIONS)
+		resume_forget(f);
+	else if (f->record.outgoing && !by_wish(f, result))
 		engine_remember_plain(f->worker->engine, &f->record.peer,
 				      f->worker->config->remember_plain_seconds,
 				      eno->reason == ENO_SOCK_SYN_RETRIES);
@@ -392,11 +437,12 @@ int flow_negotiated(struct flow *f)
 	if (!f->record.outgoing) {
 		f->wishes = eno.wishes;
 		f->record.uid = eno.uid;
+		f->ticket = (struct resumption_ticket){ eno.resumed_slot, eno.resumed_token };
 	}
 	negotiate(f, &eno, &result);
 	/* 8547-4.6-7, 8548-3.2-5: from here on only the session's bytes reach this socket. */
 	if (eno.state == ENO_SOCK_ENABLED) {
-		error = result.reason == TCPCRYPT_ENO_OK ? session_start(f, &result)
+		error = result.reason == TCPCRYPT_ENO_OK ? session_start(f, &eno, &result)
 							 : TCPCRYPT_E_STATE;
 		if (error)
 			flow_abort(f, tcpcrypt_error_name(error), ECONNRESET);
@@ -420,6 +466,21 @@ static void remember_stripped_ack(struct flow *f, const char *reason)
 				      f->worker->config->remember_plain_seconds, false);
 }
 
+/* Frames of a resumed session that cannot be read from the first on: whatever is wrong, the next
+ * connection shall not repeat it. */
+static void forget_useless(struct flow *f, const char *reason)
+{
+	struct tcpcrypt_session_info info;
+
+	if (!f->session || !f->record.resumed ||
+	    (strcmp(reason, tcpcrypt_error_name(TCPCRYPT_E_AUTH)) &&
+	     strcmp(reason, tcpcrypt_error_name(TCPCRYPT_E_BAD_FRAME))))
+		return;
+	tcpcrypt_session_info(f->session, &info);
+	if (!info.app_bytes_in && !info.remote_generation)
+		resume_forget(f);
+}
+
 static void relay(struct flow *f)
 {
 	struct relay_outcome outcome = {};
@@ -431,6 +492,7 @@ static void relay(struct flow *f)
 		flow_time_out(f);
 	} else if (ret < 0) {
 		remember_stripped_ack(f, outcome.reason);
+		forget_useless(f, outcome.reason);
 		flow_abort(f, outcome.reason, ECONNRESET);
 	} else if (ret == RELAY_DONE) {
 		flow_finish(f);

@@ -25,6 +25,7 @@
 #include "daemon/liveness.h"
 #include "daemon/loop.h"
 #include "daemon/pipe.h"
+#include "daemon/resumption.h"
 #include "daemon/worker.h"
 
 /* From the TCP handshake to the keys. TCP may have to bring them across a link that was down. */
@@ -101,6 +102,8 @@ struct flow {
 
 	struct flow_end net, app;
 	struct tcpcrypt_session *session; /* NULL: plain, or not yet decided */
+	struct resumption_ticket ticket;  /* the secret that it may resume with */
+	struct resumption_chain chain;	  /* where its next secret is */
 	bool established;		  /* the session has keys */
 	bool plain;			  /* decided: no session */
 	bool starved;			  /* waits for memory or a pipe until the next tick */
@@ -137,6 +140,9 @@ int flow_adopt(struct flow *f, struct flow_end *end, int fd);
  * socket and goes on encrypted or plain. 0, or negative: the flow was aborted and is gone.
  */
 int flow_negotiated(struct flow *f);
+
+/* The session has keys. */
+void flow_established(struct flow *f);
 
 /* Moves what can be moved. The flow may be gone afterwards. */
 void flow_progress(struct flow *f);

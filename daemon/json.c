@@ -69,14 +69,16 @@ json_t *json_of_record(const struct record *r)
 {
 	const char *role = r->role == TCPCRYPT_ROLE_A ? "A" : "B";
 
-	return json_pack("{s:I, s:s, s:o, s:o, s:s, s:b, s:o, s:o, s:o, s:o, s:b, s:o, s:I, s:I, "
-			 "s:I, s:f, s:o, s:o, s:o, s:o}",
+	return json_pack("{s:I, s:s, s:o, s:o, s:s, s:b, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:I, "
+			 "s:I, s:I, s:f, s:o, s:o, s:o, s:o}",
 			 "id", (json_int_t)r->id, "direction", r->outgoing ? "out" : "in", "local",
 			 address(&r->local), "peer", address(&r->peer), "state",
 			 state_name(r->state), "encrypted", r->encrypted, "reason",
 			 string_or_null(r->reason), "role", string_or_null(r->tep ? role : NULL),
 			 "tep", string_or_null(config_tep_name(r->tep)), "aead",
 			 string_or_null(config_aead_name(r->aead)), "resumed", r->resumed,
+			 "not_resumed",
+			 string_or_null(r->encrypted && !r->resumed ? r->not_resumed : NULL),
 			 "session_id", session_id(r), "bytes_in", (json_int_t)r->bytes_in,
 			 "bytes_out", (json_int_t)r->bytes_out, "rekeys", (json_int_t)r->rekeys,
 			 "started", r->started, "ended",
@@ -130,15 +132,16 @@ json_t *json_of_status(const struct survey_totals *totals, unsigned int n_worker
 {
 	const struct ledger_totals *all = &totals->all;
 
-	return json_pack("{s:s, s:s, s:i, s:f, s:{s:I, s:s, s:o}, s:I, s:o, s:I, s:o, s:o, s:o, "
-			 "s:{s:I, s:I}}",
+	return json_pack("{s:s, s:s, s:i, s:f, s:{s:I, s:s, s:o}, s:I, s:o, s:I, s:I, s:o, s:o, s:o, "
+			 "s:o, s:{s:I, s:I}}",
 			 "state", status->state, "version", TCPCRYPT_VERSION, "pid", (int)getpid(),
 			 "started", status->started, "engine", "netns_cookie",
 			 (json_int_t)engine_netns_cookie(status->engine), "cgroup",
 			 engine_cgroup(status->engine), "interfaces", interfaces(status),
 			 "connections", (json_int_t)all->live, "workers",
 			 workers(totals, n_workers), "encrypted", (json_int_t)all->encrypted,
-			 "plain", tally(&all->plain), "failed", tally(&all->failed), "key_log",
+			 "resumed", (json_int_t)all->resumed, "fresh", tally(&all->fresh), "plain",
+			 tally(&all->plain), "failed", tally(&all->failed), "key_log",
 			 string_or_null(*status->key_log ? status->key_log : NULL), "policy",
 			 "rules", (json_int_t)status->n_rules, "require",
 			 (json_int_t)status->n_required);

@@ -86,6 +86,9 @@ void ledger_established(struct ledger *l, struct record *r)
 	r->state = RECORD_ENCRYPTED;
 	r->encrypted = true;
 	l->totals.encrypted++;
+	l->totals.resumed += r->resumed;
+	if (!r->resumed && r->not_resumed)
+		tally_add(&l->totals.fresh, r->not_resumed, 1);
 	tell(l, LEDGER_ESTABLISHED, r);
 }
 
@@ -140,6 +143,8 @@ void ledger_totals_add(struct ledger_totals *sum, const struct ledger *l)
 {
 	sum->live += l->totals.live;
 	sum->encrypted += l->totals.encrypted;
+	sum->resumed += l->totals.resumed;
+	tally_merge(&sum->fresh, &l->totals.fresh);
 	tally_merge(&sum->plain, &l->totals.plain);
 	tally_merge(&sum->failed, &l->totals.failed);
 }

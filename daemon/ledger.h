@@ -31,6 +31,7 @@ struct record {
 	uint8_t tep;   /* 0: none (yet) */
 	uint16_t aead; /* 0: none (yet) */
 	bool resumed;
+	const char *not_resumed; /* why an encrypted one is not; static text or NULL */
 	bool has_session_id;
 	uint8_t session_id[TCPCRYPT_SESSION_ID_LEN];
 	uint64_t bytes_in, bytes_out;
@@ -61,6 +62,8 @@ struct ledger_tally {
 struct ledger_totals {
 	size_t live;
 	uint64_t encrypted;
+	uint64_t resumed; /* of these; and why the others were not: */
+	struct ledger_tally fresh;
 	struct ledger_tally plain, failed;
 };
 

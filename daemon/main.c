@@ -23,6 +23,7 @@
 #include "daemon/log.h"
 #include "daemon/loop.h"
 #include "daemon/refusal.h"
+#include "daemon/resumption.h"
 #include "daemon/workers.h"
 #include "engine/engine.h"
 
@@ -42,6 +43,7 @@ struct daemon {
 	struct confinement confinement;
 	struct loop *loop; /* the main thread's: all but connections */
 	struct engine *engine;
+	struct resumption *resumption;
 	struct workers workers;
 	struct refusals refusals;
 	struct host_links *links;
@@ -122,6 +124,7 @@ static void tick(void *data)
 	heartbeat(d);
 	intake_tick(&d->workers.intake);
 	engine_time_out_run(d->engine);
+	resumption_tick(d->resumption, loop_now(d->loop));
 	control_tick(d->control);
 	if (intake_is_closed(&d->workers.intake) &&
 	    (!intake_flows(&d->workers.intake) || loop_now(d->loop) > d->drain_until))
@@ -259,6 +262,7 @@ static void reload(struct daemon *d)
 	workers_configure(&d->workers, config, keylog_fd);
 	control_set_key_log(d->control, config->key_log);
 	control_set_policy(d->control, config->n_rules, config_n_required(config));
+	resumption_configure(d->resumption, config);
 	if (d->keylog_fd >= 0)
 		close(d->keylog_fd);
 	d->keylog_fd = keylog_fd;
@@ -332,7 +336,7 @@ static int engine_start(struct daemon *d)
 
 static int workers_prepare(struct daemon *d)
 {
-	const struct worker_params params = {
+	struct worker_params params = {
 		.engine = d->engine,
 		.config = d->config,
 		.crypto = crypto_fastest(),
@@ -344,6 +348,10 @@ static int workers_prepare(struct daemon *d)
 		log_error("libcrypto lacks an algorithm that RFC 8548 requires, or randomness");
 		return -ENOTSUP;
 	}
+	d->resumption = resumption_new(engine_window(d->engine), params.crypto, d->config);
+	if (!d->resumption)
+		return step(-ENOMEM, "the cache of session secrets");
+	params.resumption = d->resumption;
 	return step(workers_init(&d->workers, &params), "the workers");
 }
 
@@ -373,6 +381,7 @@ static int daemon_start(struct daemon *d)
 			  "the policy's rules")))
 		return error;
 	status.engine = d->engine;
+	status.resumption = d->resumption;
 	error = step(control_open(&d->workers, d->loop, d->run_dir, &status, &d->control),
 		     "the control socket");
 	/* Before there are threads: each has capabilities of its own. */
@@ -400,6 +409,7 @@ static void daemon_stop(struct daemon *d)
 	if (d->engine && config_n_required(d->config))
 		log_info("policy still requires encryption: what it is required for is refused "
 			 "while no tcpcryptd runs (tcpcrypt cleanup --guard ends that)");
+	resumption_free(d->resumption);
 	engine_close(d->engine);
 	if (d->keylog_fd >= 0)
 		close(d->keylog_fd);

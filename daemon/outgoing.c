@@ -13,6 +13,7 @@
 #include "daemon/address.h"
 #include "daemon/carry.h"
 #include "daemon/log.h"
+#include "daemon/resume.h"
 #include "daemon/wish.h"
 #include "engine/packet.h"
 
@@ -99,6 +100,8 @@ static int upstream_open(struct flow *f)
 	if (fd < 0)
 		return -errno;
 	error = wish_offer(w, &f->wishes, &offer);
+	if (!error)
+		resume_offer(f, &offer);
 	if (!error)
 		error = engine_mark_upstream(w->engine, fd, &offer, &f->syn, f->record.id);
 	if (!error && mark && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)))

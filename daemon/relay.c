@@ -396,17 +396,8 @@ static void inward_events(struct flow *f, const struct tcpcrypt_received *rx)
 		inward_data(f, rx);
 	if (rx->events & TCPCRYPT_RX_EOF)
 		in->eof = true;
-	if (rx->events & TCPCRYPT_RX_ESTABLISHED) {
-		f->established = true;
-		liveness_begin(f);
-		/* Before that the deadline is the program's or the server's. */
-		if (f->state == FLOW_RELAYING)
-			flow_set_deadline(f, 0);
-		flow_record_update(f);
-		/* Before the program is given the first byte. */
-		view_established(f);
-		ledger_established(f->worker->ledger, &f->record);
-	}
+	if (rx->events & TCPCRYPT_RX_ESTABLISHED)
+		flow_established(f);
 	if (rx->events & TCPCRYPT_RX_REKEYED) {
 		flow_record_update(f);
 		tcpcrypt_session_info(f->session, &info);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/flow.h"
+#include "daemon/resume.h"
 
 struct tcpcrypt_eno_settings wish_settings(const struct config *c,
 					   const struct shared_wishes *wishes,
@@ -56,6 +57,12 @@ size_t wish_aeads(const struct config *c, const struct shared_wishes *wishes,
 	return n;
 }
 
+size_t wish_nonce_len(const struct shared_wishes *wishes)
+{
+	/* All zero is no wish: a program that has switched ENO off is not here. */
+	return wishes->enabled ? wishes->nonce_len : SHARED_NONCE_LEN_DEFAULT;
+}
+
 static struct flow *flow_of(struct worker *w, const struct shared_event *event)
 {
 	struct flow *f;
@@ -77,6 +84,11 @@ void wish_event(struct worker *w, const struct shared_event *event)
 		return;
 	if (event->type == SHARED_EVENT_REKEY) {
 		flow_rekey(f);
+		return;
+	}
+	/* 8548-3.5-28 */
+	if (event->type == SHARED_EVENT_CACHE_FLUSH) {
+		resume_forget(f);
 		return;
 	}
 	f->wishes.tep_mandatory = event->value;

@@ -26,6 +26,9 @@ int wish_offer(const struct worker *w, const struct shared_wishes *wishes,
 size_t wish_aeads(const struct config *c, const struct shared_wishes *wishes,
 		  enum tcpcrypt_role role, uint16_t ret[static TCPCRYPT_AEADS_MAX]);
 
+/* How long the nonce is when a session is resumed. */
+size_t wish_nonce_len(const struct shared_wishes *wishes);
+
 /* A wish that came when the connection was there already. */
 void wish_event(struct worker *w, const struct shared_event *event);
 

@@ -30,6 +30,7 @@ static void event_handle(const struct shared_event *event, void *data)
 		break;
 	case SHARED_EVENT_REKEY:
 	case SHARED_EVENT_MANDATORY:
+	case SHARED_EVENT_CACHE_FLUSH:
 		wish_event(data, event);
 		break;
 	case SHARED_EVENT_OPTIONS:
@@ -89,6 +90,7 @@ int worker_init(struct worker *w, const struct worker_params *p)
 	w->index = p->index;
 	w->engine = p->engine;
 	w->intake = p->intake;
+	w->resumption = p->resumption;
 	w->crypto = p->crypto;
 	TAILQ_INIT(&w->flows);
 	TAILQ_INIT(&w->waiting);

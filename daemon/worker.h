@@ -27,6 +27,7 @@
 #include "engine/engine.h"
 
 struct flow;
+struct resumption;
 TAILQ_HEAD(flow_list, flow);
 
 #define WORKER_HELD_BUCKETS 4096
@@ -37,6 +38,7 @@ struct worker_params {
 	unsigned int index, n_workers;
 	struct engine *engine;
 	struct intake *intake;
+	struct resumption *resumption;
 	const struct config *config;
 	const struct tcpcrypt_crypto *crypto;
 	int keylog_fd; /* -1: none, and so no session is asked for its keys */
@@ -49,6 +51,7 @@ struct worker {
 	struct engine_lane *lane;
 	struct intake *intake;
 	struct ledger *ledger;
+	struct resumption *resumption;
 	const struct config *config;
 	const struct tcpcrypt_crypto *crypto;
 	int keylog_fd;

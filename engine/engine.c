@@ -37,6 +37,7 @@ struct engine {
 	struct programs *programs;
 	struct shared_settings *settings; /* the settings map, mapped */
 	struct shared_worker *workers;	  /* likewise, SHARED_WORKERS_MAX of them */
+	struct window window;
 	struct tc tc;
 	struct guard *guard; /* whose maps the programs share */
 	bool guarded;	     /* it is installed */
@@ -192,7 +193,10 @@ static int programs_load(struct engine *e)
 	if (!e->settings)
 		return -errno;
 	e->workers = map_view(e->programs->maps.workers, WORKERS_SIZE);
-	return e->workers ? 0 : -errno;
+	if (!e->workers)
+		return -errno;
+	return window_open(&e->window, bpf_map__fd(e->programs->maps.resumptions),
+			   bpf_map__fd(e->programs->maps.claims));
 }
 
 int engine_open(const struct engine_params *params, struct engine **ret)
@@ -352,6 +356,7 @@ void engine_close(struct engine *e)
 	if (!e)
 		return;
 	tc_deinit(&e->tc);
+	window_close(&e->window);
 	if (e->settings)
 		munmap(e->settings, sizeof(*e->settings));
 	if (e->workers)
@@ -406,6 +411,20 @@ static int mark(struct engine *e, int fd, const struct eno_sock *sock)
 	return bpf_map_update_elem(bpf_map__fd(e->programs->maps.eno_socks), &fd, sock, BPF_ANY);
 }
 
+/* 8548-3.5-15: the only suboption, because a SYN has just the room for it. */
+static void offer_resumption(struct eno_sock *sock, const struct engine_offer *offer)
+{
+	memcpy(sock->fresh, sock->own, sizeof(sock->fresh));
+	memcpy(sock->fresh_teps, sock->teps, sizeof(sock->fresh_teps));
+	sock->fresh_len = sock->own_len;
+	memcpy(sock->own, offer->resume, sizeof(sock->own));
+	memset(sock->teps, 0, sizeof(sock->teps));
+	sock->teps[0] = offer->peer_half.tep;
+	sock->own_len = offer->resume_len;
+	sock->nonce_len = offer->nonce_len;
+	sock->peer_half = offer->peer_half;
+}
+
 int engine_mark_upstream(struct engine *e, int fd, const struct engine_offer *offer,
 			 const struct shared_event *held, uint64_t flow)
 {
@@ -418,6 +437,8 @@ int engine_mark_upstream(struct engine *e, int fd, const struct engine_offer *of
 	memcpy(sock.own, offer->option, sizeof(sock.own));
 	memcpy(sock.teps, offer->teps, sizeof(sock.teps));
 	sock.mandatory_app_aware = offer->mandatory_app_aware;
+	if (offer->resume_len)
+		offer_resumption(&sock, offer);
 	return mark(e, fd, &sock);
 }
 
@@ -451,6 +472,11 @@ void engine_forget_to_app(struct engine *e, const struct shared_endpoint *local,
 	struct shared_tuple key = { .local = *server, .remote = *local };
 
 	bpf_map_delete_elem(bpf_map__fd(e->programs->maps.clients), &key);
+}
+
+struct window *engine_window(struct engine *e)
+{
+	return &e->window;
 }
 
 int engine_eno(struct engine *e, int fd, struct eno_sock *ret)

@@ -19,6 +19,7 @@
 
 #include "bpf/shared.h"
 #include "engine/guard.h"
+#include "engine/window.h"
 
 struct engine;
 struct engine_lane;
@@ -116,6 +117,12 @@ struct engine_offer {
 	size_t len;
 	uint8_t teps[SHARED_TEPS_MAX]; /* 0: none */
 	bool mandatory_app_aware;
+	/* Rather this one, which offers to resume a session, as far as there is room for it
+	 * without the last nonce_len bytes; the peer would agree with peer_half. resume_len 0: no. */
+	uint8_t resume[SHARED_OPTION_MAX];
+	size_t resume_len;
+	size_t nonce_len;
+	struct shared_half peer_half;
 };
 
 /* Before connect(): fd makes this offer, on behalf of the program whose SYN is held: from now on
@@ -139,6 +146,9 @@ int engine_mark_to_app(struct engine *e, int fd, const struct shared_endpoint *c
 /* Before such a socket is closed that was never connected: nobody else shall be shown client. */
 void engine_forget_to_app(struct engine *e, const struct shared_endpoint *local,
 			  const struct shared_endpoint *server);
+
+/* Where the secrets go that other hosts may resume with; valid as long as e is. */
+struct window *engine_window(struct engine *e);
 
 /* What the programs recorded for a marked socket. */
 int engine_eno(struct engine *e, int fd, struct eno_sock *ret);

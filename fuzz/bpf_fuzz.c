@@ -14,6 +14,8 @@ struct host {
 	uint8_t teps[SHARED_TEPS_MAX];
 	size_t n;
 	bool mandatory;
+	bool resumes; /* it has a session, of its first TEP, and offers or accepts to resume it */
+	struct tcpcrypt_eno_resume session;
 };
 
 static struct host host_read(struct fuzz_input *in)
@@ -25,7 +27,24 @@ static struct host host_read(struct fuzz_input *in)
 	h.n = (choice >> 4) % (SHARED_TEPS_MAX + 1);
 	for (size_t i = 0; i < h.n; i++)
 		h.teps[i] = all_teps[(first + i) % sizeof(all_teps)];
+	/* An identifier that the fuzzer guesses: what it sends is often zeros or ones. */
+	h.resumes = choice & 8 && h.n;
+	h.session.tep = h.teps[0];
+	h.session.original_role = choice & 2 ? TCPCRYPT_ROLE_B : TCPCRYPT_ROLE_A;
+	memset(h.session.identifier, choice & 4 ? 0x31 : 0, SHARED_HALF_LEN);
+	memset(h.session.identifier + SHARED_HALF_LEN, choice & 4 ? 0 : 0x31, SHARED_HALF_LEN);
+	h.session.nonce_len = choice >> 5;
 	return h;
+}
+
+/* What the other host would send of its identifier. */
+static struct shared_half peer_half(const struct host *h)
+{
+	bool was_a = h->session.original_role == TCPCRYPT_ROLE_A;
+	struct shared_half half = { .tep = h->resumes ? h->session.tep : 0 };
+
+	memcpy(half.bytes, h->session.identifier + (was_a ? SHARED_HALF_LEN : 0), SHARED_HALF_LEN);
+	return half;
 }
 
 static struct tcpcrypt_eno_settings settings_of(const struct host *h,
@@ -36,6 +55,7 @@ static struct tcpcrypt_eno_settings settings_of(const struct host *h,
 		.teps = h->teps,
 		.n_teps = h->n,
 		.mandatory_app_aware = h->mandatory,
+		.resume = h->resumes ? &h->session : NULL,
 	};
 }
 
@@ -69,19 +89,25 @@ static void answer(const struct host *h, const uint8_t *area, size_t len)
 	enum tcpcrypt_eno_reason reason;
 	const uint8_t *option;
 	size_t option_len = find(area, len, &option), out_len;
+	const struct shared_half half = peer_half(h);
 	struct eno_match m;
 	struct eno_area a;
 
 	tep = kernel_reads(&m, &a, h, area, len) ? eno_match_answer(&m) : 0;
-	FUZZ_EXPECT(tcpcrypt_eno_answer(&settings, option, option_len, NULL, 0, out, &out_len,
-					&reason, &hit) == 0);
-	FUZZ_EXPECT(out_len == (tep ? 4 : 0));
+	for (uint32_t t = 0; tep && h->resumes && t < SHARED_TEPS_MAX; t++)
+		if (eno_match_resumes(&m, t, &half))
+			tep = half.tep | ENO_V;
+	FUZZ_EXPECT(tcpcrypt_eno_answer(&settings, option, option_len, &h->session, h->resumes, out,
+					&out_len, &reason, &hit) == 0);
+	FUZZ_EXPECT((out_len > 0) == (tep != 0));
 	FUZZ_EXPECT(!tep || out[3] == tep);
+	FUZZ_EXPECT((hit != NULL) == !!(tep & ENO_V));
 }
 
 static void accept(const struct host *h, const uint8_t *area, size_t len)
 {
 	struct tcpcrypt_eno_settings settings = settings_of(h, TCPCRYPT_ENO_ACTIVE);
+	const struct shared_half half = peer_half(h);
 	uint8_t own[TCPCRYPT_ENO_OPTION_MAX], tep;
 	struct tcpcrypt_eno_result result;
 	const uint8_t *option;
@@ -89,7 +115,7 @@ static void accept(const struct host *h, const uint8_t *area, size_t len)
 	struct eno_match m;
 	struct eno_area a;
 
-	tep = kernel_reads(&m, &a, h, area, len) ? eno_match_accept(&m) : 0;
+	tep = kernel_reads(&m, &a, h, area, len) ? eno_match_accept(&m, &half) : 0;
 	FUZZ_EXPECT(tcpcrypt_eno_offer(&settings, own, &own_len) == 0);
 	tcpcrypt_eno_negotiate(&settings, own, own_len, option, option_len, &result);
 	FUZZ_EXPECT((result.reason == TCPCRYPT_ENO_OK) == (tep != 0));

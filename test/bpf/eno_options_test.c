@@ -87,7 +87,38 @@ static void test_headers(void **state)
 	vectors_run("eno_options.json", "headers", header_case);
 }
 
-/* 8547-4.5-1, 8547-4.3-2, 8548-3.5-9: what a passive opener puts in its SYN-ACK. */
+/* The half that the other host sends of the identifier in a vector's session. */
+static struct shared_half peer_half(const json_t *session)
+{
+	bool was_a = vectors_text(session, "original_role")[0] == 'A';
+	struct shared_half half = { .tep = vectors_integer(session, "tep") };
+	struct bytes id = vectors_bytes(session, "resume_id");
+
+	memcpy(half.bytes, id.data + (was_a ? SHARED_HALF_LEN : 0), SHARED_HALF_LEN);
+	free(id.data);
+	return half;
+}
+
+/* 8548-3.5-6, 8548-3.5-7: does the option name a session of the settings' cache? */
+static bool names_cached(const struct eno_match *m, const json_t *settings)
+{
+	const json_t *session;
+	size_t i;
+
+	if (!vectors_bool(settings, "resumption_allowed"))
+		return false;
+	json_array_foreach(vectors_member(settings, "cache"), i, session)
+	{
+		const struct shared_half half = peer_half(session);
+
+		for (uint32_t t = 0; t < SHARED_TEPS_MAX; t++)
+			if (eno_match_resumes(m, t, &half))
+				return true;
+	}
+	return false;
+}
+
+/* 8547-4.5-1, 8547-4.3-2, 8548-3.5-9, 8548-3.5-10: what a passive opener puts in its SYN-ACK. */
 static void response_case(const json_t *c)
 {
 	const json_t *settings = vectors_member(c, "settings");
@@ -102,12 +133,13 @@ static void response_case(const json_t *c)
 	area_fill(&a, option);
 	if (eno_match_read(&m, &a, teps) && (!mandatory || m.global & ENO_GLOBAL_A))
 		tep = eno_match_answer(&m);
-	/* Resumption is not the kernel's: with a session that it could resume, core's answer
-	 * has v = 1, the kernel's asks for a fresh exchange with the TEP that it prefers. */
-	if (vectors_text(c, "mode") && !strcmp(vectors_text(c, "mode"), "resume"))
+	if (vectors_text(c, "mode") && !strcmp(vectors_text(c, "mode"), "resume")) {
 		assert_int_not_equal(tep, 0);
-	else
+		assert_true(names_cached(&m, settings));
+	} else {
 		assert_int_equal(tep, expected.len ? expected.data[3] : 0);
+		assert_false(tep && names_cached(&m, settings));
+	}
 	free(option.data);
 	free(expected.data);
 }
@@ -117,44 +149,52 @@ static void test_responses(void **state)
 	vectors_run("eno_negotiation.json", "responses", response_case);
 }
 
-/* 8547-4.5, 8547-4.6-3: what an active opener makes of the SYN-ACK's option. */
+static int n_active;
+
+/* 8547-4.5, 8547-4.6-3, 8548-3.5-11: what an active opener makes of the SYN-ACK's option. */
 static void active_case(const json_t *c)
 {
 	const json_t *settings = vectors_member(c, "settings");
 	const json_t *expected = vectors_member(c, "expected");
-	uint8_t supported[SHARED_TEPS_MAX], offered[SHARED_TEPS_MAX] = {}, tep = 0;
+	const json_t *offer = vectors_member(settings, "offer");
+	uint8_t supported[SHARED_TEPS_MAX], offered[SHARED_TEPS_MAX] = {}, octet = 0;
+	struct shared_half half = {};
 	struct eno_match own = {}, m = {};
 	struct eno_area a, b;
 	struct bytes option;
 
-	/* Without simultaneous open, and without an offer to resume: those are not its own. */
-	if (strcmp(vectors_text(c, "at"), "active") ||
-	    !json_is_null(vectors_member(settings, "offer")))
+	/* A simultaneous open is not its own. */
+	if (strcmp(vectors_text(c, "at"), "active"))
 		return;
 	teps_fill(vectors_member(settings, "teps"), supported);
 	option = vectors_bytes(c, "a_option");
 	area_fill(&a, option);
 	free(option.data);
-	/* This host offers what it can, each once and without data. */
+	/* This host offers what it can, each once. */
 	eno_match_read(&own, &a, supported);
 	if (own.global & ENO_GLOBAL_B)
 		return;
 	for (int i = 0; i < SHARED_TEPS_MAX; i++)
 		if (own.slots[i].count == 1)
 			offered[i] = own.slots[i].tep;
+	if (!json_is_null(offer))
+		half = peer_half(offer);
 	option = vectors_bytes(c, "b_option");
 	area_fill(&b, option);
 	free(option.data);
 	if (eno_match_read(&m, &b, offered) &&
 	    (!vectors_bool(settings, "mandatory_application_aware") || m.global & ENO_GLOBAL_A))
-		tep = eno_match_accept(&m);
-	assert_int_equal(tep,
-			 vectors_bool(expected, "encrypt") ? vectors_integer(expected, "tep") : 0);
+		octet = eno_match_accept(&m, &half);
+	assert_int_equal(octet, vectors_bool(expected, "encrypt")
+					? vectors_integer(expected, "tep_byte")
+					: 0);
+	n_active++;
 }
 
 static void test_active(void **state)
 {
 	vectors_run("eno_negotiation.json", "cases", active_case);
+	assert_true(n_active > 20);
 }
 
 /* No area of 40 bytes, however broken, is read beyond its end or walked for ever. */

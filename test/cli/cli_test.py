@@ -41,6 +41,7 @@ def connection(**changes):
         "tep": "x25519",
         "aead": "aes-128-gcm",
         "resumed": False,
+        "not_resumed": "no-session",
         "session_id": ID,
         "bytes_in": 734,
         "bytes_out": 12595,
@@ -73,6 +74,8 @@ STATUS = {
     "connections": 12,
     "workers": [{"connections": 5}, {"connections": 4}, {"connections": 3}],
     "encrypted": 1234,
+    "resumed": 1000,
+    "fresh": {"no-session": 200, "unknown-session": 34},
     "plain": {"no-eno": 40, "remembered": 16},
     "failed": {"auth-failed": 1, "brand-new-reason": 2},
 }
@@ -230,6 +233,9 @@ class Status(Case):
         self.assertRegex(out, r"connections now +12\n")
         self.assertRegex(out, r"workers +3, with 3 to 5 connections each\n")
         self.assertRegex(out, r"encrypted +1234\n")
+        self.assertRegex(out, r"resumed +1000\n")
+        self.assertRegex(out, r"fresh keys +234\n")
+        self.assertRegex(out, r"unknown-session +34  the passive end did not know")
         self.assertRegex(out, r"plain +56\n")
         self.assertRegex(out, r"no-eno +40  the far end did not answer")
         self.assertRegex(out, r"failed +3\n")

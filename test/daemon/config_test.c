@@ -44,6 +44,8 @@ static void test_defaults(void **state)
 	assert_int_equal(c.rekey_seconds, 3600);
 	assert_int_equal(c.keepalive_seconds, 0);
 	assert_int_equal(c.remember_plain_seconds, 600);
+	assert_int_equal(c.resume_seconds, 7200);
+	assert_int_equal(c.resume_max, 4096);
 	assert_string_equal(c.user, "tcpcrypt");
 	assert_true(c.sandbox);
 	assert_int_equal(read_text("", &empty, error), 0);
@@ -61,6 +63,8 @@ static void test_keys(void **state)
 				   "max-connections = 7\n"
 				   "rekey-bytes = 5000000000\n"
 				   "drain-seconds = 3\n"
+				   "resume-seconds = 0\n"
+				   "resume-max = 8192\n"
 				   "rekey-seconds = 60\n"
 				   "keepalive-seconds = 7200\n"
 				   "user = encrypter\n"
@@ -82,6 +86,8 @@ static void test_keys(void **state)
 	assert_int_equal(c.keepalive_seconds, 7200);
 	assert_int_equal(c.remember_plain_seconds, 0);
 	assert_int_equal(c.drain_seconds, 3);
+	assert_int_equal(c.resume_seconds, 0);
+	assert_int_equal(c.resume_max, CONFIG_RESUME_MAX);
 	assert_string_equal(c.user, "encrypter");
 	assert_false(c.sandbox);
 	assert_int_equal(read_text("ports-left-alone =", &c, error), 0);
@@ -104,6 +110,8 @@ static void test_errors(void **state)
 		"rekey-seconds = -1",
 		"keepalive-seconds = soon",
 		"remember-plain-seconds = 2147483648",
+		"resume-seconds = -1",
+		"resume-max = 8193",
 		"colour = blue",
 		"just words",
 		"= 5",

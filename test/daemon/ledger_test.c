@@ -81,6 +81,30 @@ static void test_workers(void **state)
 	assert_int_equal(t.failed.count[1], 2);
 }
 
+/* How many were resumed, and why the others were not. */
+static void test_resumed(void **state)
+{
+	struct ledger *l = ledger_new(0, 1);
+	struct record r[4] = { { .resumed = true },
+			       { .not_resumed = "no-session" },
+			       { .not_resumed = "busy" },
+			       { .not_resumed = "no-session" } };
+	struct ledger_totals t = {};
+
+	for (size_t i = 0; i < N_ELEMENTS(r); i++) {
+		ledger_begin(l, &r[i]);
+		ledger_established(l, &r[i]);
+	}
+	ledger_totals_add(&t, l);
+	assert_int_equal(t.encrypted, 4);
+	assert_int_equal(t.resumed, 1);
+	assert_int_equal(t.fresh.n, 2);
+	assert_string_equal(t.fresh.reason[0], "no-session");
+	assert_int_equal(t.fresh.count[0], 2);
+	assert_string_equal(t.fresh.reason[1], "busy");
+	ledger_free(l);
+}
+
 static void test_recent_is_bounded(void **state)
 {
 	struct ledger *l = ledger_new(0, 1);
@@ -125,6 +149,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_life),
 		cmocka_unit_test(test_workers),
+		cmocka_unit_test(test_resumed),
 		cmocka_unit_test(test_recent_is_bounded),
 		cmocka_unit_test(test_address_text),
 	};

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/chain.h"
+
+#include <string.h>
+
+/* How many secrets of a chain are ready beyond the highest that was used: WINDOW_STEP as long as
+ * nobody has come back, then enough for many connections at a time. */
+#define WINDOW_FULL 64
+/* With more that were passed over the chain ends, because none may be left out (8548-3.5-20). */
+#define PASSED_MAX  64
+
+/* ---- slots ---- */
+
+static struct slot *slot_new(struct resumption *r)
+{
+	struct slot *s = TAILQ_FIRST(&r->free_slots);
+
+	if (s)
+		TAILQ_REMOVE(&r->free_slots, s, entry);
+	else if (r->slots_touched < SLOTS_MAX)
+		s = &r->slots[r->slots_touched++];
+	return s;
+}
+
+/* 8548-3.5-17, 8548-3.5-22: wiped, out of its chain's lists, and free. */
+static void slot_free(struct resumption *r, struct slot *s)
+{
+	struct chain *c = s->chain;
+
+	if (c && s->state == SLOT_READY)
+		c->n_ready--;
+	if (c)
+		TAILQ_REMOVE(s->state == SLOT_READY ? &c->ready : &c->taken, s, entry);
+	explicit_bzero(s, sizeof(*s));
+	TAILQ_INSERT_HEAD(&r->free_slots, s, entry);
+}
+
+/* The identifier's half that a host with this original role sends. */
+static const uint8_t *half_of(const struct tcpcrypt_next_secret *s, enum tcpcrypt_role role)
+{
+	return s->identifier + (role == TCPCRYPT_ROLE_A ? 0 : SHARED_HALF_LEN);
+}
+
+/* 8548-3.5-24: what the other end's SYN would name the secret by. */
+static struct shared_half theirs(const struct tcpcrypt_next_secret *s)
+{
+	bool was_a = s->original_role == TCPCRYPT_ROLE_A;
+	struct shared_half half = { .tep = s->tep };
+
+	memcpy(half.bytes, half_of(s, was_a ? TCPCRYPT_ROLE_B : TCPCRYPT_ROLE_A),
+	       sizeof(half.bytes));
+	return half;
+}
+
+/* A ready secret is taken from the BPF programs, to be proposed; or a SYN has claimed it. */
+static bool slot_recall(struct resumption *r, struct slot *s)
+{
+	const struct shared_half half = theirs(&s->secret);
+	bool ours = window_take(r->window, &half, slot_number(r, s), s->token);
+
+	if (s->chain) {
+		TAILQ_REMOVE(&s->chain->ready, s, entry);
+		s->chain->n_ready--;
+		TAILQ_INSERT_TAIL(&s->chain->taken, s, entry);
+	}
+	s->state = ours ? SLOT_PROPOSED : SLOT_CLAIMED;
+	return ours;
+}
+
+void slot_end(struct resumption *r, struct slot *s)
+{
+	const struct shared_half half = theirs(&s->secret);
+
+	if (s->state != SLOT_PROPOSED)
+		window_end(r->window, &half, slot_number(r, s));
+	slot_free(r, s);
+}
+
+struct slot *slot_of(struct resumption *r, const struct resumption_ticket *t)
+{
+	struct slot *s = t->slot < r->slots_touched ? &r->slots[t->slot] : NULL;
+
+	return s && t->token && s->token == t->token ? s : NULL;
+}
+
+/* ---- chains ---- */
+
+struct chain_list *chain_bucket(struct resumption *r, const uint8_t peer[16])
+{
+	uint32_t hash = 0;
+
+	for (size_t i = 0; i < 16; i++)
+		hash = hash * 31 + peer[i];
+	return &r->by_peer[hash % PEER_BUCKETS];
+}
+
+void chain_forget(struct resumption *r, struct chain *c)
+{
+	struct slot *s;
+
+	while ((s = TAILQ_FIRST(&c->ready)))
+		if (slot_recall(r, s))
+			slot_free(r, s);
+	while ((s = TAILQ_FIRST(&c->taken))) {
+		TAILQ_REMOVE(&c->taken, s, entry);
+		s->chain = NULL;
+	}
+	TAILQ_REMOVE(chain_bucket(r, c->peer), c, peer_entry);
+	TAILQ_REMOVE(&r->by_use, c, use_entry);
+	TAILQ_REMOVE(&r->by_age, c, age_entry);
+	explicit_bzero(c, sizeof(*c));
+	TAILQ_INSERT_HEAD(&r->free_chains, c, use_entry);
+	r->n_chains--;
+}
+
+/* Room for n more secrets of c, for which other chains may have to go. */
+static bool slots_provide(struct resumption *r, const struct chain *c, struct slot *ret[], size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		while (!(ret[i] = slot_new(r))) {
+			struct chain *victim = TAILQ_FIRST(&r->by_use);
+
+			if (victim == c)
+				victim = TAILQ_NEXT(victim, use_entry);
+			if (!victim)
+				break;
+			chain_forget(r, victim);
+		}
+		if (ret[i])
+			continue;
+		while (i--)
+			slot_free(r, ret[i]);
+		return false;
+	}
+	return true;
+}
+
+/* Makes the secrets from here on ready; the last of them becomes the frontier, which is not. */
+static int chain_extend(struct resumption *r, struct chain *c,
+			const struct tcpcrypt_next_secret secrets[static WINDOW_STEP + 1])
+{
+	struct shared_resumption entries[WINDOW_STEP] = {};
+	struct shared_half halves[WINDOW_STEP];
+	struct slot *slots[WINDOW_STEP];
+	uint8_t nonces[WINDOW_STEP][SHARED_NONCE_MAX];
+
+	/* 8548-3.5-2: random, and each is for one SYN. */
+	if (r->crypto->random(nonces[0], sizeof(nonces)) ||
+	    !slots_provide(r, c, slots, WINDOW_STEP))
+		return -1;
+	for (size_t i = 0; i < WINDOW_STEP; i++) {
+		struct slot *s = slots[i];
+
+		s->state = SLOT_READY;
+		s->token = ++r->last_token;
+		s->index = c->next + i;
+		s->secret = secrets[i];
+		halves[i] = theirs(&s->secret);
+		entries[i].token = s->token;
+		entries[i].slot = slot_number(r, s);
+		entries[i].aead = s->secret.aead;
+		entries[i].tep = s->secret.tep;
+		memcpy(entries[i].half, half_of(&s->secret, s->secret.original_role),
+		       sizeof(entries[i].half));
+		memcpy(entries[i].nonce, nonces[i], sizeof(entries[i].nonce));
+	}
+	if (window_add(r->window, halves, entries, WINDOW_STEP)) {
+		for (size_t i = 0; i < WINDOW_STEP; i++)
+			slot_free(r, slots[i]);
+		return -1;
+	}
+	for (size_t i = 0; i < WINDOW_STEP; i++) {
+		slots[i]->chain = c;
+		TAILQ_INSERT_TAIL(&c->ready, slots[i], entry);
+	}
+	c->n_ready += WINDOW_STEP;
+	c->next += WINDOW_STEP;
+	c->frontier = secrets[WINDOW_STEP];
+	return 0;
+}
+
+int chain_derive(const struct tcpcrypt_crypto *crypto, const struct tcpcrypt_next_secret *first,
+		 struct tcpcrypt_next_secret ret[static WINDOW_STEP + 1])
+{
+	int error = 0;
+
+	ret[0] = *first;
+	for (size_t i = 1; i <= WINDOW_STEP && !error; i++) {
+		ret[i] = ret[i - 1];
+		error = tcpcrypt_session_next_secret_advance(crypto, &ret[i]);
+	}
+	return error;
+}
+
+struct chain *chain_new(struct resumption *r,
+			const struct tcpcrypt_next_secret secrets[static WINDOW_STEP + 1],
+			const uint8_t peer[16], double now)
+{
+	struct chain *c;
+
+	while (r->n_chains >= r->max)
+		chain_forget(r, TAILQ_FIRST(&r->by_use));
+	c = TAILQ_FIRST(&r->free_chains);
+	if (c)
+		TAILQ_REMOVE(&r->free_chains, c, use_entry);
+	else
+		c = &r->chains[r->chains_touched++];
+	r->n_chains++;
+	c->id = ++r->last_id;
+	memcpy(c->peer, peer, sizeof(c->peer));
+	c->since = now;
+	c->next = 1;
+	c->window = WINDOW_STEP;
+	TAILQ_INIT(&c->ready);
+	TAILQ_INIT(&c->taken);
+	TAILQ_INSERT_HEAD(chain_bucket(r, c->peer), c, peer_entry);
+	TAILQ_INSERT_TAIL(&r->by_use, c, use_entry);
+	TAILQ_INSERT_TAIL(&r->by_age, c, age_entry);
+	if (!chain_extend(r, c, secrets))
+		return c;
+	chain_forget(r, c);
+	return NULL;
+}
+
+void chain_used(struct resumption *r, struct chain *c, uint64_t index, const uint8_t peer[16])
+{
+	struct tcpcrypt_next_secret secrets[WINDOW_STEP + 1];
+	int error = 0;
+
+	if (c->used < index)
+		c->used = index;
+	c->window = WINDOW_FULL;
+	c->misses = 0;
+	/* Who was used last is proposed first and forgotten last. */
+	TAILQ_REMOVE(chain_bucket(r, c->peer), c, peer_entry);
+	memcpy(c->peer, peer, sizeof(c->peer));
+	TAILQ_INSERT_HEAD(chain_bucket(r, c->peer), c, peer_entry);
+	TAILQ_REMOVE(&r->by_use, c, use_entry);
+	TAILQ_INSERT_TAIL(&r->by_use, c, use_entry);
+	while (!error && c->next + WINDOW_STEP <= c->used + c->window + 1) {
+		error = chain_derive(r->crypto, &c->frontier, secrets);
+		if (!error)
+			error = chain_extend(r, c, secrets);
+	}
+	explicit_bzero(secrets, sizeof(secrets));
+	if (c->n_ready > WINDOW_FULL + PASSED_MAX)
+		chain_forget(r, c);
+}
+
+/* 8548-3.5-20: the lowest that was not used, by either end, as far as this one knows. */
+struct slot *chain_lowest(struct resumption *r, struct chain *c)
+{
+	struct slot *s;
+
+	while ((s = TAILQ_FIRST(&c->ready)))
+		if (slot_recall(r, s))
+			break;
+	return s;
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "engine/window.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#include <bpf/bpf.h>
+
+#define CLAIMS_SIZE (SHARED_RESUMPTIONS_MAX * sizeof(struct shared_claim))
+
+int window_open(struct window *w, int resumptions_fd, int claims_fd)
+{
+	void *claims = mmap(NULL, CLAIMS_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, claims_fd, 0);
+
+	if (claims == MAP_FAILED)
+		return -errno;
+	w->resumptions_fd = resumptions_fd;
+	w->claims = claims;
+	return 0;
+}
+
+void window_close(struct window *w)
+{
+	if (w->claims)
+		munmap(w->claims, CLAIMS_SIZE);
+	w->claims = NULL;
+}
+
+int window_add(struct window *w, const struct shared_half *halves,
+	       const struct shared_resumption *secrets, size_t n)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, opts);
+	uint32_t count = n;
+	int error;
+
+	for (size_t i = 0; i < n; i++) {
+		struct shared_claim *claim = &w->claims[secrets[i].slot];
+
+		claim->since = 0;
+		claim->sent = SHARED_SENT_NOTHING;
+		__atomic_store_n(&claim->state, secrets[i].token, __ATOMIC_RELEASE);
+	}
+	error = bpf_map_update_batch(w->resumptions_fd, halves, secrets, &count, &opts);
+	if (!error)
+		return 0;
+	for (size_t i = 0; i < n; i++) {
+		__atomic_store_n(&w->claims[secrets[i].slot].state, 0, __ATOMIC_RELEASE);
+		bpf_map_delete_elem(w->resumptions_fd, &halves[i]);
+	}
+	return error;
+}
+
+bool window_take(struct window *w, const struct shared_half *half, uint32_t slot, uint64_t token)
+{
+	if (!__atomic_compare_exchange_n(&w->claims[slot].state, &token, 0, false, __ATOMIC_ACQ_REL,
+					 __ATOMIC_ACQUIRE))
+		return false;
+	bpf_map_delete_elem(w->resumptions_fd, half);
+	return true;
+}
+
+void window_end(struct window *w, const struct shared_half *half, uint32_t slot)
+{
+	__atomic_store_n(&w->claims[slot].state, 0, __ATOMIC_RELEASE);
+	bpf_map_delete_elem(w->resumptions_fd, half);
+}
+
+uint32_t window_claimed(const struct window *w, uint32_t slot)
+{
+	return __atomic_load_n(&w->claims[slot].since, __ATOMIC_RELAXED);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The secrets that other hosts may resume with, as the BPF programs know them: identifiers, and
+ * for each a claim that is taken once, by a SYN or by user space. Any thread.
+ */
+#ifndef ENGINE_WINDOW_H
+#define ENGINE_WINDOW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/shared.h"
+
+struct window {
+	int resumptions_fd; /* the engine's */
+	struct shared_claim *claims;
+};
+
+/* Over the maps of the programs. 0 or a negative errno value. */
+int window_open(struct window *w, int resumptions_fd, int claims_fd);
+void window_close(struct window *w);
+
+/*
+ * Lets n secrets be claimed by SYNs with these halves. Slots must be unused, tokens new, and
+ * without the highest bit. 0 or a negative errno value; then none of them can be.
+ */
+int window_add(struct window *w, const struct shared_half *halves,
+	       const struct shared_resumption *secrets, size_t n);
+
+/* Takes a secret back, whose slot may then be used again. False when a SYN has claimed it: then
+ * nothing changes. */
+bool window_take(struct window *w, const struct shared_half *half, uint32_t slot, uint64_t token);
+
+/* Ends what a SYN has claimed; the slot may be used again. */
+void window_end(struct window *w, const struct shared_half *half, uint32_t slot);
+
+/* The CLOCK_MONOTONIC second at which a SYN claimed it; 0: none has. */
+uint32_t window_claimed(const struct window *w, uint32_t slot);
+
+#endif
