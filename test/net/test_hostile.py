@@ -236,7 +236,7 @@ def tampered():
     }
     with Net() as net:
         a, b, wire = wired_pair(net)
-        da, db = net.daemon(a), net.daemon(b)
+        da, db = (net.daemon(host, "resume-max = 0\n") for host in (a, b))
         for direction, rules in (("server", wire.to_right), ("client", wire.to_left)):
             for name, (make, reasons) in cases.items():
                 text = f"{name}, to the {direction}"

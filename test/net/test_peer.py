@@ -43,7 +43,8 @@ class Stage:
     def __init__(self, net, config=""):
         self.host = net.host()
         self.link = neighbour(net, self.host)
-        self.daemon = net.daemon(self.host, config + "drain-seconds = 0\n")
+        # Each conversation begins afresh; test_resume.py has the others.
+        self.daemon = net.daemon(self.host, config + "resume-max = 0\ndrain-seconds = 0\n")
         self.address = self.host.addresses[socket.AF_INET]
         self.ends = []  # what the server's program saw: (data, errno), one a connection
         self.server = net.use(Server(self.host, self.serve))

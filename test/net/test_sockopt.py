@@ -134,6 +134,7 @@ class Both:
 
 def daemons(net, config=""):
     a, b = net.pair()
+    config += "resume-max = 0\n"  # a resumed session has its own TEP and AEAD: test_resume.py
     return a, b, net.daemon(a, config), net.daemon(b, config)
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """TCP-ENO (RFC 8547) and tcpcrypt (RFC 8548) once more, from the RFC texts alone: fresh key
-exchange with X25519 or P-256, AES-128-GCM. It is strict about what it is sent, and sends
+exchange with X25519 or P-256, and session resumption, with AES-128-GCM. It is strict about what it is sent, and sends
 whatever it is told to."""
 import dataclasses
 import secrets
@@ -9,7 +9,7 @@ import struct
 from crypto import CryptoError, Gcm, P256, X25519, expand, extract
 from tcp import ACK, KIND_ENO, PSH, SYN, Violation
 
-NEXTK, SESSID, REKEY, KEY_A, KEY_B = (bytes([i]) for i in range(1, 6))
+NEXTK, SESSID, REKEY, KEY_A, KEY_B, RESUME = (bytes([i]) for i in range(1, 7))
 INIT1_MAGIC, INIT2_MAGIC = bytes.fromhex("15101a0e"), bytes.fromhex("097105e0")
 TEPS = {0x21: P256, 0x23: X25519}
 AES_128_GCM = 1
@@ -30,7 +30,8 @@ class Offer:
 
     role_bit: int
     app_aware: int
-    teps: list
+    teps: list  # all, with and without resumption
+    resume: tuple  # (TEP, half of an identifier, nonce), or None
     raw: bytes
 
     @classmethod
@@ -41,18 +42,63 @@ class Offer:
         # 8547-4.1-5
         if len(options) > 1:
             raise Violation("more than one ENO option in a SYN")
-        body = options[0][2:]
+        body, resume = cls.split_resumption(options[0][2:])
         globals_ = [b for b in body if b < 0x20]
         # 8547-4.2-1
         if len(globals_) > 1:
             raise Violation("more than one global suboption")
-        if any(b & 0x80 for b in body):
-            raise Violation("suboption data although none was asked for")
         flags = globals_[0] if globals_ else 0
         # 8547-4.2-7
         if flags & 0x1C:
             raise Violation("reserved bits set in the global suboption")
-        return cls(flags & 1, flags >> 1 & 1, [b for b in body if b >= 0x20], options[0])
+        teps = [b for b in body if b >= 0x20]
+        # 8548-3.5-15, 8548-3.5-16
+        if resume:
+            teps.append(resume[0])
+        if len(set(teps)) != len(teps):
+            raise Violation("a TEP twice")
+        return cls(flags & 1, flags >> 1 & 1, teps, resume, options[0])
+
+    @staticmethod
+    def split_resumption(body):
+        """What comes before the suboption with data, which is the last, and that one."""
+        for at, byte in enumerate(body):
+            if not byte & 0x80:
+                continue
+            data = body[at + 1 :]
+            # 8548-3.5-1, 8548-3.5-4, 8548-3.5-5
+            if byte < 0xA0 or not 9 <= len(data) <= 17:
+                raise Violation(f"suboption {body[at:].hex()}")
+            return body[:at], (byte & 0x7F, bytes(data[:9]), bytes(data[9:]))
+        return body, None
+
+
+class Secret:
+    """ss[i] of a session in which this end had a role."""
+
+    def __init__(self, value, role, tep):
+        self.value = value
+        self.role = role
+        self.tep = tep
+
+    def after(self):
+        return Secret(expand(self.value, NEXTK, KEY_BYTES), self.role, self.tep)
+
+    def half(self, role):
+        """The half of its identifier that the end with this original role sends."""
+        identifier = expand(self.value, RESUME, 18)
+        return identifier[:9] if role == "A" else identifier[9:]
+
+    @property
+    def own_half(self):
+        return self.half(self.role)
+
+    @property
+    def other_half(self):
+        return self.half("B" if self.role == "A" else "A")
+
+    def suboption(self, nonce=b""):
+        return bytes([0x80 | self.tep]) + self.own_half + nonce
 
 
 class Direction:
@@ -101,6 +147,7 @@ class Session:
         self.consumed = 0  # bytes of the connection's stream
         self.frames_in = []
         self.finished = False  # FINp came
+        self.resumed = False
 
     # ---- Init messages ----
 
@@ -162,6 +209,7 @@ class Session:
         prk = extract(init1[nonce_at : nonce_at + 32],
                       self.transcript + init1 + init2 + secret)
         self.session_id = bytes([self.tep_byte]) + expand(prk, SESSID, KEY_BYTES)
+        self.secret = Secret(prk, self.role, self.tep)
         master = expand(prk, REKEY, KEY_BYTES)
         to_b = Direction(master, KEY_A, len(init1))
         to_a = Direction(master, KEY_B, len(init2))
@@ -177,6 +225,19 @@ class Session:
             other, public = self.read_init()
             self.connection.send(own, size)
         self.derive(own, other, public)
+        return self
+
+    def resume(self, secret, own_nonce, other_nonce):
+        """Keys from an earlier session's secret: no message is exchanged, frames begin at 0."""
+        nonces = own_nonce + other_nonce if secret.role == "A" else other_nonce + own_nonce
+        self.tep_byte = 0x80 | self.tep
+        self.session_id = bytes([self.tep_byte]) + expand(secret.value, SESSID + nonces, KEY_BYTES)
+        self.secret = secret
+        master = expand(secret.value, REKEY + nonces, KEY_BYTES)
+        to_b, to_a = Direction(master, KEY_A, 0), Direction(master, KEY_B, 0)
+        # 8548-3.5-25: by the original role.
+        self.tx, self.rx = (to_b, to_a) if secret.role == "A" else (to_a, to_b)
+        self.resumed = True
         return self
 
     # ---- frames ----
@@ -249,8 +310,9 @@ class Session:
 # ---- handshakes ---------------------------------------------------------------------------
 
 
-def check_answer(synack, offered):
-    """The TEP in a passive opener's SYN-ACK; None when it has no ENO option."""
+def check_answer(synack, offered, secret=None):
+    """The option in a passive opener's SYN-ACK; None when it has none. secret: the one that was
+    offered to be resumed."""
     answer = Offer.of(synack)
     if answer is None:
         return None
@@ -260,6 +322,9 @@ def check_answer(synack, offered):
     # 8547-4.5-1
     if len(answer.teps) != 1 or answer.teps[0] not in offered:
         raise Violation(f"a passive opener that answers {answer.raw.hex()}")
+    # 8548-3.5-6, 8548-3.5-7
+    if answer.resume and (not secret or answer.resume[:2] != (secret.tep, secret.other_half)):
+        raise Violation(f"resumption that was not offered: {answer.raw.hex()}")
     return answer
 
 
@@ -283,6 +348,22 @@ def open_session(link, address, port, tep=0x23, option=None, **init):
     return session.exchange(**init)
 
 
+def reopen_session(link, address, port, secret, nonce=b"", options=b""):
+    """A connection as client that offers to resume; resumed or not is the server's choice.
+    options: more of them for the SYN."""
+    option = eno(secret.suboption(nonce))
+    connection = link.open(address, port)
+    connection.syn(options + option)
+    answer = check_answer(connection.wait_for(SYN | ACK, "SYN-ACK"), {secret.tep}, secret)
+    if answer is None:
+        raise Violation("ENO is not answered")
+    connection.ack(ACK_OPTION)
+    session = Session(connection, "A", secret.tep, option + answer.raw)
+    if answer.resume:
+        return session.resume(secret, nonce, answer.resume[2])
+    return session.exchange()
+
+
 def accept_connection(link, port, option):
     """The three-way handshake as server; returns (connection, the client's offer or None)."""
     connection = link.accept(port)
@@ -290,6 +371,19 @@ def accept_connection(link, port, option):
     connection.synack(option)
     connection.wait_for(ACK, "ACK", without=SYN)
     return connection, offer
+
+
+def accept_resumed(link, port, secret, nonce=b""):
+    """A connection as server whose client must offer to resume with this secret."""
+    connection = link.accept(port)
+    offer = Offer.of(connection.first(SYN))
+    if not offer or not offer.resume or offer.resume[:2] != (secret.tep, secret.other_half):
+        raise Violation(f"an active opener that offers {offer}")
+    option = eno(0x01, secret.suboption(nonce))
+    connection.synack(option)
+    connection.wait_for(ACK, "ACK", without=SYN)
+    session = Session(connection, "B", secret.tep, offer.raw + option)
+    return session.resume(secret, nonce, offer.resume[2])
 
 
 def accept_session(link, port, tep=0x23, option=None, **init):
