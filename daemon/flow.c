@@ -38,6 +38,12 @@ static void end_ready(struct loop_source *source, uint32_t events)
 
 	if ((events & (EPOLLERR | EPOLLHUP)) == (EPOLLERR | EPOLLHUP))
 		end->hung = true;
+	if (events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP))
+		end->ending = true;
+	if (events & EPOLLIN || end->ending)
+		end->readable = true;
+	if (events & EPOLLPRI)
+		end->urgent = true;
 	flow_progress(end->flow);
 }
 
@@ -128,7 +134,8 @@ int flow_adopt(struct flow *f, struct flow_end *end, int fd)
 	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	end->source.fd = fd;
-	error = loop_add(f->worker->loop, &end->source, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	error = loop_add(f->worker->loop, &end->source,
+			 EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 	if (error) {
 		close(fd); /* with RST */
 		end->source.fd = -1;

@@ -46,6 +46,10 @@ struct flow_end {
 	bool open; /* connected */
 	bool hung; /* the kernel has ended the connection, in error or because both ends had */
 	bool gone; /* a call has said that it failed; what came before may still be read */
+	/* What epoll has told, so that nothing is asked in vain. */
+	bool readable; /* and no read has found less than it had room for since */
+	bool ending;   /* its end can be read: short reads do not tell that all was read */
+	bool urgent;   /* there has been urgent data */
 };
 
 /* Bytes that wait for the app, and those that cannot be decrypted yet. */

@@ -55,6 +55,7 @@ static int fail(struct relay_outcome *ret, const char *reason)
 static void end_gone(struct flow *f, struct flow_end *end, int error)
 {
 	end->gone = true;
+	end->readable = true;
 	if (f->gone_reason)
 		return;
 	/* The others are timeouts, too, that follow ICMP errors. */
@@ -70,6 +71,13 @@ int relay_call_failed(struct flow *f, struct flow_end *end)
 		return RELAY_BLOCKED;
 	end_gone(f, end, errno);
 	return RELAY_ENDED;
+}
+
+/* After a read of n bytes into so much room. An urgent byte makes reads short as well. */
+static void end_was_read(struct flow_end *end, ssize_t n, size_t room)
+{
+	if (n < 0 ? errno == EAGAIN : (size_t)n < room && !end->ending && !end->urgent)
+		end->readable = false;
 }
 
 bool relay_at_mark(int fd)
@@ -160,8 +168,9 @@ static int outward_flush(struct flow *f)
 	struct flow_outward *out = &f->outward;
 
 	while (out->start < out->end) {
+		/* TCP's FIN, which follows at once, goes in FINp's segment. */
 		ssize_t n = send(f->net.source.fd, out->buffer + out->start, out->end - out->start,
-				 MSG_NOSIGNAL);
+				 MSG_NOSIGNAL | (out->eof ? MSG_MORE : 0));
 
 		if (n < 0)
 			return relay_call_failed(f, &f->net);
@@ -278,14 +287,17 @@ static int outward_step(struct flow *f, struct relay_outcome *ret)
 	}
 	if (out->eof && (f->app.gone || relay_end_failed(f, &f->app)))
 		return RELAY_ENDED;
-	if (out->eof || !f->app.open || !tcpcrypt_session_can_send(f->session))
+	if (out->eof || !f->app.open || !f->app.readable || !tcpcrypt_session_can_send(f->session))
 		return RELAY_BLOCKED;
 	outcome = outward_buffer(f);
 	if (outcome)
 		return outcome;
-	if (relay_at_mark(f->app.source.fd))
+	/* Reads stop before the mark; epoll tells of one that comes first, but not of one that
+	 * comes after a read that had no room for more. */
+	if ((f->app.urgent || out->chunk > CHUNK_FIRST) && relay_at_mark(f->app.source.fd))
 		return outward_urgent(f, ret);
 	n = outward_read(f, &capacity);
+	end_was_read(&f->app, n, capacity);
 	if (n < 0)
 		return relay_call_failed(f, &f->app);
 	/* The kernel tells of a reset once; after that there is only the end of what came before
@@ -323,7 +335,7 @@ static int inward_flush(struct flow *f)
 
 	while (in->plain_n && f->app.open) {
 		struct msghdr message = { .msg_iov = in->plain + in->plain_first };
-		int flags = inward_next(in, &message.msg_iovlen);
+		int flags = inward_next(in, &message.msg_iovlen) | (in->eof ? MSG_MORE : 0);
 		ssize_t n = sendmsg(f->app.source.fd, &message, MSG_NOSIGNAL | flags);
 
 		if (n < 0)
@@ -504,10 +516,13 @@ static int inward_step(struct flow *f, struct relay_outcome *ret)
 		if (outcome || in->plain_n || in->eof)
 			return outcome;
 	}
+	if (!f->net.readable)
+		return RELAY_BLOCKED;
 	outcome = inward_room(f);
 	if (outcome)
 		return outcome;
 	n = recv(f->net.source.fd, in->buffer + in->end, BUFFER_SIZE - in->end, 0);
+	end_was_read(&f->net, n, BUFFER_SIZE - in->end);
 	if (n < 0)
 		return relay_call_failed(f, &f->net);
 	if (in->shut && relay_end_failed(f, &f->net))
