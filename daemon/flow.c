@@ -121,18 +121,23 @@ void flow_refuse(int fd)
 	close(fd);
 }
 
-int flow_adopt(struct flow *f, struct flow_end *end, int fd)
+void flow_prepare_socket(int fd)
 {
 	int one = 1;
-	int error;
 
-	/* From the beginning: should the daemon die, the kernel closes in its place, and what
-	 * is cut off must not look like an end of file. */
+	/* Should the daemon die, the kernel closes in its place, and what is cut off must not
+	 * look like an end of file. */
 	close_resets(fd, true);
 	/* Urgent bytes stay in the stream, or they would be lost; and frames are written
 	 * whole, so that waiting for more could only delay them. */
 	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+}
+
+int flow_adopt(struct flow *f, struct flow_end *end, int fd)
+{
+	int error;
+
 	end->source.fd = fd;
 	error = loop_add(f->worker->loop, &end->source,
 			 EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET);
@@ -147,11 +152,9 @@ static void end_close(struct flow *f, struct flow_end *end, bool reset)
 {
 	if (end->source.fd < 0)
 		return;
-	loop_remove(f->worker->loop, &end->source);
 	if (!reset)
 		close_resets(end->source.fd, false);
-	close(end->source.fd);
-	end->source.fd = -1;
+	loop_close(f->worker->loop, &end->source);
 	end->open = false;
 }
 

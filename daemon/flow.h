@@ -112,6 +112,7 @@ struct flow {
 	bool plain;			  /* decided: no session */
 	bool starved;			  /* waits for memory or a pipe until the next tick */
 	bool required;			  /* by policy: never plain */
+	bool watched;		 /* TCP asks whether the app, whose stream has ended, is there */
 	const char *gone_reason; /* why the end that is gone is; then the flow only drains */
 	struct flow_inward inward;
 	struct flow_outward outward;
@@ -135,6 +136,9 @@ void flow_set_deadline(struct flow *f, double seconds);
 /* Closes a descriptor that no flow has taken over, with RST: nothing it carried may pass for
  * complete. */
 void flow_refuse(int fd);
+
+/* What every socket of a flow has from its beginning; accepted ones inherit it. */
+void flow_prepare_socket(int fd);
 
 /* Takes over a connected or connecting descriptor, in every case. 0 or a negative errno. */
 int flow_adopt(struct flow *f, struct flow_end *end, int fd);

@@ -56,6 +56,7 @@ static int server_open(struct flow *f)
 	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
+	flow_prepare_socket(fd);
 	error = engine_mark_to_app(f->worker->engine, fd, &f->record.peer, f->record.id);
 	source_spread(f, fd);
 	carry_hops(fd, ss.ss_family);

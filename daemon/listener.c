@@ -154,6 +154,7 @@ static int listen_on(struct listener *l, const struct loop_source *source)
 
 	if (source->fd <= 0)
 		return 0;
+	flow_prepare_socket(source->fd);
 	/* The ACK's hook negotiates from the SYN. */
 	if (l->steered &&
 	    setsockopt(source->fd, IPPROTO_TCP, TCP_SAVE_SYN, &save_syn, sizeof(save_syn)))

@@ -77,15 +77,27 @@ int loop_add(struct loop *l, struct loop_source *source, uint32_t events)
 	return epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, source->fd, &ev) ? -errno : 0;
 }
 
+/* Events of this turn that are not handled yet must not reach it. */
+static void batch_forget(struct loop *l, const struct loop_source *source)
+{
+	for (int i = 0; i < l->batch_len; i++)
+		if (l->batch[i].data.ptr == source)
+			l->batch[i].data.ptr = NULL;
+}
+
 void loop_remove(struct loop *l, struct loop_source *source)
 {
 	if (source->fd < 0)
 		return;
 	epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
-	/* Events of this turn that are not handled yet must not reach it. */
-	for (int i = 0; i < l->batch_len; i++)
-		if (l->batch[i].data.ptr == source)
-			l->batch[i].data.ptr = NULL;
+	batch_forget(l, source);
+}
+
+void loop_close(struct loop *l, struct loop_source *source)
+{
+	close(source->fd);
+	source->fd = -1;
+	batch_forget(l, source);
 }
 
 void loop_queue(struct loop *l, struct loop_work *work)

@@ -34,6 +34,10 @@ int loop_add(struct loop *l, struct loop_source *source, uint32_t events);
 /* Before the descriptor is closed. Harmless for a source that was not added. */
 void loop_remove(struct loop *l, struct loop_source *source);
 
+/* Closes the source's descriptor, of which there must be no copy: with the last one epoll forgets
+ * it by itself. The source's fd is -1 then. */
+void loop_close(struct loop *l, struct loop_source *source);
+
 void loop_queue(struct loop *l, struct loop_work *work);
 void loop_unqueue(struct loop *l, struct loop_work *work);
 

@@ -99,6 +99,7 @@ static int upstream_open(struct flow *f)
 	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
+	flow_prepare_socket(fd);
 	error = wish_offer(w, &f->wishes, &offer);
 	if (!error)
 		resume_offer(f, &offer);
@@ -259,27 +260,28 @@ void outgoing_event(struct worker *w, const struct shared_event *event)
 }
 
 /* getpeername() would not do: in a simultaneous open it answers before the last segment. */
-static bool is_connecting(int fd)
+static int tcp_state(int fd)
 {
 	struct tcp_info info = {};
 	socklen_t len = sizeof(info);
 
-	return !getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) &&
-	       (info.tcpi_state == TCP_SYN_SENT || info.tcpi_state == TCP_SYN_RECV);
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) ? TCP_CLOSE : info.tcpi_state;
 }
 
 void outgoing_upstream_ready(struct flow *f)
 {
+	int state = tcp_state(f->net.source.fd);
 	socklen_t len = sizeof(int);
 	int error = 0;
 
-	getsockopt(f->net.source.fd, SOL_SOCKET, SO_ERROR, &error, &len);
+	if (state == TCP_SYN_SENT || state == TCP_SYN_RECV)
+		return;
+	if (state == TCP_CLOSE)
+		getsockopt(f->net.source.fd, SOL_SOCKET, SO_ERROR, &error, &len);
 	if (error) {
 		upstream_failed(f, error);
 		return;
 	}
-	if (is_connecting(f->net.source.fd))
-		return;
 	f->net.open = true;
 	f->record.local = address_local(f->net.source.fd);
 	if (flow_negotiated(f))

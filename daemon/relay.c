@@ -123,17 +123,6 @@ int relay_conclude(struct flow *f, bool in_ended, bool out_ended, struct relay_o
 	return 0;
 }
 
-void relay_app_ended(struct flow *f)
-{
-	const int yes = 1, idle = APP_IDLE_SECONDS, interval = 10, probes = 3;
-	int fd = f->app.source.fd;
-
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof(yes));
-}
-
 int relay_starve(struct flow *f)
 {
 	f->starved = true;
@@ -282,7 +271,6 @@ static int outward_step(struct flow *f, struct relay_outcome *ret)
 		return outward_protocol(f, ret);
 	if (out->eof && !out->shut) {
 		out->shut = true;
-		relay_app_ended(f);
 		shutdown(f->net.source.fd, SHUT_WR);
 	}
 	if (out->eof && (f->app.gone || relay_end_failed(f, &f->app)))
@@ -583,8 +571,24 @@ int relay_encrypted(struct flow *f, struct relay_outcome *ret)
 	return in->fin ? RELAY_DONE : 0;
 }
 
+/* The app has ended its stream: did it only close its half, or is nobody left who would read? TCP
+ * finds out by keep-alives. Most flows have ended before this is asked. */
+static void watch_app(struct flow *f)
+{
+	const int yes = 1, idle = APP_IDLE_SECONDS, interval = 10, probes = 3;
+	int fd = f->app.source.fd;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof(yes));
+	f->watched = true;
+}
+
 void relay_tick(struct flow *f)
 {
+	if ((f->outward.shut || f->plain_out.shut) && !f->watched && f->app.open)
+		watch_app(f);
 	f->inward.rekeys = 0;
 	f->inward.rekey_data = 0;
 	if (f->inward.throttled || f->starved)

@@ -41,10 +41,6 @@ int relay_call_failed(struct flow *f, struct flow_end *end);
  * would not tell. Takes the error off the socket; then the end is gone. */
 bool relay_end_failed(struct flow *f, struct flow_end *end);
 
-/* The app has ended its stream: did it only close its half, or is nobody left who would read?
- * TCP finds out by keep-alives. */
-void relay_app_ended(struct flow *f);
-
 /*
  * When an end is gone, the other still gets what had come from it, as it would have without the
  * daemon, and only then the RST. 0: goes on. Negative: that is done.
@@ -55,7 +51,8 @@ int relay_conclude(struct flow *f, bool in_ended, bool out_ended, struct relay_o
  * RELAY_BLOCKED. */
 int relay_starve(struct flow *f);
 
-/* Once a second: a peer that was throttled may go on, and a flow that waits for memory. */
+/* Once a second: a peer that was throttled may go on, and a flow that waits for memory; an app that
+ * has ended its stream is watched. */
 void relay_tick(struct flow *f);
 
 /* Gives buffers and pipes back to the worker's pools. */

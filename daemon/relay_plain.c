@@ -55,8 +55,6 @@ static int plain_step(struct flow *f, const struct plain_direction *d)
 			return RELAY_ENDED;
 		if (!s->shut)
 			shutdown(d->to->source.fd, SHUT_WR);
-		if (!s->shut && d->from == &f->app)
-			relay_app_ended(f);
 		s->shut = true;
 		return RELAY_BLOCKED;
 	}
