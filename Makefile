@@ -21,7 +21,7 @@ SOAK_MINUTES ?= 30
 
 export DEBIAN_FRONTEND = noninteractive
 
-.PHONY: all deps check check-tsan demo fuzz soak install clean
+.PHONY: all deps check check-tsan demo fuzz soak bench bench-quick install clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -82,6 +82,18 @@ soak: deps
 demo: deps
 	$(MAKE) all
 	TCPCRYPTD=$(BUILD)/daemon/tcpcryptd TCPCRYPT=$(BUILD)/cli/tcpcrypt demo/demo.py
+
+# See bench/README.md; ROUNDS, SECONDS, SUBJECTS, WORKLOADS and BEFORE are passed on.
+export ROUNDS SECONDS SUBJECTS WORKLOADS BEFORE
+bench:
+	tools/install-deps bench
+	$(MAKE) all
+	TCPCRYPTD=$(BUILD)/daemon/tcpcryptd TCPCRYPT=$(BUILD)/cli/tcpcrypt LOAD=$(BUILD)/bench/load \
+		bench/run.py
+
+# Three workloads of plain TCP and tcpcrypt, a minute.
+bench-quick:
+	$(MAKE) bench ROUNDS=3 SUBJECTS=plain,tcpcrypt WORKLOADS=bulk,connect,http,ping
 
 install: all
 	meson configure --prefix=$(PREFIX) $(BUILD)

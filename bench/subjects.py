@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What is compared: plain TCP, tcpcrypt, and what people would use instead.
+
+A subject is started in the two hosts of the lab, says where the client connects to reach the
+lab's two servers, and is stopped again before the next one starts, so that at every moment
+only the subject that is being measured runs.
+"""
+import os
+import sys
+
+import harness
+
+ECHO, HTTP = 7000, 8000  # the plain servers' ports
+ECHO_TLS, HTTP_TLS = 7001, 8001  # and those of the same servers with TLS
+TUNNELS = ((9000, ECHO), (9001, HTTP))  # a tunnel's client's port, and what it leads to
+CIPHER = "TLS_AES_128_GCM_SHA256"
+
+
+class Lab:
+    """Two hosts joined by a veth pair, each on a core of its own, with the servers in the second."""
+
+    def __init__(self, net, load):
+        self.net = net
+        self.load = load
+        self.dir = net.directory()
+        self.client, self.server = net.pair()
+        self.cores = {self.client: 0, self.server: 1}
+        self.address = self.server.addresses[harness.socket.AF_INET]
+        self.pem = self.certificate()
+        for host in (self.client, self.server):
+            self.tune(host)
+        self.serve()
+
+    def tune(self, host):
+        """Cubic by route, on the link and on loopback; enough ports for every round."""
+        device = host.interfaces[0]
+        mine = host.addresses[harness.socket.AF_INET]
+        network = mine.rpartition(".")[0] + ".0/24"
+        host.ip("route", "replace", network, "dev", device, "src", mine, "congctl", "cubic")
+        for own in ("127.0.0.0/8", mine):
+            host.ip("route", "replace", "local", own, "dev", "lo" if own[:3] == "127" else device,
+                    "table", "local", "congctl", "cubic")
+        host.sysctl("ipv4/ip_local_port_range", "10000 65000")
+        host.sysctl("ipv4/tcp_tw_reuse", 1)
+
+    def certificate(self):
+        path = self.dir / "pem"
+        key, cert = self.dir / "key", self.dir / "cert"
+        harness.command(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+             "-nodes", "-days", "2", "-subj", "/CN=bench", "-keyout", str(key), "-out", str(cert)]
+        )
+        path.write_text(key.read_text() + cert.read_text())
+        return path
+
+    def pinned(self, host):
+        return ["taskset", "-c", str(self.cores[host])]
+
+    def start(self, host, args):
+        log = open(self.dir / f"log-{len(self.net.processes)}", "w")
+        with log:
+            return host.start([*self.pinned(host), *args], stdout=log, stderr=log)
+
+    def fail(self, what):
+        """Ends the run, with what the programs had to say."""
+        for log in sorted(self.dir.glob("log-*")):
+            print(harness.indent(log.read_text(errors="replace")[-2000:]), file=sys.stderr)
+        sys.exit(f"bench: {what}")
+
+    def serve(self):
+        self.start(self.server, [self.load, "serve", "0.0.0.0", ECHO])
+        self.start(self.server, [self.load, "serve", f"--tls={self.pem}", "0.0.0.0", ECHO_TLS])
+        config = self.dir / "nginx.conf"
+        config.write_text(
+            f"""daemon off; worker_processes 1; pid {self.dir}/nginx.pid; error_log stderr crit;
+            events {{ worker_connections 4096; }}
+            http {{
+                access_log off; keepalive_requests 1000000000; ssl_session_cache off;
+                ssl_protocols TLSv1.3; ssl_conf_command Ciphersuites {CIPHER};
+                ssl_certificate {self.pem}; ssl_certificate_key {self.pem};
+                server {{
+                    listen {HTTP} backlog=4096; listen {HTTP_TLS} ssl backlog=4096;
+                    location / {{ return 200 "{'x' * 1000}"; }}
+                }}
+            }}"""
+        )
+        self.start(self.server, ["nginx", "-c", config])
+        for port in (ECHO, ECHO_TLS, HTTP, HTTP_TLS):
+            self.server.wait_listening(port)
+
+
+class Plain:
+    """TCP as it is: what everything else is a fraction of."""
+
+    name, title = "plain", "plain TCP"
+    flags = ()
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.processes = []
+
+    def start(self):
+        pass
+
+    def target(self, port):
+        """Where a client finds the server on this port."""
+        return self.lab.address, port
+
+    def stop(self):
+        harness.end_processes(self.processes)
+
+    def pids(self):
+        """The processes that stand between client and server."""
+        return [process.pid for process in self.processes]
+
+
+class Tcpcrypt(Plain):
+    """The programs of plain TCP, with a tcpcryptd at both ends."""
+
+    name, title = "tcpcrypt", "tcpcrypt, fresh keys"
+    daemon = None  # harness.TCPCRYPTD
+    config = ""
+
+    def start(self):
+        usual = harness.TCPCRYPTD
+        harness.TCPCRYPTD = self.daemon or usual
+        try:
+            self.daemons = [
+                self.lab.net.daemon(host, self.config, wrapper=self.lab.pinned(host))
+                for host in (self.lab.client, self.lab.server)
+            ]
+        finally:
+            harness.TCPCRYPTD = usual
+
+    def pids(self):
+        return [daemon.process.pid for daemon in self.daemons]
+
+    def stop(self):
+        for daemon in self.daemons:
+            totals = daemon.status()
+            if not totals["encrypted"]:
+                raise RuntimeError(f"nothing was encrypted: {totals}")
+            daemon.kill()  # connections that linger would make it drain
+
+
+class Before(Tcpcrypt):
+    """Another build of tcpcryptd, for before and after: BEFORE=path."""
+
+    name, title = "before", "tcpcrypt of BEFORE"
+    daemon = os.environ.get("BEFORE")
+
+
+class Tls(Plain):
+    """TLS 1.3 inside the programs, by OpenSSL; nginx for HTTP."""
+
+    name, title = "tls", "TLS 1.3 in-process"
+    flags = ("--tls",)
+
+    def target(self, port):
+        return self.lab.address, port + 1
+
+
+class TlsResumed(Tls):
+    name, title = "tls-resumed", "TLS 1.3 in-process, resumed"
+    flags = ("--tls", "--resume")
+
+
+class Tunnel(Plain):
+    """A process beside the client, one beside the server, and encryption between them."""
+
+    def target(self, port):
+        return "127.0.0.1", next(mine for mine, server in TUNNELS if server == port)
+
+    def start(self):
+        lab = self.lab
+        self.processes = [lab.start(lab.server, argv) for argv in self.commands(server=True)]
+        for mine, _ in TUNNELS:
+            lab.server.wait_listening(mine + 500)
+        self.processes += [lab.start(lab.client, argv) for argv in self.commands(server=False)]
+        for mine, _ in TUNNELS:
+            lab.client.wait_listening(mine)
+
+    def ends(self, server):
+        """What this side listens on and leads to, for both tunnels."""
+        if server:
+            return [(f"{self.lab.address}:{mine + 500}", f"127.0.0.1:{to}") for mine, to in TUNNELS]
+        return [(f"127.0.0.1:{mine}", f"{self.lab.address}:{mine + 500}") for mine, _ in TUNNELS]
+
+    def write(self, name, text):
+        path = self.lab.dir / name
+        path.write_text(text)
+        path.chmod(0o600)
+        return path
+
+
+class Stunnel(Tunnel):
+    name, title = "stunnel", "stunnel, certificate"
+
+    def authentication(self, server):
+        return f"cert = {self.lab.pem}\n" if server else ""
+
+    def commands(self, server):
+        text = f"""foreground = yes\npid =\ndebug = 3
+        socket = l:TCP_NODELAY=1\nsocket = r:TCP_NODELAY=1
+        sslVersion = TLSv1.3\nciphersuites = {CIPHER}\nsessionResume = no\n"""
+        for i, (listen, to) in enumerate(self.ends(server)):
+            text += f"[tunnel{i}]\nclient = {'no' if server else 'yes'}\n"
+            text += f"accept = {listen}\nconnect = {to}\n" + self.authentication(server)
+        return [["stunnel", self.write(f"{self.name}-{server}", text)]]
+
+
+class StunnelPsk(Stunnel):
+    name, title = "stunnel-psk", "stunnel, PSK"
+
+    def authentication(self, server):
+        secrets = self.write("psk", "bench:" + "00112233445566778899aabbccddeeff\n")
+        return f"PSKsecrets = {secrets}\n" + ("" if server else "PSKidentity = bench\n")
+
+
+class Spiped(Tunnel):
+    name, title = "spiped", "spiped"
+
+    def commands(self, server):
+        key = self.write("spiped-key", "a key of this benchmark, and no other\n")
+        return [
+            ["spiped", "-F", "-n", "0", "-d" if server else "-e", "-k", key, "-s", bracket(listen),
+             "-t", bracket(to)]
+            for listen, to in self.ends(server)
+        ]
+
+
+def bracket(address):
+    host, _, port = address.rpartition(":")
+    return f"[{host}]:{port}"
+
+
+class Haproxy(Tunnel):
+    name, title = "haproxy", "HAProxy TLS pair"
+
+    def commands(self, server):
+        here = f"ssl crt {self.lab.pem}" if server else ""
+        there = "" if server else "ssl verify none no-ssl-reuse"
+        text = f"""global\n maxconn 4000
+        ssl-default-bind-options ssl-min-ver TLSv1.3 no-tls-tickets
+        ssl-default-bind-ciphersuites {CIPHER}
+        ssl-default-server-ciphersuites {CIPHER}
+        defaults\n mode tcp\n timeout connect 10s\n timeout client 1h\n timeout server 1h\n"""
+        for i, (listen, to) in enumerate(self.ends(server)):
+            text += f"listen tunnel{i}\n bind {listen} {here}\n server there {to} {there}\n"
+        return [["haproxy", "-db", "-f", self.write(f"haproxy-{server}", text)]]
+
+
+ALL = [Plain, Tcpcrypt, Tls, TlsResumed, Haproxy, Stunnel, StunnelPsk, Spiped]
+OTHERS = [Before]  # only when named
