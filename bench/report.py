@@ -9,7 +9,7 @@ import statistics
 import subprocess
 from xml.sax.saxutils import escape
 
-COLOURS = {"plain": "#9a9a9a", "tcpcrypt": "#1f6f8b"}
+COLOURS = {"plain": "#9a9a9a", "tcpcrypt": "#1f6f8b", "tcpcrypt-resumed": "#1f6f8b"}
 OTHER_COLOUR = "#c9b28a"
 
 

@@ -119,7 +119,7 @@ class Tcpcrypt(Plain):
 
     name, title = "tcpcrypt", "tcpcrypt, fresh keys"
     daemon = None  # harness.TCPCRYPTD
-    config = ""
+    config = "resume-seconds = 0\n"
 
     def start(self):
         usual = harness.TCPCRYPTD
@@ -141,6 +141,11 @@ class Tcpcrypt(Plain):
             if not totals["encrypted"]:
                 raise RuntimeError(f"nothing was encrypted: {totals}")
             daemon.kill()  # connections that linger would make it drain
+
+
+class TcpcryptResumed(Tcpcrypt):
+    name, title = "tcpcrypt-resumed", "tcpcrypt, resumed"
+    config = ""
 
 
 class Before(Tcpcrypt):
@@ -250,5 +255,5 @@ class Haproxy(Tunnel):
         return [["haproxy", "-db", "-f", self.write(f"haproxy-{server}", text)]]
 
 
-ALL = [Plain, Tcpcrypt, Tls, TlsResumed, Haproxy, Stunnel, StunnelPsk, Spiped]
+ALL = [Plain, Tcpcrypt, TcpcryptResumed, Tls, TlsResumed, Haproxy, Stunnel, StunnelPsk, Spiped]
 OTHERS = [Before]  # only when named
