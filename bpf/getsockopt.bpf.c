@@ -85,6 +85,7 @@ static __always_inline int session_read(struct bpf_sockopt *ctx)
 static __always_inline int raw_transcript(struct bpf_sockopt *ctx)
 {
 	struct eno_sock *sock = bpf_sk_storage_get(&eno_socks, ctx->sk, NULL, 0);
+	const __u8 *first, *second;
 	__u8 both[128] = {};
 	__u32 at;
 
@@ -93,14 +94,15 @@ static __always_inline int raw_transcript(struct bpf_sockopt *ctx)
 	if (sock->state != ENO_SOCK_ENABLED)
 		return -EINVAL;
 	/* Host A's option comes first (RFC 8547 section 4.8). */
-	at = sock->raw_role ? sock->peer_len : 0;
+	first = sock->raw_role ? sock->peer : sock->own;
+	second = sock->raw_role ? sock->own : sock->peer;
+	at = sock->raw_role ? sock->peer_len : sock->own_len;
+	/* Whole, and the second over the first one's empty end: for the verifier's sake no
+	 * loop depends on a length. */
 	for (__u32 i = 0; i < SHARED_OPTION_MAX; i++)
-		if (i < sock->own_len)
-			both[(at + i) & 127] = sock->own[i];
-	at = sock->raw_role ? 0 : sock->own_len;
+		both[i] = first[i];
 	for (__u32 i = 0; i < SHARED_OPTION_MAX; i++)
-		if (i < sock->peer_len)
-			both[(at + i) & 127] = sock->peer[i];
+		both[(at + i) & 127] = second[i];
 	return give_bytes(ctx, both, sock->own_len + sock->peer_len, TCP_ENO_TRANSCRIPT_MAX);
 }
 

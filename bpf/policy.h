@@ -77,12 +77,17 @@ static inline int policy_prefix_has(const struct policy_prefix *p, const uint8_t
 
 static inline int policy_ports_have(const struct policy_rule *r, uint16_t port)
 {
-	if (!r->n_ports)
-		return 1;
-	for (int i = 0; i < POLICY_PORTS_MAX; i++)
-		if (i < r->n_ports && port >= r->ports[i].first && port <= r->ports[i].last)
-			return 1;
-	return 0;
+	uint32_t found = !r->n_ports;
+
+	/* By sign bits: with a comparison for each, the verifier follows every combination. */
+	for (uint32_t i = 0; i < POLICY_PORTS_MAX; i++) {
+		uint32_t counts = (i - r->n_ports) >> 31;
+		uint32_t outside = ((uint32_t)port - r->ports[i].first) |
+				   ((uint32_t)r->ports[i].last - port);
+
+		found |= counts & ~(outside >> 31);
+	}
+	return found;
 }
 
 /* All but the control group, which only the kernel side can see. */

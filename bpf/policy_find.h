@@ -66,29 +66,29 @@ struct sock___owned {
 } __attribute__((preserve_access_index));
 
 struct policy_scan {
-	const struct policy_query *query;
+	struct policy_query query;
 	struct cgroup *cgroup; /* the socket's; not to be followed but by bpf_probe_read_kernel() */
 	__u32 base;
 	struct policy_verdict verdict;
 };
 
+/* Of words, not of bytes with a way out at each: the verifier follows every one. Both are filled
+ * up with zeros. */
 static __always_inline int part_is(struct cgroup *c, const char want[POLICY_CGROUP_NAME])
 {
-	char name[POLICY_CGROUP_NAME] = {};
+	__u64 name[POLICY_CGROUP_NAME / sizeof(__u64)] = {};
+	const __u64 *words = (const __u64 *)want;
+	__u64 differ = 0;
 
+	/* What is longer than any part of a rule's path is cut off, and longer even so. */
 	bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(c, kn, name));
-	for (int i = 0; i < POLICY_CGROUP_NAME; i++) {
-		if (name[i] != want[i])
-			return 0;
-		if (!name[i])
-			return 1;
-	}
-	/* Longer than any part of a rule's path. */
-	return 0;
+	for (int i = 0; i < POLICY_CGROUP_NAME / (int)sizeof(__u64); i++)
+		differ |= name[i] ^ words[i];
+	return !differ;
 }
 
 /* By name, not by number: a service that starts again is in a new group of the same name. */
-static __noinline int in_cgroup(const struct policy_rule *r, struct policy_scan *s)
+static __noinline int in_cgroup(const struct policy_rule *r, const struct policy_scan *s)
 {
 	struct cgroup *own, *c;
 
@@ -107,36 +107,71 @@ static __noinline int in_cgroup(const struct policy_rule *r, struct policy_scan 
 	return 1;
 }
 
-static long policy_step(__u32 i, void *ctx)
+/* bpf_loop() hands on nothing but what is on the stack. */
+struct policy_walk {
+	struct policy_scan *scan;
+};
+
+static __always_inline long policy_try(struct policy_walk *walk, __u32 i, int owned)
 {
-	struct policy_scan *s = ctx;
+	struct policy_scan *s = walk->scan;
 	__u32 index = s->base + i;
 	const struct policy_rule *r = bpf_map_lookup_elem(&policy_rules, &index);
 
 	if (!r)
 		return 1;
-	if (!policy_matches(r, s->query) || (r->n_levels && !in_cgroup(r, s)))
+	if (!policy_matches(r, &s->query) || (owned && r->n_levels && !in_cgroup(r, s)))
 		return 0;
 	s->verdict.action = r->action;
 	s->verdict.line = r->line;
 	return 1;
 }
 
-static __noinline int policy_scan(struct policy_scan *s)
+static long policy_try_out(__u32 i, void *ctx)
+{
+	return policy_try(ctx, i, 1);
+}
+
+/* Rules for incoming connections have no control groups. */
+static long policy_try_in(__u32 i, void *ctx)
+{
+	return policy_try(ctx, i, 0);
+}
+
+/* Returns how many rules there are. */
+static __always_inline __u64 policy_begin(struct policy_scan *s)
 {
 	__u32 zero = 0;
 	__u64 *active = bpf_map_lookup_elem(&policy_active, &zero);
 	__u64 now, n;
 
-	if (!s || !active)
+	if (!active)
 		return 0;
 	now = *(volatile __u64 *)active;
 	s->base = now >> 32;
 	n = now & 0xffffffff;
 	/* The verifier's own code for bpf_loop() looks at all 64 bits, the compiler at 32. */
 	barrier_var(n);
-	bpf_loop(n, policy_step, s, 0);
-	return s->verdict.action;
+	return n;
+}
+
+/* Global, so that the verifier looks at them once, and not again for each way that leads here. */
+__weak int policy_scan_out(struct policy_scan *s)
+{
+	struct policy_walk walk = { .scan = s };
+
+	if (s)
+		bpf_loop(policy_begin(s), policy_try_out, &walk, 0);
+	return 0;
+}
+
+__weak int policy_scan_in(struct policy_scan *s)
+{
+	struct policy_walk walk = { .scan = s };
+
+	if (s)
+		bpf_loop(policy_begin(s), policy_try_in, &walk, 0);
+	return 0;
 }
 
 static __always_inline int policy_is_empty(void)
@@ -151,20 +186,19 @@ static __always_inline int policy_is_empty(void)
 static __always_inline struct policy_verdict policy_out(void *sk,
 							const struct shared_endpoint *remote)
 {
-	struct policy_query q = { .outgoing = 1, .remote = *remote };
-	struct policy_scan s = { .query = &q };
+	struct policy_scan s = { .query = { .outgoing = 1, .remote = *remote } };
 	struct sock___owned *owned;
 
 	if (policy_is_empty())
 		return s.verdict;
 	owned = sk ? (struct sock___owned *)bpf_skc_to_tcp_sock(sk) : NULL;
 	if (owned) {
-		q.user = owned->sk_uid.val;
+		s.query.user = owned->sk_uid.val;
 		s.cgroup = BPF_CORE_READ(owned, sk_cgrp_data.cgroup);
 	} else {
-		q.user = -1;
+		s.query.user = -1;
 	}
-	policy_scan(&s);
+	policy_scan_out(&s);
 	return s.verdict;
 }
 
@@ -172,11 +206,10 @@ static __always_inline struct policy_verdict policy_out(void *sk,
 static __always_inline struct policy_verdict policy_in(const struct shared_endpoint *local,
 						       const struct shared_endpoint *remote)
 {
-	struct policy_query q = { .remote = *remote, .local = *local };
-	struct policy_scan s = { .query = &q };
+	struct policy_scan s = { .query = { .remote = *remote, .local = *local } };
 
 	if (!policy_is_empty())
-		policy_scan(&s);
+		policy_scan_in(&s);
 	return s.verdict;
 }
 

@@ -120,7 +120,7 @@ static __always_inline int can_take(const struct shared_settings *s, const struc
 }
 
 /* A SYN that opens a connection of the daemon's, and is answered, takes the secret that it names. */
-static __noinline int claim(struct packet *p, struct eno_area *area, struct shared_wishes *w)
+__weak int claim(struct packet *p, struct eno_area *area, struct shared_wishes *w)
 {
 	struct shared_settings *s = settings_get();
 	__u8 teps[SHARED_TEPS_MAX];
@@ -160,7 +160,7 @@ static __always_inline enum verdict wished_verdict(const struct shared_settings 
 	return alone && !wishes_on(w) ? PASS : STEER;
 }
 
-static __noinline int wished_note(struct packet *p, struct shared_wishes *w, int eno, int alone)
+__weak int wished_note(struct packet *p, struct shared_wishes *w, int eno, int alone)
 {
 	struct shared_settings *s = settings_get();
 	struct shared_tuple key;
@@ -216,7 +216,7 @@ static __always_inline enum verdict require(struct packet *p, enum verdict verdi
 	return PASS;
 }
 
-static __noinline int link_local(struct packet *p)
+__weak int link_local(struct packet *p)
 {
 	struct policy_verdict policy;
 

@@ -79,7 +79,7 @@ static __always_inline int header_csum(struct __sk_buff *skb, const struct packe
  * The checksum is made anew: one that was wrong is not any more, but nothing follows from a header
  * alone that the other end would not see.
  */
-static __noinline int syn_data_cut(struct __sk_buff *skb, struct packet *p)
+__weak int syn_data_cut(struct __sk_buff *skb, struct packet *p)
 {
 	__u32 len, total;
 	__be16 field, old;
