@@ -35,12 +35,15 @@ struct host_links {
 	size_t n;
 };
 
-/* Others may look inside, whatever the umask. */
+/* Others may go through to the control socket, whatever the umask, but not open it: who can open a
+ * directory can lock it, and so keep the next daemon from starting. */
+#define DIRECTORY_MODE 0711
+
 static int directory_make(const char *path)
 {
 	int error;
 
-	if (mkdir(path, 0755) ? errno == EEXIST : !chmod(path, 0755))
+	if (mkdir(path, DIRECTORY_MODE) ? errno == EEXIST : !chmod(path, DIRECTORY_MODE))
 		return 0;
 	error = -errno;
 	log_error("%s: %s", path, strerror(-error));

@@ -246,6 +246,19 @@ def leaves_nothing():
             check("clsact" not in shown, f"and its filters on {name}", shown)
 
 
+def locks_of_others():
+    """Who is not root cannot keep the next daemon from starting."""
+    with Net() as net:
+        a, _ = net.pair()
+        daemon = net.daemon(a)
+        other = ["setpriv", "--reuid=12345", "--clear-groups"]
+        for path in (daemon.run_dir, *locks_of(daemon)):
+            done = a.run([*other, "flock", "-n", path, "true"], check=False)
+            check("denied" in done.stderr, f"others cannot lock {path.name}", done.stderr)
+        done = a.run([*other, TCPCRYPT, "--run-dir", daemon.run_dir, "status"], check=False)
+        check_equal(done.returncode, 0, "but may ask on the socket")
+
+
 def locks_of_the_dead():
     """A daemon that was killed leaves its lock; the next one anywhere takes it away."""
     with Net() as net:
@@ -331,6 +344,7 @@ if __name__ == "__main__":
         many_connections,
         reloads_what_it_may_read,
         leaves_nothing,
+        locks_of_others,
         locks_of_the_dead,
         starts_with_the_units_rights,
         memory_that_cannot_be_locked,
