@@ -14,24 +14,30 @@
 #define SOCK_STREAM  1
 #define ECONNREFUSED 111
 
-/* Has the program tied the socket to something that a second connection cannot take over:
- * a device, a local port, a loopback address (from which the kernel refuses to connect)? */
+/* Has the program tied the socket to something that a second connection cannot take over: a
+ * device, a local port, a loopback address (from which the kernel refuses to connect), one that is
+ * not this host's (what IP_TRANSPARENT and IP_FREEBIND let a program do, they do not let us)? */
 static __always_inline int is_tied(struct bpf_sock_addr *ctx)
 {
+	struct shared_endpoint src = {};
+	__u32 *w = (__u32 *)src.addr;
 	struct bpf_sock *sk = ctx->sk;
-	__u32 src[4];
 
 	if (!sk || sk->bound_dev_if || sk->src_port)
 		return 1;
-	if (sk->family == AF_INET)
-		return sk->src_ip4 && is_loopback_v4(sk->src_ip4);
-	src[0] = sk->src_ip6[0];
-	src[1] = sk->src_ip6[1];
-	src[2] = sk->src_ip6[2];
-	src[3] = sk->src_ip6[3];
-	if (is_v4_mapped(src))
-		return is_loopback_v4(src[3]);
-	return !src[0] && !src[1] && !src[2] && src[3] == bpf_htonl(1);
+	if (sk->family == AF_INET) {
+		endpoint_set_v4(&src, sk->src_ip4, 0);
+		if (!w[3])
+			return 0;
+	} else {
+		w[0] = sk->src_ip6[0];
+		w[1] = sk->src_ip6[1];
+		w[2] = sk->src_ip6[2];
+		w[3] = sk->src_ip6[3];
+		if (!w[0] && !w[1] && !w[2] && !w[3])
+			return 0;
+	}
+	return is_loopback(w) || !bpf_map_lookup_elem(&own_addresses, src.addr);
 }
 
 static __always_inline void program_set(struct app_sock *app, struct bpf_sock_addr *ctx,
@@ -102,6 +108,8 @@ static __always_inline enum shared_left_alone cannot_take(struct bpf_sock_addr *
 		return SHARED_MULTIPATH;
 	if (is_near_only(ctx->sk))
 		return SHARED_NEAR_ONLY;
+	if (has_ip_options(ctx->sk))
+		return SHARED_IP_OPTIONS;
 	return is_link_local(dst) ? SHARED_LINK_LOCAL : SHARED_NOT_LEFT_ALONE;
 }
 

@@ -8,6 +8,7 @@
 #include <bpf/bpf_helpers.h>
 
 struct ipv6_pinfo {
+	void *opt;	     /* extension headers to send */
 	__s16 hop_limit : 9; /* -1: the default */
 	__u8 min_hopcount;
 	__u8 tclass;
@@ -15,7 +16,8 @@ struct ipv6_pinfo {
 
 struct inet_sock {
 	struct ipv6_pinfo *pinet6;
-	__s16 uc_ttl; /* -1: the default */
+	void *inet_opt; /* IP options to send */
+	__s16 uc_ttl;	/* -1: the default */
 	__u8 tos;
 	__u8 min_ttl;
 } __attribute__((preserve_access_index));
@@ -55,6 +57,19 @@ static __always_inline int is_near_only(void *sk)
 		return 0;
 	v6 = tp->inet_conn.icsk_inet.pinet6;
 	return tp->inet_conn.icsk_inet.min_ttl || (v6 && v6->min_hopcount);
+}
+
+/* Has the program asked for IP options or extension headers? They would go to the daemon only, and
+ * behind extension headers nobody finds the SYN. */
+static __always_inline int has_ip_options(void *sk)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	struct ipv6_pinfo *v6;
+
+	if (!tp)
+		return 0;
+	v6 = tp->inet_conn.icsk_inet.pinet6;
+	return tp->inet_conn.icsk_inet.inet_opt || (v6 && v6->opt);
 }
 
 static __always_inline __s32 hop_limit(struct ipv6_pinfo *v6)

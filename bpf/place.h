@@ -16,14 +16,16 @@ static __always_inline int is_v4_mapped(const __u32 *w)
 	return !w[0] && !w[1] && w[2] == bpf_htonl(0xffff);
 }
 
+static __always_inline int is_loopback(const __u32 *w)
+{
+	return is_v4_mapped(w) ? is_loopback_v4(w[3])
+			       : !w[0] && !w[1] && !w[2] && (!w[3] || w[3] == bpf_htonl(1));
+}
+
 static __always_inline int stays_on_host(const struct shared_endpoint *dst)
 {
-	const __u32 *w = (const __u32 *)dst->addr;
-
-	if (is_v4_mapped(w) ? is_loopback_v4(w[3])
-			    : !w[0] && !w[1] && !w[2] && (!w[3] || w[3] == bpf_htonl(1)))
-		return 1;
-	return bpf_map_lookup_elem(&own_addresses, dst->addr) != NULL;
+	return is_loopback((const __u32 *)dst->addr) ||
+	       bpf_map_lookup_elem(&own_addresses, dst->addr);
 }
 
 /* Multicast, broadcast: let the kernel give its own error. */
@@ -32,7 +34,7 @@ static __always_inline int is_unicast(const struct shared_endpoint *dst)
 	const __u32 *w = (const __u32 *)dst->addr;
 
 	if (is_v4_mapped(w))
-		return (bpf_ntohl(w[3]) >> 28) < 0xe;
+		return bpf_ntohl(w[3]) >> 28 != 0xe && w[3] != 0xffffffff;
 	return dst->addr[0] != 0xff;
 }
 

@@ -290,11 +290,12 @@ enum shared_left_alone {
 	SHARED_NO_DAEMON,     /* none runs, or it has not begun yet */
 	SHARED_DAEMON_PAUSED, /* at its limits, or ending */
 	SHARED_DAEMON_HANGS,
-	SHARED_TIED,	    /* bound to a device, a port or a loopback address */
+	SHARED_TIED,	    /* bound to a device, a port, or an address that is no other's to use */
 	SHARED_NO_LOOPBACK, /* of that family */
 	SHARED_SIGNED,	    /* TCP MD5 or TCP-AO */
 	SHARED_MULTIPATH,
-	SHARED_NEAR_ONLY, /* IP_MINTTL or the like */
+	SHARED_NEAR_ONLY,  /* IP_MINTTL or the like */
+	SHARED_IP_OPTIONS, /* or extension headers */
 	SHARED_LINK_LOCAL,
 	SHARED_WISH, /* the program itself switched encryption off */
 	SHARED_RAW,  /* the program brings its own TEP */

@@ -20,7 +20,8 @@ static const char *why_words(uint32_t why)
 	case SHARED_DAEMON_HANGS:
 		return "tcpcryptd had been stopped or hung";
 	case SHARED_TIED:
-		return "the socket is bound to a device, a port or loopback";
+		return "the socket is bound to a device, a port, loopback, or an address that "
+		       "is not this host's";
 	case SHARED_NO_LOOPBACK:
 		return "loopback does not serve that family now";
 	case SHARED_SIGNED:
@@ -29,6 +30,8 @@ static const char *why_words(uint32_t why)
 		return "it is a part of a Multipath TCP connection";
 	case SHARED_NEAR_ONLY:
 		return "the socket limits from how far away packets may come";
+	case SHARED_IP_OPTIONS:
+		return "the socket sends IP options or extension headers";
 	case SHARED_LINK_LOCAL:
 		return "the address is link-local";
 	case SHARED_WISH:

@@ -26,6 +26,9 @@ from harness import Net, check, check_equal, main, sockets_of, wait_for
 
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
 CLOSED = 9999
+FOREIGN = "203.0.113.7"
+IP_TRANSPARENT = 19
+IP_BIND_ADDRESS_NO_PORT = 24
 REFUSALS = (
     errno.EACCES,
     errno.ECONNREFUSED,
@@ -168,6 +171,45 @@ def own_addresses():
                 check_equal(daemon.list(port=server.port), [], "and is none of the daemon's")
 
 
+def record_route(sock):
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, bytes([7, 7, 4, 0, 0, 0, 0, 0]))
+
+
+def padded(sock):
+    """With a hop-by-hop header."""
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_HOPOPTS, bytes([0, 0, 1, 4, 0, 0, 0, 0]))
+
+
+def transparent(sock):
+    """From another host's address, as a transparent proxy connects."""
+    sock.setsockopt(socket.IPPROTO_IP, IP_TRANSPARENT, 1)
+    sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+    sock.bind((FOREIGN, 0))
+
+
+def unusual_packets():
+    """What the daemon could not send itself goes by the program's own socket."""
+    four, six = FAMILIES
+    with Net() as net:
+        a, b = net.pair()
+        device = a.interfaces[0]
+        b.ip("route", "add", FOREIGN, "via", a.addresses[four])
+        # What comes for the foreign address is a's to take.
+        a.ip("rule", "add", "iif", device, "lookup", "100")
+        a.ip("route", "add", "local", "default", "dev", "lo", "table", "100")
+        daemon = net.daemon(a)
+        for family, prepare in ((four, record_route), (six, padded), (four, transparent)):
+            text = prepare.__name__.replace("_", " ")
+            with Server(b, lambda conn, peer: peer[0], family) as server:
+                with contextlib.closing(bound_time(a.socket(family))) as sock:
+                    prepare(sock)
+                    address = (b.addresses[family], server.port)
+                    check_equal(errno_of(lambda: sock.connect(address)), 0, f"{text}: connects")
+                own = FOREIGN if prepare is transparent else a.addresses[family]
+                check_equal(server.wait_results(), [own], f"{text}: the server sees whom it should")
+                check_equal(daemon.list(port=server.port), [], f"{text}: not the daemon's")
+
+
 def knock(host, address, port, family):
     """What a stranger gets from a port: an error number, or bytes (b"" is a clean end)."""
     try:
@@ -295,6 +337,7 @@ if __name__ == "__main__":
         happy_eyeballs,
         few_ports,
         own_addresses,
+        unusual_packets,
         no_open_doors,
         killed,
         terminated,

@@ -160,6 +160,10 @@ def own_tep(sock):
     sock.setsockopt(socket.IPPROTO_TCP, RAW, b"\x7f")
 
 
+def with_ip_options(sock):
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, bytes([7, 7, 4, 0, 0, 0, 0, 0]))
+
+
 def left_alone_otherwise():
     with Net() as net:
         a, b = net.pair()
@@ -174,7 +178,8 @@ def left_alone_otherwise():
                 md5_key(sock, address)
 
             refused = 0
-            for prepare in (bound_to_port, bound_to_device, switched_off, own_tep, signed):
+            for prepare in (bound_to_port, bound_to_device, switched_off, own_tep, signed,
+                            with_ip_options):
                 with contextlib.closing(a.socket()) as sock:
                     try:
                         prepare(sock)
@@ -296,13 +301,15 @@ def syn_cookies():
 def prefixes_and_order():
     with Net() as net:
         a, b = net.pair()
-        b.ip("addr", "add", "10.1.0.77/32", "dev", b.interfaces[0])
-        a.ip("route", "add", "10.1.0.77", "dev", a.interfaces[0])
+        for address in ("10.1.0.77", "240.0.0.77"):
+            b.ip("addr", "add", f"{address}/32", "dev", b.interfaces[0])
+            a.ip("route", "add", address, "dev", a.interfaces[0])
         wire = net.use(Capture(a, a.interfaces[0]))
         with Server(b, echo) as server, Server(b, echo, socket.AF_INET6) as six:
             da = net.daemon(a, f"ports-left-alone = {server.port}\n"
                                f"rule = off out to 10.1.0.2 port {server.port}\n"
                                f"rule = require out to 10.1.0.0/24 port 1,{server.port}\n"
+                               f"rule = require out to 240.0.0.0/4\n"
                                f"rule = off out port {server.port}\n"
                                f"rule = prefer out to fd00::/16 port {six.port}\n"
                                f"rule = require out port {six.port}\n")
@@ -311,6 +318,8 @@ def prefixes_and_order():
             check_equal(da.list(port=server.port), [], "off: not the daemon's")
             error = connect_error(a, "10.1.0.77", server.port)
             check_refused_only(error, da, "require, by the second")
+            error = connect_error(a, "240.0.0.77", server.port)
+            check_refused_only(error, da, "of class E, which Linux takes for unicast")
             got = exchange(a, six, b.addresses[socket.AF_INET6], MESSAGE, socket.AF_INET6)
             check_equal(got, MESSAGE, "prefer, by an earlier rule than require: in plain")
             with opened(a, "10.1.0.2", server.port, [(ENABLED, 1)]) as sock:
