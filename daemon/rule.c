@@ -95,6 +95,7 @@ static int prefix_set(struct parser *p, struct policy_prefix *prefix, const uint
 
 static int prefix_parse(struct parser *p, struct policy_prefix *prefix, int *ret_family)
 {
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 	char text[INET6_ADDRSTRLEN + sizeof("/128")];
 	uint8_t addr[16] = { [10] = 0xff, [11] = 0xff };
 	unsigned long len, max;
@@ -111,9 +112,13 @@ static int prefix_parse(struct parser *p, struct policy_prefix *prefix, int *ret
 	*ret_family = strchr(text, ':') ? AF_INET6 : AF_INET;
 	max = *ret_family == AF_INET6 ? 128 : 32;
 	len = max;
-	if (inet_pton(*ret_family, text, *ret_family == AF_INET6 ? addr : addr + 12) != 1 ||
+	if (strlen(p->word) >= sizeof(text) ||
+	    inet_pton(*ret_family, text, *ret_family == AF_INET6 ? addr : addr + 12) != 1 ||
 	    (slash && parse_number(slash, max, &len)))
 		return wrong(p, "'%.50s' is not an address or a prefix", p->word);
+	/* IPv6 rules say nothing of IPv4, so this one would never match. */
+	if (*ret_family == AF_INET6 && len >= 96 && !memcmp(addr, mapped, sizeof(mapped)))
+		return wrong(p, "'%.50s' is IPv4, and written like 192.0.2.0/24", p->word);
 	prefix->v6_only = *ret_family == AF_INET6;
 	if (prefix_set(p, prefix, addr, *ret_family == AF_INET6 ? len : len + 96))
 		return -EINVAL;
@@ -141,7 +146,7 @@ static int ports_parse(struct parser *p)
 		dash = strchr(text, '-');
 		if (dash)
 			*dash++ = '\0';
-		if (parse_number(text, 65535, &first) ||
+		if (strlen(p->word) >= sizeof(text) || parse_number(text, 65535, &first) ||
 		    parse_number(dash ? dash : text, 65535, &last) || !first || first > last)
 			return wrong(p, "'%.50s' is not a port or a range", p->word);
 		r->ports[r->n_ports].first = first;
