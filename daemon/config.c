@@ -22,6 +22,8 @@
 #define DEFAULT_REKEY_SECONDS	       3600
 #define DEFAULT_USER		       "tcpcrypt"
 
+#define LINE_MAX_LEN 16384
+
 /* Ports whose protocols are encrypted already. */
 #define DEFAULT_LEFT_ALONE "22 443 465 563 636 853 989-995 5061 5349 6514 8443"
 
@@ -361,6 +363,10 @@ static int read_line(struct config *c, char *line, size_t len, unsigned int numb
 {
 	char *equals, *name, *value;
 
+	if (len == LINE_MAX_LEN) {
+		snprintf(error, CONFIG_ERROR_MAX, "longer than a line of a configuration can be");
+		return -EINVAL;
+	}
 	/* What stands behind a zero byte would be skipped without a word. */
 	if (strlen(line) != len) {
 		snprintf(error, CONFIG_ERROR_MAX, "a zero byte in a text file");
@@ -392,17 +398,28 @@ static int read_line(struct config *c, char *line, size_t len, unsigned int numb
 	return -EINVAL;
 }
 
+/* The next line's length, with its end; 0 behind the last. What is longer than any line of a
+ * configuration is none, and need not be kept: then LINE_MAX_LEN. */
+static size_t line_get(FILE *f, char line[static LINE_MAX_LEN + 1])
+{
+	size_t len = 0;
+	int c = 0;
+
+	while (len < LINE_MAX_LEN && c != '\n' && (c = getc(f)) != EOF)
+		line[len++] = c;
+	line[len] = '\0';
+	return len;
+}
+
 int config_read_stream(struct config *c, FILE *f, const char *name,
 		       char error[static CONFIG_ERROR_MAX])
 {
-	char message[CONFIG_ERROR_MAX];
-	char *line = NULL;
-	size_t size = 0;
+	char message[CONFIG_ERROR_MAX], line[LINE_MAX_LEN + 1];
 	int n = 0, ret = 0;
-	ssize_t len;
+	size_t len;
 
 	config_default(c);
-	while (!ret && (len = getline(&line, &size, f)) >= 0) {
+	while (!ret && (len = line_get(f, line))) {
 		n++;
 		ret = read_line(c, line, len, n, message);
 		if (ret)
@@ -412,7 +429,6 @@ int config_read_stream(struct config *c, FILE *f, const char *name,
 		ret = -EIO;
 		snprintf(error, CONFIG_ERROR_MAX, "%.100s cannot be read", name);
 	}
-	free(line);
 	if (ret)
 		config_free(c);
 	return ret;

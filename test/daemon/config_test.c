@@ -132,6 +132,8 @@ static void test_errors(void **state)
 	}
 	assert_int_equal(config_read(&c, "/tmp", error), -EIO);
 	assert_non_null(strstr(error, "/tmp"));
+	assert_int_equal(config_read(&c, "/dev/zero", error), -EINVAL);
+	assert_non_null(strstr(error, "/dev/zero:1: longer"));
 	assert_int_equal(config_read(&c, "/nonexistent/file", error), -ENOENT);
 	assert_non_null(strstr(error, "/nonexistent/file"));
 }
