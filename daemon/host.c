@@ -80,7 +80,8 @@ static void locks_sweep(void)
 	const struct dirent *entry;
 
 	while (dir && (entry = readdir(dir))) {
-		int fd = openat(dirfd(dir), entry->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		int fd = openat(dirfd(dir), entry->d_name,
+				O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
 		if (fd >= 0 && entry->d_type == DT_REG && !flock(fd, LOCK_EX | LOCK_NB))
 			unlinkat(dirfd(dir), entry->d_name, 0);

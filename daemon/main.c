@@ -242,6 +242,8 @@ static void reload(struct daemon *d)
 	struct engine_policy policy;
 	int keylog_fd;
 
+	if (!d->config_path)
+		log_warning("SIGHUP: there is no configuration file to read again (--config)");
 	if (!config)
 		return;
 	if (keylog_again(d, config, &keylog_fd)) {
