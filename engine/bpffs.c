@@ -20,6 +20,21 @@ static bool is_bpffs(const char *path)
 	return !statfs(path, &fs) && fs.f_type == BPF_FS_MAGIC;
 }
 
+/* By default everybody may write to a bpffs, and could have made our directory before us. */
+static bool is_roots(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && !st.st_uid && !(st.st_mode & (S_IWGRP | S_IWOTH));
+}
+
+/* Our own, once there is one, also when others mount the usual one later: what is pinned stays
+ * where it is found. */
+static const char *place(void)
+{
+	return !is_bpffs(OWN) && is_bpffs(USUAL) && is_roots(USUAL) ? USUAL : OWN;
+}
+
 static int own_mount(void)
 {
 	if (mkdir(OWN, 0700) && errno != EEXIST)
@@ -29,7 +44,7 @@ static int own_mount(void)
 
 static int mount_open(bool make)
 {
-	const char *path = is_bpffs(USUAL) ? USUAL : OWN;
+	const char *path = place();
 	int fd, error;
 
 	if (!is_bpffs(path)) {

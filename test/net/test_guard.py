@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 
 from apps import Server, echo, exchange
 from harness import TCPCRYPT, TCPCRYPTD, Net, check, check_equal, command, main, wait_for
@@ -23,11 +24,11 @@ from wire import wired_pair
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
-def guard(net, host, text):
+def guard(net, host, text, wrapper=()):
     """Runs tcpcryptd --guard with a configuration."""
     path = net.directory() / "tcpcryptd.conf"
     path.write_text(text)
-    return host.run([TCPCRYPTD, "--guard", "--config", path])
+    return host.run([*wrapper, TCPCRYPTD, "--guard", "--config", path])
 
 
 def cleanup(host, *args, **options):
@@ -187,6 +188,53 @@ def namespaces_that_are_gone():
         check(not where.exists(), "goes with cleanup anywhere when the namespace is gone")
 
 
+@contextlib.contextmanager
+def mounts_of_its_own(host, prepare):
+    """A command that runs another where /run is empty and /sys/fs/bpf is as the shell left it."""
+    holder = host.start(
+        ["unshare", "--mount", "sh", "-ec",
+         f"mount -t tmpfs none /run; umount /sys/fs/bpf; {prepare}; echo; exec sleep infinity"],
+        stdout=subprocess.PIPE,
+    )
+    check(holder.stdout.readline(), "mounts of its own")
+    try:
+        yield ["nsenter", f"--mount=/proc/{holder.pid}/ns/mnt"]
+    finally:
+        holder.terminate()
+        holder.wait()
+
+
+def bpffs_that_comes_late():
+    """The next daemon finds the guard also when another program has mounted a bpffs meanwhile."""
+    with Net() as net, served(net) as (a, b, out, into, _):
+        net.daemon(b)
+        with mounts_of_its_own(a, "true") as enter:
+            daemon = net.daemon(a, rules(out, into), wrapper=enter)
+            address = b.addresses[socket.AF_INET]
+            check_equal(exchange(a, out, address, MESSAGE), MESSAGE, "no bpffs: a transfer")
+            daemon.kill()
+            check_equal(connect_error(a, address, out.port), REFUSED, "kill -9: refused")
+            a.run([*enter, "mount", "-t", "bpf", "bpf", "/sys/fs/bpf"])
+            daemon = net.daemon(a, rules(out, into), wrapper=enter)
+            check_equal(exchange(a, out, address, MESSAGE), MESSAGE, "the next one serves")
+            daemon.stop()
+            done = a.run([*enter, TCPCRYPT, "cleanup", "--guard", "--json"])
+            check_equal(json.loads(done.stdout)["guard"], "removed", "the guard is found")
+            check_equal(exchange(a, out, address, MESSAGE), MESSAGE, "and gone: plain")
+
+
+def bpffs_of_everybody():
+    """Where others may write to the bpffs, they cannot have made the guard's directory."""
+    with Net() as net, served(net) as (a, b, out, into, _):
+        prepare = f"mount -t bpf bpf /sys/fs/bpf; setpriv --reuid=12345 mkdir -p {a.guard()}"
+        with mounts_of_its_own(a, prepare) as enter:
+            guard(net, a, rules(out, into), enter)
+            a.run([*enter, "setpriv", "--reuid=12345", "sh", "-c", f"rm -f {a.guard()}/*"])
+            error = connect_error(a, b.addresses[socket.AF_INET], out.port)
+            check_equal(error, REFUSED, "another user cannot take the guard away")
+            a.run([*enter, TCPCRYPT, "cleanup", "--guard"])
+
+
 if __name__ == "__main__":
     main(
         "what requires encryption stays closed without a daemon, until told otherwise",
@@ -196,4 +244,6 @@ if __name__ == "__main__":
         connecting_before,
         cleans_up,
         namespaces_that_are_gone,
+        bpffs_that_comes_late,
+        bpffs_of_everybody,
     )
