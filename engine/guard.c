@@ -315,7 +315,8 @@ static int remove_at(int root_fd, uint64_t netns_cookie)
 
 int guard_uninstall(struct guard *g)
 {
-	int outcome = remove_at(g->root_fd, g->netns_cookie);
+	/* Without a place to pin there is nothing pinned, and nothing wrong. */
+	int outcome = g->root_fd < 0 ? 0 : remove_at(g->root_fd, g->netns_cookie);
 
 	return outcome < 0 ? outcome : 0;
 }

@@ -223,6 +223,23 @@ def bpffs_that_comes_late():
             check_equal(exchange(a, out, address, MESSAGE), MESSAGE, "and gone: plain")
 
 
+def no_bpffs():
+    """Only who requires encryption needs a place for the guard."""
+    with Net() as net:
+        host = net.host()
+        with mounts_of_its_own(host, "true") as enter:
+            wrapper = [*enter, "setpriv", "--bounding-set", "-sys_admin"]
+            daemon = net.daemon(host, wrapper=wrapper)
+            check_equal(daemon.status()["state"], "intercepting", "without rules it starts")
+            daemon.stop()
+            path = daemon.dir / "tcpcryptd.conf"
+            path.write_text("rule = require out port 1\n")
+            done = host.run([*wrapper, TCPCRYPTD, "--run-dir", daemon.run_dir, "--config", path],
+                            check=False)
+            check_equal(done.returncode, 1, "with one that requires encryption it does not")
+            check("policy's rules" in done.stderr, "and says why", done.stderr)
+
+
 def bpffs_of_everybody():
     """Where others may write to the bpffs, they cannot have made the guard's directory."""
     with Net() as net, served(net) as (a, b, out, into, _):
@@ -245,5 +262,6 @@ if __name__ == "__main__":
         cleans_up,
         namespaces_that_are_gone,
         bpffs_that_comes_late,
+        no_bpffs,
         bpffs_of_everybody,
     )
