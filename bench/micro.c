@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "crypto/ipsecmb.h"
+#include "crypto/fastest.h"
 
 #include <tcpcrypt/session.h>
 
@@ -215,7 +215,7 @@ int main(void)
 		     { "x448", TCPCRYPT_TEP_X448 },
 		     { "p521", TCPCRYPT_TEP_P521 } };
 	const struct tcpcrypt_crypto *openssl = tcpcrypt_crypto_openssl();
-	const struct tcpcrypt_crypto *fastest = crypto_fastest();
+	const struct tcpcrypt_crypto *fastest = crypto_choose()->table;
 
 	if (!openssl || !fastest) {
 		fprintf(stderr, "micro: no usable crypto backend\n");

@@ -171,6 +171,24 @@ static void print_policy(const json_t *policy)
 	putchar('\n');
 }
 
+/* "libsodium (faster than OpenSSL 3.0)" */
+static void print_backend(const char *what, const json_t *backend)
+{
+	const char *library = json_string_value(json_object_get(backend, "library"));
+	const char *reason = json_string_value(json_object_get(backend, "reason"));
+
+	if (!library)
+		return;
+	print_label(what);
+	format_text(stdout, library);
+	if (reason) {
+		fputs(" (", stdout);
+		format_text(stdout, reason);
+		putchar(')');
+	}
+	putchar('\n');
+}
+
 static void print_status(const json_t *status)
 {
 	print_heading(status);
@@ -184,6 +202,8 @@ static void print_status(const json_t *status)
 	print_reasons("plain", json_object_get(status, "plain"));
 	print_reasons("failed", json_object_get(status, "failed"));
 	print_policy(json_object_get(status, "policy"));
+	print_backend("AES-GCM", json_object_get(json_object_get(status, "crypto"), "aes_gcm"));
+	print_backend("X25519", json_object_get(json_object_get(status, "crypto"), "x25519"));
 	print_engine(json_object_get(status, "engine"));
 }
 

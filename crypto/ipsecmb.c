@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "crypto/ipsecmb.h"
+#include "crypto/fastest.h"
 
 #include <intel-ipsec-mb.h>
 #include <openssl/crypto.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,9 +23,7 @@ struct mb_aead {
 #define MB_ALIGNMENT 64
 
 static IMB_MGR *manager; /* only its function pointers are used: constant after the start */
-static const struct tcpcrypt_crypto *openssl;
-static struct tcpcrypt_crypto table;
-static const struct tcpcrypt_crypto *usable;
+static struct tcpcrypt_crypto others; /* constant after the start, too */
 
 static struct mb_aead *mb_of(struct tcpcrypt_aead *ctx)
 {
@@ -39,7 +36,7 @@ static void mb_free(struct tcpcrypt_aead *ctx)
 
 	if (!a)
 		return;
-	openssl->aead_free(a->other);
+	others.aead_free(a->other);
 	OPENSSL_cleanse(a, sizeof(*a));
 	free(a);
 }
@@ -55,7 +52,7 @@ static int mb_new(uint16_t aead, struct tcpcrypt_aead **ret)
 	memset(a, 0, sizeof(*a));
 	a->aead = aead;
 	if (aead != TCPCRYPT_AEAD_AES_128_GCM && aead != TCPCRYPT_AEAD_AES_256_GCM)
-		error = openssl->aead_new(aead, &a->other);
+		error = others.aead_new(aead, &a->other);
 	if (error) {
 		free(a);
 		return error;
@@ -69,7 +66,7 @@ static int mb_set_key(struct tcpcrypt_aead *ctx, const uint8_t *key)
 	struct mb_aead *a = mb_of(ctx);
 
 	if (a->other)
-		return openssl->aead_set_key(a->other, key);
+		return others.aead_set_key(a->other, key);
 	if (a->aead == TCPCRYPT_AEAD_AES_128_GCM)
 		IMB_AES128_GCM_PRE(manager, key, &a->key);
 	else
@@ -85,7 +82,7 @@ static int mb_seal(struct tcpcrypt_aead *ctx, const uint8_t nonce[TCPCRYPT_AEAD_
 	struct gcm_context_data state;
 
 	if (a->other)
-		return openssl->aead_seal(a->other, nonce, aad, aad_len, data, len, tag);
+		return others.aead_seal(a->other, nonce, aad, aad_len, data, len, tag);
 	if (a->aead == TCPCRYPT_AEAD_AES_128_GCM)
 		IMB_AES128_GCM_ENC(manager, &a->key, &state, data, data, len, nonce, aad, aad_len,
 				   tag, TCPCRYPT_AEAD_TAG_LEN);
@@ -105,7 +102,7 @@ static int mb_open(struct tcpcrypt_aead *ctx, const uint8_t nonce[TCPCRYPT_AEAD_
 	struct gcm_context_data state;
 
 	if (a->other)
-		return openssl->aead_open(a->other, nonce, aad, aad_len, data, len, tag);
+		return others.aead_open(a->other, nonce, aad, aad_len, data, len, tag);
 	if (a->aead == TCPCRYPT_AEAD_AES_128_GCM)
 		IMB_AES128_GCM_DEC(manager, &a->key, &state, data, data, len, nonce, aad, aad_len,
 				   computed, sizeof(computed));
@@ -116,30 +113,22 @@ static int mb_open(struct tcpcrypt_aead *ctx, const uint8_t nonce[TCPCRYPT_AEAD_
 	return CRYPTO_memcmp(computed, tag, sizeof(computed)) ? TCPCRYPT_E_AUTH : 0;
 }
 
-static void choose(void)
+struct crypto_backend ipsecmb_use(struct tcpcrypt_crypto *table)
 {
-	usable = openssl = tcpcrypt_crypto_openssl();
-	manager = openssl ? alloc_mb_mgr(0) : NULL;
+	manager = alloc_mb_mgr(0);
 	if (!manager)
-		return;
+		return (struct crypto_backend){ "OpenSSL", "libipsec-mb failed to start" };
 	init_mb_mgr_auto(manager, NULL);
 	if ((manager->features & NEEDED) != NEEDED || imb_get_errno(manager)) {
 		free_mb_mgr(manager);
-		return;
+		return (struct crypto_backend){ "OpenSSL",
+						"the CPU lacks AES-NI, PCLMULQDQ or AVX2" };
 	}
-	table = *openssl;
-	table.aead_new = mb_new;
-	table.aead_set_key = mb_set_key;
-	table.aead_seal = mb_seal;
-	table.aead_open = mb_open;
-	table.aead_free = mb_free;
-	usable = &table;
-}
-
-const struct tcpcrypt_crypto *crypto_fastest(void)
-{
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-	pthread_once(&once, choose);
-	return usable;
+	others = *table;
+	table->aead_new = mb_new;
+	table->aead_set_key = mb_set_key;
+	table->aead_seal = mb_seal;
+	table->aead_open = mb_open;
+	table->aead_free = mb_free;
+	return (struct crypto_backend){ "libipsec-mb", "the CPU has AES-NI, PCLMULQDQ and AVX2" };
 }

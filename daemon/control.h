@@ -9,6 +9,7 @@
 
 struct control;
 struct confinement;
+struct crypto_choice;
 struct resumption;
 
 /* What `status` tells besides the ledger's totals; the strings stay the caller's. */
@@ -16,6 +17,7 @@ struct control_status {
 	const char *state;
 	struct engine *engine;
 	struct resumption *resumption;
+	const struct crypto_choice *crypto;
 	const char *key_log;				/* empty: none */
 	size_t n_rules, n_required;			/* of the policy */
 	double started;					/* seconds since the epoch */

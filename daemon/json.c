@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "crypto/fastest.h"
 #include "daemon/address.h"
 #include "daemon/config.h"
 
@@ -127,22 +128,28 @@ static json_t *interfaces(const struct control_status *status)
 	return a;
 }
 
+static json_t *backend(const struct crypto_backend *b)
+{
+	return json_pack("{s:s, s:s}", "library", b->library, "reason", b->reason);
+}
+
 json_t *json_of_status(const struct survey_totals *totals, unsigned int n_workers,
 		       const struct control_status *status)
 {
 	const struct ledger_totals *all = &totals->all;
 
-	return json_pack("{s:s, s:s, s:i, s:f, s:{s:I, s:s, s:o}, s:I, s:o, s:I, s:I, s:o, s:o, s:o, "
-			 "s:o, s:{s:I, s:I}}",
-			 "state", status->state, "version", TCPCRYPT_VERSION, "pid", (int)getpid(),
-			 "started", status->started, "engine", "netns_cookie",
-			 (json_int_t)engine_netns_cookie(status->engine), "cgroup",
-			 engine_cgroup(status->engine), "interfaces", interfaces(status),
-			 "connections", (json_int_t)all->live, "workers",
-			 workers(totals, n_workers), "encrypted", (json_int_t)all->encrypted,
-			 "resumed", (json_int_t)all->resumed, "fresh", tally(&all->fresh), "plain",
-			 tally(&all->plain), "failed", tally(&all->failed), "key_log",
-			 string_or_null(*status->key_log ? status->key_log : NULL), "policy",
-			 "rules", (json_int_t)status->n_rules, "require",
-			 (json_int_t)status->n_required);
+	return json_pack(
+		"{s:s, s:s, s:i, s:f, s:{s:I, s:s, s:o}, s:I, s:o, s:I, s:I, s:o, s:o, s:o, "
+		"s:o, s:{s:I, s:I}, s:{s:o, s:o}}",
+		"state", status->state, "version", TCPCRYPT_VERSION, "pid", (int)getpid(),
+		"started", status->started, "engine", "netns_cookie",
+		(json_int_t)engine_netns_cookie(status->engine), "cgroup",
+		engine_cgroup(status->engine), "interfaces", interfaces(status), "connections",
+		(json_int_t)all->live, "workers", workers(totals, n_workers), "encrypted",
+		(json_int_t)all->encrypted, "resumed", (json_int_t)all->resumed, "fresh",
+		tally(&all->fresh), "plain", tally(&all->plain), "failed", tally(&all->failed),
+		"key_log", string_or_null(*status->key_log ? status->key_log : NULL), "policy",
+		"rules", (json_int_t)status->n_rules, "require", (json_int_t)status->n_required,
+		"crypto", "aes_gcm", backend(&status->crypto->aes_gcm), "x25519",
+		backend(&status->crypto->x25519));
 }

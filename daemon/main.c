@@ -12,7 +12,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#include "crypto/ipsecmb.h"
+#include "crypto/fastest.h"
 #include "daemon/clock.h"
 #include "daemon/config.h"
 #include "daemon/confine.h"
@@ -336,12 +336,18 @@ static int engine_start(struct daemon *d)
 	return step(engine_attach(d->engine), "the BPF programs cannot be attached");
 }
 
+static void log_crypto(const struct crypto_choice *c)
+{
+	log_info("AES-GCM by %s (%s), X25519 by %s (%s)", c->aes_gcm.library, c->aes_gcm.reason,
+		 c->x25519.library, c->x25519.reason);
+}
+
 static int workers_prepare(struct daemon *d)
 {
 	struct worker_params params = {
 		.engine = d->engine,
 		.config = d->config,
-		.crypto = crypto_fastest(),
+		.crypto = crypto_choose()->table,
 		.keylog_fd = d->keylog_fd,
 	};
 
@@ -350,6 +356,7 @@ static int workers_prepare(struct daemon *d)
 		log_error("libcrypto lacks an algorithm that RFC 8548 requires, or randomness");
 		return -ENOTSUP;
 	}
+	log_crypto(crypto_choose());
 	d->resumption = resumption_new(engine_window(d->engine), params.crypto, d->config);
 	if (!d->resumption)
 		return step(-ENOMEM, "the cache of session secrets");
@@ -383,6 +390,7 @@ static int daemon_start(struct daemon *d)
 			  "the policy's rules")))
 		return error;
 	status.engine = d->engine;
+	status.crypto = crypto_choose();
 	status.resumption = d->resumption;
 	error = step(control_open(&d->workers, d->loop, d->run_dir, &status, &d->control),
 		     "the control socket");

@@ -78,6 +78,10 @@ STATUS = {
     "fresh": {"no-session": 200, "unknown-session": 34},
     "plain": {"no-eno": 40, "remembered": 16},
     "failed": {"auth-failed": 1, "brand-new-reason": 2},
+    "crypto": {
+        "aes_gcm": {"library": "libexample", "reason": "the CPU can"},
+        "x25519": {"library": "OpenSSL", "reason": "built without the other"},
+    },
 }
 
 
@@ -241,10 +245,12 @@ class Status(Case):
         self.assertRegex(out, r"failed +3\n")
         self.assertRegex(out, r"brand-new-reason +2")
         self.assertRegex(out, r"interfaces +eth0, wlan0\n")
+        self.assertRegex(out, r"AES-GCM +libexample \(the CPU can\)\n")
+        self.assertRegex(out, r"X25519 +OpenSSL \(built without the other\)\n")
         self.assertLessEqual(max(map(len, out.splitlines())), 100)
 
     def test_sparse(self):
-        for status in ({}, {"state": 5, "plain": [], "engine": 1, "pid": "x"}):
+        for status in ({}, {"state": 5, "plain": [], "engine": 1, "pid": "x", "crypto": 1}):
             self.daemon(lines(status))
             self.run_tool("status")
 
@@ -408,11 +414,12 @@ class Hostile(Case):
                     version=bad,
                     plain={bad: 3},
                     engine={"cgroup": bad, "interfaces": [bad, 5]},
+                    crypto={"aes_gcm": {"library": bad, "reason": bad}, "x25519": 7},
                 )
             )
         )
         out, _ = self.run_tool("status")
-        self.assertEqual(out.count("\\x1b[31m"), 5)
+        self.assertEqual(out.count("\\x1b[31m"), 7)
 
     def test_closed_in_the_middle(self):
         self.daemon(lines(connection()) + b'{"id":8,"direc')

@@ -160,6 +160,9 @@ def acting_is_roots():
         check_equal(answer, {"flushed": True}, "root may")
         (status,) = ask(daemon, ALICE, command="status")
         check_equal(status["state"], "intercepting", "everybody may ask for the state and totals")
+        libraries = {backend["library"] for backend in status["crypto"].values() if backend["reason"]}
+        check(libraries <= {"OpenSSL", "libipsec-mb", "libsodium"} and libraries,
+              f"and who computes the cryptography: {', '.join(libraries)}")
         path = daemon.run_dir / "control.sock"
         check_equal(path.stat().st_mode & 0o777, 0o666, "everybody may connect")
         check_equal(daemon.run_dir.stat().st_mode & 0o777, 0o755, "and look at the run directory")

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The daemon's AEAD backend against OpenSSL's: the same bytes, and the same refusals. */
-#include "crypto/ipsecmb.h"
+/* The daemon's backends against OpenSSL's: the same bytes, and the same refusals. */
+#include "crypto/fastest.h"
 #include "test/unit/unit.h"
 
 #include <tcpcrypt/session.h>
@@ -69,7 +69,7 @@ static void test_same_bytes(void **state)
 	static const size_t lens[] = { 1,    2,	   15,	 16,	17,    31,    32,      33,  63,
 				       64,   65,   127,	 128,	129,   255,   256,     257, 1380,
 				       1381, 4096, 9000, 16384, 65000, 65518, DATA_MAX };
-	const struct tcpcrypt_crypto *fast = crypto_fastest();
+	const struct tcpcrypt_crypto *fast = crypto_choose()->table;
 	const struct tcpcrypt_crypto *reference = tcpcrypt_crypto_openssl();
 
 	assert_non_null(fast);
@@ -80,11 +80,55 @@ static void test_same_bytes(void **state)
 
 static void test_refusals(void **state)
 {
-	const struct tcpcrypt_crypto *fast = crypto_fastest();
+	const struct tcpcrypt_crypto *fast = crypto_choose()->table;
 	struct tcpcrypt_aead *a;
 
 	assert_true(fast->aead_new(0x1234, &a) < 0);
 	fast->aead_free(NULL);
+}
+
+/* 8548-5-2: each backend understands what the other sends, and both agree. */
+static void test_same_secret(void **state)
+{
+	static const uint8_t teps[] = { TCPCRYPT_TEP_X25519, TCPCRYPT_TEP_P256, TCPCRYPT_TEP_X448,
+					TCPCRYPT_TEP_P521 };
+	const struct tcpcrypt_crypto *fast = crypto_choose()->table;
+	const struct tcpcrypt_crypto *reference = tcpcrypt_crypto_openssl();
+	uint8_t public_a[TCPCRYPT_PUBLIC_KEY_MAX], public_b[TCPCRYPT_PUBLIC_KEY_MAX];
+	uint8_t es_a[TCPCRYPT_SHARED_SECRET_MAX], es_b[TCPCRYPT_SHARED_SECRET_MAX];
+	size_t len_a, len_b, es_a_len, es_b_len;
+	struct tcpcrypt_keypair *a, *b;
+
+	for (size_t i = 0; i < sizeof(teps); i++) {
+		assert_int_equal(fast->keypair_new(teps[i], &a), 0);
+		assert_int_equal(reference->keypair_new(teps[i], &b), 0);
+		assert_int_equal(fast->public_key(a, public_a, &len_a), 0);
+		assert_int_equal(reference->public_key(b, public_b, &len_b), 0);
+		assert_int_equal(len_a, len_b);
+		assert_int_equal(fast->agree(a, public_b, len_b, es_a, &es_a_len), 0);
+		assert_int_equal(reference->agree(b, public_a, len_a, es_b, &es_b_len), 0);
+		assert_int_equal(es_a_len, es_b_len);
+		assert_memory_equal(es_a, es_b, es_a_len);
+		fast->keypair_free(a);
+		reference->keypair_free(b);
+	}
+	assert_true(fast->keypair_new(0x7f, &a) < 0);
+	fast->keypair_free(NULL);
+}
+
+static void test_reasons(void **state)
+{
+	const struct crypto_choice *choice = crypto_choose();
+
+	assert_non_null(choice->aes_gcm.library);
+	assert_non_null(choice->aes_gcm.reason);
+	assert_non_null(choice->x25519.library);
+	assert_non_null(choice->x25519.reason);
+	/* Who says OpenSSL must be OpenSSL. */
+	assert_int_equal(strcmp(choice->aes_gcm.library, "OpenSSL") == 0,
+			 choice->table->aead_seal == tcpcrypt_crypto_openssl()->aead_seal);
+	assert_int_equal(strcmp(choice->x25519.library, "OpenSSL") == 0,
+			 choice->table->agree == tcpcrypt_crypto_openssl()->agree);
 }
 
 int main(void)
@@ -92,6 +136,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_same_bytes),
 		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_same_secret),
+		cmocka_unit_test(test_reasons),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
