@@ -318,6 +318,8 @@ static int session_open(struct flow *f, const struct tcpcrypt_eno_result *result
 		.n_aeads = wish_aeads(c, &f->wishes, result->role, aeads),
 		.rekey_bytes = c->rekey_bytes,
 		.resume = resume,
+		/* 8548-3.3-3: made ahead, or NULL for one that is made now; for this session only. */
+		.keypair = resume ? NULL : worker_keypair(f->worker, result->tep_byte),
 		.keylog = f->worker->keylog_fd < 0 ? NULL : log_keys,
 		.keylog_data = f,
 	};

@@ -23,6 +23,9 @@ struct loop {
 	struct loop_source timer;
 	void (*tick)(void *data);
 	void *tick_data;
+	bool (*idle)(void *data);
+	void *idle_data;
+	bool idle_wanted;
 };
 
 static void timer_fired(struct loop_source *source, uint32_t events)
@@ -122,6 +125,17 @@ void loop_set_tick(struct loop *l, void (*tick)(void *data), void *data)
 	l->tick_data = data;
 }
 
+void loop_set_idle(struct loop *l, bool (*idle)(void *data), void *data)
+{
+	l->idle = idle;
+	l->idle_data = data;
+}
+
+void loop_want_idle(struct loop *l)
+{
+	l->idle_wanted = l->idle != NULL;
+}
+
 /* What is queued meanwhile goes behind the last of this turn's and waits for the next. */
 static void work_run(struct loop *l)
 {
@@ -150,7 +164,8 @@ static void batch_dispatch(struct loop *l)
 int loop_run(struct loop *l)
 {
 	while (!l->stopping) {
-		int timeout = TAILQ_EMPTY(&l->work) ? -1 : 0;
+		bool busy = !TAILQ_EMPTY(&l->work);
+		int timeout = busy || l->idle_wanted ? 0 : -1;
 		int n = epoll_wait(l->epoll_fd, l->batch, LOOP_BATCH, timeout);
 
 		if (n < 0 && errno != EINTR)
@@ -159,6 +174,8 @@ int loop_run(struct loop *l)
 		l->now = clock_monotonic();
 		batch_dispatch(l);
 		work_run(l);
+		if (!busy && n == 0)
+			l->idle_wanted = l->idle(l->idle_data);
 	}
 	return 0;
 }

@@ -44,6 +44,11 @@ void loop_unqueue(struct loop *l, struct loop_work *work);
 /* Called about once a second. */
 void loop_set_tick(struct loop *l, void (*tick)(void *data), void *data);
 
+/* Called in turns that find nothing else to do, once after each loop_want_idle() and for as long
+ * as it returns true. Between two calls the loop looks for events, so one should be short. */
+void loop_set_idle(struct loop *l, bool (*idle)(void *data), void *data);
+void loop_want_idle(struct loop *l);
+
 /* Runs until loop_stop(). 0 or a negative errno value. */
 int loop_run(struct loop *l);
 void loop_stop(struct loop *l);

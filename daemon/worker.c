@@ -76,6 +76,20 @@ static void tick(void *data)
 	listener_resume(&w->steered);
 }
 
+/* Nothing else is to be done: key pairs for connections to come. */
+static bool idle(void *data)
+{
+	struct worker *w = data;
+
+	return keypairs_make(&w->keypairs);
+}
+
+struct tcpcrypt_keypair *worker_keypair(struct worker *w, uint8_t tep)
+{
+	loop_want_idle(w->loop);
+	return keypairs_take(&w->keypairs, tep);
+}
+
 static int events_open(struct worker *w)
 {
 	w->events.fd = engine_lane_fd(w->lane);
@@ -112,6 +126,8 @@ int worker_init(struct worker *w, const struct worker_params *p)
 		return error;
 	w->alive = loop_now(w->loop);
 	loop_set_tick(w->loop, tick, w);
+	loop_set_idle(w->loop, idle, w);
+	loop_want_idle(w->loop);
 	return 0;
 }
 
@@ -121,6 +137,8 @@ int worker_configure(struct worker *w, const struct config *config, int keylog_f
 
 	w->config = config;
 	w->keylog_fd = keylog_fd;
+	keypairs_set(&w->keypairs, w->crypto, config->teps[0]);
+	loop_want_idle(w->loop);
 	return wish_offer(w, &none, &w->offer);
 }
 
@@ -136,6 +154,7 @@ void worker_deinit(struct worker *w)
 {
 	flows_abort(w);
 	call_close(&w->call);
+	keypairs_deinit(&w->keypairs);
 	buffer_pool_deinit(&w->buffers);
 	pipe_pool_deinit(&w->pipes);
 	listener_close(&w->programs);

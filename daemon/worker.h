@@ -20,6 +20,7 @@
 #include "daemon/call.h"
 #include "daemon/config.h"
 #include "daemon/intake.h"
+#include "daemon/keypairs.h"
 #include "daemon/ledger.h"
 #include "daemon/listener.h"
 #include "daemon/loop.h"
@@ -57,6 +58,7 @@ struct worker {
 	int keylog_fd;
 	struct buffer_pool buffers;
 	struct pipe_pool pipes;
+	struct keypairs keypairs; /* of the TEP that is offered first */
 
 	struct listener programs;  /* for local programs' connections */
 	struct listener steered;   /* for SYNs from the network */
@@ -105,6 +107,9 @@ void worker_call(struct worker *w, void (*run)(void *data), void *data);
 
 /* Aborts every flow and waits for the thread to end. */
 void worker_stop(struct worker *w);
+
+/* A key pair that nobody has used, the caller's from now on; NULL if there is none ready. */
+struct tcpcrypt_keypair *worker_keypair(struct worker *w, uint8_t tep);
 
 /* A flow begins (1) or ends (-1); one turns out plain (1), or such a one ends (-1). */
 void worker_count_flow(struct worker *w, int change);
