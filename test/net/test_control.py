@@ -165,7 +165,7 @@ def acting_is_roots():
               f"and who computes the cryptography: {', '.join(libraries)}")
         path = daemon.run_dir / "control.sock"
         check_equal(path.stat().st_mode & 0o777, 0o666, "everybody may connect")
-        check_equal(daemon.run_dir.stat().st_mode & 0o777, 0o755, "and look at the run directory")
+        check_equal(daemon.run_dir.stat().st_mode & 0o777, 0o711, "through a run directory that they cannot open")
 
 
 def answered(daemon, uid):
