@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import pathlib
 import signal
 import socket
 import subprocess
@@ -112,6 +113,7 @@ def hangs():
         wire = net.use(Capture(a, a.interfaces[0]))
         os.kill(daemon.process.pid, signal.SIGSTOP)
         try:
+            wait_for(lambda: is_stopped(daemon.process.pid), "the daemon to stop")
             # One that was turned to it before the programs noticed waits for it.
             wait_for(lambda: refused_quickly(a, address, out.port), "connections to be refused")
             check_closed(a, wire, out.port, "a daemon that hangs")
@@ -121,6 +123,12 @@ def hangs():
             os.kill(daemon.process.pid, signal.SIGCONT)
         wait_for(lambda: connect_error(a, address, out.port) == 0, "it to go on")
         check_said(daemon, "had been stopped or hung", "a daemon that hangs")
+
+
+def is_stopped(pid):
+    """All its threads: one may run on for a moment."""
+    stats = [(task / "stat").read_text() for task in pathlib.Path(f"/proc/{pid}/task").iterdir()]
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
 
 
 def refused_quickly(host, address, port):
