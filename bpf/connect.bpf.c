@@ -6,6 +6,7 @@
  */
 #include "bpf/maps.h"
 #include "bpf/eno_options.h"
+#include "bpf/inproc.h"
 #include "bpf/kind.h"
 #include "bpf/options.h"
 #include "bpf/place.h"
@@ -88,6 +89,18 @@ static __always_inline int usually_left_alone(const struct shared_settings *s,
 	return 1;
 }
 
+/* What cannot be encrypted, by whomever. */
+static __always_inline enum shared_left_alone cannot_encrypt(struct bpf_sock_addr *ctx,
+							     const struct shared_settings *s)
+{
+	if (!settings_daemon_lives(s))
+		return SHARED_DAEMON_HANGS;
+	/* Only the program's own kernel socket knows the keys, and SYNs have no room for both. */
+	if (is_signed(ctx->sk))
+		return SHARED_SIGNED;
+	return is_subflow(ctx->sk) ? SHARED_MULTIPATH : SHARED_NOT_LEFT_ALONE;
+}
+
 /* What the daemon could not do even if it were to. */
 static __always_inline enum shared_left_alone cannot_take(struct bpf_sock_addr *ctx,
 							  const struct shared_settings *s,
@@ -97,15 +110,8 @@ static __always_inline enum shared_left_alone cannot_take(struct bpf_sock_addr *
 		return SHARED_TIED;
 	if (s->paused || !s->out_port)
 		return SHARED_DAEMON_PAUSED;
-	if (!settings_daemon_lives(s))
-		return SHARED_DAEMON_HANGS;
 	if (!settings_loopback(s, is_v4_mapped((const __u32 *)dst->addr)))
 		return SHARED_NO_LOOPBACK;
-	/* Only the program's own kernel socket knows the keys. */
-	if (is_signed(ctx->sk))
-		return SHARED_SIGNED;
-	if (is_subflow(ctx->sk))
-		return SHARED_MULTIPATH;
 	if (is_near_only(ctx->sk))
 		return SHARED_NEAR_ONLY;
 	if (has_ip_options(ctx->sk))
@@ -121,7 +127,7 @@ static __always_inline enum shared_left_alone left_alone(struct bpf_sock_addr *c
 							 const struct shared_endpoint *dst,
 							 enum policy_action policy)
 {
-	enum shared_left_alone why;
+	enum shared_left_alone why = SHARED_NOT_LEFT_ALONE;
 
 	if (!is_governed(dst))
 		return SHARED_BY_CHOICE;
@@ -129,7 +135,11 @@ static __always_inline enum shared_left_alone left_alone(struct bpf_sock_addr *c
 		return SHARED_RAW;
 	if (w && wishes_off(w))
 		return SHARED_WISH;
-	why = cannot_take(ctx, s, dst);
+	/* Who encrypts by himself does so on his own socket, which may be tied to what he likes. */
+	if (!w || !w->inproc)
+		why = cannot_take(ctx, s, dst);
+	if (!why)
+		why = cannot_encrypt(ctx, s);
 	if (why || policy == POLICY_REQUIRE || (w && wishes_on(w)))
 		return why;
 	return policy == POLICY_OFF || usually_left_alone(s, dst, policy) ? SHARED_BY_CHOICE
@@ -169,6 +179,24 @@ static __always_inline void raw_begin(struct bpf_sock_addr *ctx, const struct sh
 	sock->own[1] = w->raw.len + 2;
 	__builtin_memcpy(sock->own + 2, w->raw.bytes, TCP_ENO_RAW_MAX);
 	sock->own_len = w->raw.len + 2;
+}
+
+/* The program encrypts by itself: its SYN makes the host's offer, on the program's own socket. */
+static __always_inline enum shared_left_alone inproc_begin(struct bpf_sock_addr *ctx,
+							   const struct shared_settings *s,
+							   const struct shared_wishes *w,
+							   int required)
+{
+	struct eno_sock *sock;
+
+	sock = bpf_sk_storage_get(&eno_socks, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!sock)
+		return SHARED_NO_MEMORY;
+	__builtin_memset(sock, 0, sizeof(*sock));
+	sock->kind = ENO_SOCK_INPROC;
+	sock->required = required || w->tep_mandatory;
+	inproc_offer(s, w, sock);
+	return SHARED_NOT_LEFT_ALONE;
 }
 
 /* Does a program of this host listen there that wants no plain connection? What stays on
@@ -217,7 +245,7 @@ static __always_inline int steer(struct bpf_sock_addr *ctx, const struct shared_
 	if (ctx->type != SOCK_STREAM || ctx->protocol != IPPROTO_TCP)
 		return 0;
 	sock = bpf_sk_storage_get(&eno_socks, ctx->sk, NULL, 0);
-	if (sock && sock->kind != ENO_SOCK_RAW)
+	if (sock && sock->kind != ENO_SOCK_RAW && sock->kind != ENO_SOCK_INPROC)
 		return 0;
 	if (sock)
 		bpf_sk_storage_delete(&eno_socks, ctx->sk);
@@ -226,8 +254,14 @@ static __always_inline int steer(struct bpf_sock_addr *ctx, const struct shared_
 	if (is_governed(dst))
 		verdict = policy_out(ctx->sk, dst);
 	why = left_alone(ctx, s, w, dst, verdict.action);
-	if (!why)
+	if (!why && w && w->inproc) {
+		bpf_sk_storage_delete(&app_socks, ctx->sk);
+		why = inproc_begin(ctx, s, w, verdict.action == POLICY_REQUIRE);
+		if (!why)
+			return 0;
+	} else if (!why) {
 		why = take(ctx, s, dst, verdict.action);
+	}
 	if (!why) {
 		*ret_port = s->out_port;
 		return 0;

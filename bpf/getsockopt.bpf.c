@@ -177,6 +177,29 @@ static __always_inline int self_gopt(struct bpf_sockopt *ctx, const struct share
 	return app && app->passive ? gopt | TCP_ENO_GOPT_B : gopt;
 }
 
+static __always_inline int inproc_read(struct bpf_sockopt *ctx)
+{
+	struct eno_sock *sock = bpf_sk_storage_get(&eno_socks, ctx->sk, NULL, 0);
+	struct shared_inproc *out = ctx->optval;
+
+	if (!sock || sock->kind != ENO_SOCK_INPROC)
+		return -ENOENT;
+	if ((void *)(out + 1) > ctx->optval_end)
+		return -EINVAL;
+	out->state = sock->state;
+	out->reason = sock->reason;
+	out->passive = sock->raw_role;
+	out->mandatory_app_aware = sock->mandatory_app_aware;
+	out->own_len = sock->own_len;
+	out->peer_len = sock->peer_len;
+	out->required = sock->required;
+	out->pad = 0;
+	__builtin_memcpy(out->own, sock->own, sizeof(out->own));
+	__builtin_memcpy(out->peer, sock->peer, sizeof(out->peer));
+	optlen_set(ctx, sizeof(*out));
+	return 0;
+}
+
 static __always_inline int option_read(struct bpf_sockopt *ctx, const struct shared_settings *s)
 {
 	struct shared_wishes *w = bpf_sk_storage_get(&wishes, ctx->sk, NULL, 0);
@@ -202,6 +225,8 @@ static __always_inline int option_read(struct bpf_sockopt *ctx, const struct sha
 		return list_read(ctx, w ? &w->aconf : NULL, &s->default_aconf);
 	case TCP_CRYPT_BCONF:
 		return list_read(ctx, w ? &w->bconf : NULL, &s->default_bconf);
+	case TCP_CRYPT_INPROC:
+		return inproc_read(ctx);
 	case TCP_CRYPT_NONCE_LEN:
 		return give_int(ctx, w ? w->nonce_len : SHARED_NONCE_LEN_DEFAULT);
 	default:

@@ -33,6 +33,12 @@ struct sock_common {
 	} skc_net;
 } __attribute__((preserve_access_index));
 
+/* Its SYNs carry ENO; that they do is seen when they leave. */
+static __always_inline int offers_eno(const struct eno_sock *sock)
+{
+	return sock && (sock->kind == ENO_SOCK_UPSTREAM || sock->kind == ENO_SOCK_INPROC);
+}
+
 static __always_inline int refuses(struct bpf_sock_addr *ctx, const struct shared_endpoint *dst)
 {
 	struct policy_verdict policy;
@@ -41,9 +47,9 @@ static __always_inline int refuses(struct bpf_sock_addr *ctx, const struct share
 	if (bpf_get_netns_cookie(ctx) != guard_netns || ctx->type != SOCK_STREAM ||
 	    ctx->protocol != IPPROTO_TCP)
 		return 0;
-	/* The daemon's own, or refused already and told of. */
+	/* The daemon's own, one whose program encrypts by itself, or refused already and told of. */
 	sock = ctx->sk ? bpf_sk_storage_get(&eno_socks, ctx->sk, NULL, 0) : NULL;
-	if ((sock && sock->kind == ENO_SOCK_UPSTREAM) || bpf_get_retval() < 0)
+	if (offers_eno(sock) || bpf_get_retval() < 0)
 		return 0;
 	if (!is_governed(dst))
 		return 0;
@@ -136,7 +142,7 @@ static __always_inline int may_open(struct __sk_buff *skb, struct bpf_sock *sk, 
 {
 	struct eno_sock *sock = bpf_sk_storage_get(&eno_socks, sk, NULL, 0);
 
-	if (sock && sock->kind == ENO_SOCK_UPSTREAM && has_eno(skb, p))
+	if (offers_eno(sock) && has_eno(skb, p))
 		return 1;
 	return !(sock && sock->required) && policy_out(sk, &p->dst).action != POLICY_REQUIRE;
 }

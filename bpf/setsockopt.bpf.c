@@ -249,6 +249,38 @@ static __always_inline int int_option_write(struct bpf_sockopt *ctx, struct shar
 	return early ? int_write(ctx, s, value) : -EISCONN;
 }
 
+/* The guard comes with the first program that asks: others' packets need not pass it. */
+static __always_inline int guard_ask(void)
+{
+	struct shared_event *e = event_reserve(0);
+
+	if (!e)
+		return -EAGAIN;
+	__builtin_memset(e, 0, sizeof(*e));
+	e->type = SHARED_EVENT_GUARD;
+	bpf_ringbuf_submit(e, 0);
+	return -EAGAIN;
+}
+
+static __always_inline int inproc_write(struct bpf_sockopt *ctx, struct shared_settings *s)
+{
+	struct shared_wishes *w;
+	int value, error;
+
+	if (ctx->sk->state != BPF_TCP_CLOSE)
+		return -EISCONN;
+	error = take_int(ctx, 0, 1, &value);
+	if (error)
+		return error;
+	if (value && !s->guarded)
+		return guard_ask();
+	w = wishes_make(ctx, s);
+	if (!w)
+		return -ENOMEM;
+	w->inproc = value;
+	return 0;
+}
+
 static __always_inline int option_write(struct bpf_sockopt *ctx, struct shared_settings *s)
 {
 	__u32 state = ctx->sk->state;
@@ -263,6 +295,8 @@ static __always_inline int option_write(struct bpf_sockopt *ctx, struct shared_s
 	case TCP_CRYPT_ACONF: /* 8548-3.3-6 */
 	case TCP_CRYPT_BCONF:
 		return early ? list_write(ctx, s) : -EISCONN;
+	case TCP_CRYPT_INPROC:
+		return inproc_write(ctx, s);
 	case TCP_ENO_ENABLED:
 	case TCP_ENO_SELF_GOPT:
 	case TCP_ENO_AA_MANDATORY:

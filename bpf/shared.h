@@ -99,7 +99,8 @@ struct shared_wishes {
 	uint8_t tep_mandatory;
 	uint8_t cache_flush;
 	uint8_t nonce_len;
-	uint8_t pad[2];
+	uint8_t inproc; /* TCP_CRYPT_INPROC */
+	uint8_t pad[1];
 	struct shared_bytes teps;
 	struct shared_bytes aconf;
 	struct shared_bytes bconf;
@@ -174,6 +175,9 @@ struct shared_settings {
 	struct shared_bytes default_aconf;
 	struct shared_bytes default_bconf;
 	struct app_options usual;  /* of sockets whose programs have set nothing */
+	uint32_t remember_seconds; /* destinations that turned out plain, ENO_SOCK_INPROC */
+	uint8_t guarded;	   /* inproc_guard.bpf.c is attached */
+	uint8_t pad2[3];
 	uint64_t left_alone[1024]; /* one bit a port */
 };
 
@@ -204,6 +208,7 @@ enum eno_sock_kind {
 	ENO_SOCK_OUTGOING,     /* the listener for local programs, and what it accepts */
 	ENO_SOCK_TO_APP,       /* the daemon's connection to a local server */
 	ENO_SOCK_RAW,	       /* a program's own, with TCP_ENO_RAW */
+	ENO_SOCK_INPROC,       /* a program's own, with the in-process library */
 };
 
 enum eno_sock_state {
@@ -220,6 +225,9 @@ enum eno_sock_reason {
 	ENO_SOCK_SYN_COOKIE,  /* the handshake was made by SYN cookie */
 };
 
+/* Has this socket's first payload left, and was it one that may? */
+enum eno_sock_guard { ENO_SOCK_GUARDED, ENO_SOCK_PASSED, ENO_SOCK_VIOLATED };
+
 /* A socket's entry in "eno_socks" (socket storage): those that carry ENO themselves. */
 struct eno_sock {
 	uint32_t kind;	/* enum eno_sock_kind */
@@ -233,12 +241,14 @@ struct eno_sock {
 	uint8_t teps[SHARED_TEPS_MAX]; /* offered in own, any order; 0: none */
 	uint8_t mandatory_app_aware;
 	uint8_t raw_role; /* ENO_SOCK_RAW: 1 as host B */
-	uint8_t required; /* ENO_SOCK_UPSTREAM: no SYN without the option */
+	uint8_t required; /* no plain connection: no SYN without the option (active opener), and what
+			   * becomes plain is refused */
 	/* ENO_SOCK_UPSTREAM: own offers to resume a session; what is to be offered instead when
 	 * that has no room; how much of the nonce at own's end may be left out first. */
 	uint8_t nonce_len;
 	uint8_t fresh_len;
-	uint8_t pad[3];
+	uint8_t guard; /* ENO_SOCK_INPROC: enum eno_sock_guard */
+	uint8_t pad[2];
 	struct shared_half peer_half; /* with which the peer would agree; tep 0: nothing offered */
 	uint8_t fresh_teps[SHARED_TEPS_MAX];
 	uint8_t fresh[SHARED_OPTION_MAX];
@@ -251,6 +261,26 @@ struct eno_sock {
 	uint64_t program;	       /* ENO_SOCK_UPSTREAM: cookie of the program's socket, */
 	uint64_t flow;		       /* and whose flow it is */
 	struct shared_wishes wishes;   /* ENO_SOCK_STEERED, accepted: the server's */
+};
+
+/*
+ * The in-process library's own option, at level IPPROTO_TCP. Written before connect() or
+ * listen(), int 1: this process encrypts what the socket negotiates; EAGAIN: ask again in a
+ * moment. Read: what was negotiated; ENOENT: the socket was left alone.
+ */
+#define TCP_CRYPT_INPROC 1060
+
+struct shared_inproc {
+	uint8_t state;	/* enum eno_sock_state */
+	uint8_t reason; /* enum eno_sock_reason */
+	uint8_t passive;
+	uint8_t mandatory_app_aware;
+	uint8_t own_len;
+	uint8_t peer_len;
+	uint8_t required; /* disabled is refused */
+	uint8_t pad;
+	uint8_t own[SHARED_OPTION_MAX];
+	uint8_t peer[SHARED_OPTION_MAX];
 };
 
 /* A local program's socket in "app_socks" (socket storage): what its owner sees. */
@@ -325,6 +355,8 @@ enum shared_event_type {
 	SHARED_EVENT_MANDATORY,	   /* TCP_ENO_TEP_MANDATORY after the SYN: value */
 	SHARED_EVENT_OPTIONS,	   /* "changed_options" has news of the program's socket */
 	SHARED_EVENT_CACHE_FLUSH,  /* TCP_CRYPT_CACHE_FLUSH */
+	SHARED_EVENT_GUARD,	   /* the first program encrypts by itself: attach the guard */
+	SHARED_EVENT_LEAK,	   /* it would have sent plain text: cookie's socket must go */
 };
 
 struct shared_event {

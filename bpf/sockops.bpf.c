@@ -7,11 +7,19 @@
  */
 #include "bpf/sockops_addresses.h"
 #include "bpf/sockops_eno.h"
+#include "bpf/sockops_inproc.h"
 #include "bpf/sockops_raw.h"
 
 static __always_inline int carries_own_syn(const struct eno_sock *sock)
 {
-	return sock && (sock->kind == ENO_SOCK_UPSTREAM || sock->kind == ENO_SOCK_RAW);
+	return sock && (sock->kind == ENO_SOCK_UPSTREAM || sock->kind == ENO_SOCK_RAW ||
+			sock->kind == ENO_SOCK_INPROC);
+}
+
+/* Not one of the daemon's. */
+static __always_inline int is_programs_own(const struct eno_sock *sock)
+{
+	return !sock || sock->kind == ENO_SOCK_RAW || sock->kind == ENO_SOCK_INPROC;
 }
 
 SEC("sockops")
@@ -42,12 +50,13 @@ int tcpcrypt_sockops(struct bpf_sock_ops *ops)
 		sock = eno_sock_get(ops);
 		if (sock && sock->kind == ENO_SOCK_STEERED)
 			flags_set(ops, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG, 0);
-		else if (s->wishes && (!sock || sock->kind == ENO_SOCK_RAW))
+		else if (s->wishes && is_programs_own(sock) && !inproc_listen(ops, s))
 			raw_listen(ops);
 		break;
 	case BPF_SOCK_OPS_TIMEOUT_INIT:
 		sock = eno_sock_get(ops);
-		if (sock && sock->kind == ENO_SOCK_UPSTREAM && s->syn_timeout)
+		if (sock && s->syn_timeout &&
+		    (sock->kind == ENO_SOCK_UPSTREAM || sock->kind == ENO_SOCK_INPROC))
 			ops->reply = s->syn_timeout;
 		break;
 	case BPF_SOCK_OPS_HDR_OPT_LEN_CB:
@@ -64,6 +73,8 @@ int tcpcrypt_sockops(struct bpf_sock_ops *ops)
 			upstream_established(ops, sock);
 		else if (sock->kind == ENO_SOCK_RAW)
 			raw_connected(ops, sock);
+		else if (sock->kind == ENO_SOCK_INPROC)
+			inproc_connected(ops, sock);
 		break;
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
 		sock = eno_sock_get(ops);
@@ -71,6 +82,8 @@ int tcpcrypt_sockops(struct bpf_sock_ops *ops)
 			app_accepted(ops, s);
 		else if (sock->kind == ENO_SOCK_STEERED)
 			steered_established(ops, sock);
+		else if (sock->kind == ENO_SOCK_INPROC)
+			inproc_accepted(ops, sock, s);
 		else if (sock->kind == ENO_SOCK_UPSTREAM) /* by simultaneous open */
 			upstream_established(ops, sock);
 		else if (sock->kind == ENO_SOCK_RAW && sock->own_len) /* the same */

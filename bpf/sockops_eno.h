@@ -436,12 +436,14 @@ static __noinline int area_from_peer(struct bpf_sock_ops *ops, struct eno_area *
 }
 
 /* The SYN-ACK has come and the third segment is about to leave. */
-static __noinline int upstream_established(struct bpf_sock_ops *ops, struct eno_sock *sock)
+__weak int upstream_established(struct bpf_sock_ops *ops, struct eno_sock *sock)
 {
 	struct eno_area area = {};
 	struct eno_match m = {};
 	__u8 tep;
 
+	if (!sock)
+		return 0;
 	if (sock->state != ENO_SOCK_PENDING)
 		goto plain;
 	sock->state = ENO_SOCK_DISABLED;
@@ -468,7 +470,7 @@ plain:
 }
 
 /* The ACK of a steered connection has come (decision D20: with or without data). */
-static __noinline int steered_established(struct bpf_sock_ops *ops, struct eno_sock *sock)
+__weak int steered_established(struct bpf_sock_ops *ops, struct eno_sock *sock)
 {
 	struct eno_area area = {};
 	struct eno_answer answer = {};
@@ -476,6 +478,8 @@ static __noinline int steered_established(struct bpf_sock_ops *ops, struct eno_s
 	__be32 seq;
 	int seen;
 
+	if (!sock)
+		return 0;
 	flags_set(ops, 0, FLAGS_ENO);
 	sock->state = ENO_SOCK_DISABLED;
 	sock->uid = steered_uid(ops);

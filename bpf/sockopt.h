@@ -10,6 +10,8 @@
 
 #define ENOBUFS	    105
 #define ENOMEM	    12
+#define ENOENT	    2
+#define EAGAIN	    11
 #define EINVAL	    22
 #define ENODATA	    61
 #define ENOPROTOOPT 92
@@ -47,8 +49,10 @@ static __always_inline struct shared_settings *settings_for(struct bpf_sockopt *
 	struct shared_settings *s;
 	struct bpf_sock *sk = ctx->sk;
 
-	if (ctx->level != IPPROTO_TCP || ctx->optname < TCP_ENO_ENABLED ||
-	    ctx->optname > TCP_CRYPT_NONCE_LEN || !sk)
+	if (ctx->level != IPPROTO_TCP || !sk)
+		return NULL;
+	if ((ctx->optname < TCP_ENO_ENABLED || ctx->optname > TCP_CRYPT_NONCE_LEN) &&
+	    ctx->optname != TCP_CRYPT_INPROC)
 		return NULL;
 	if ((sk->family != AF_INET && sk->family != AF_INET6) || sk->protocol != IPPROTO_TCP)
 		return NULL;

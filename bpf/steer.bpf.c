@@ -75,7 +75,9 @@ static __always_inline struct bpf_sock *socket_for(struct __sk_buff *skb, const 
 /* A simultaneous open: the SYN is the other end's half of the negotiation. */
 static __noinline int note_peer_syn(struct eno_sock *sock, const struct eno_area *a)
 {
-	if (!sock || !a || (sock->kind != ENO_SOCK_UPSTREAM && sock->kind != ENO_SOCK_RAW) ||
+	if (!sock || !a ||
+	    (sock->kind != ENO_SOCK_UPSTREAM && sock->kind != ENO_SOCK_RAW &&
+	     sock->kind != ENO_SOCK_INPROC) ||
 	    sock->state != ENO_SOCK_PENDING)
 		return 0;
 	sock->peer_len = 0;
@@ -140,15 +142,24 @@ __weak int claim(struct packet *p, struct eno_area *area, struct shared_wishes *
 	return 0;
 }
 
+/* Without the server's own wishes. */
+static __always_inline int is_alone(const struct shared_settings *s, const struct packet *p,
+				    enum policy_action policy)
+{
+	return policy == POLICY_OFF ||
+	       (policy == POLICY_NONE && settings_port_left_alone(s, p->dst.port));
+}
+
 enum verdict { PASS, STEER, STEER_OR_DROP, DROP };
 
 /* For a SYN to a server that has wishes. */
 static __always_inline enum verdict wished_verdict(const struct shared_settings *s,
 						   const struct shared_wishes *w, int eno,
-						   const struct packet *p, int alone)
+						   const struct packet *p, int alone, int required)
 {
-	/* The server's own socket answers; the SYN-ACK's hook wants to know how. */
-	if (w->raw.len)
+	/* The server's own socket answers; the SYN-ACK's hook wants to know how. What a rule
+	 * requires the guard sees only the daemon meet. */
+	if (w->raw.len || (w->inproc && !required))
 		return PASS;
 	/* What must not be plain is never passed: the daemon resets it, when it is alive. */
 	if (!can_take(s, p))
@@ -160,29 +171,28 @@ static __always_inline enum verdict wished_verdict(const struct shared_settings 
 	return alone && !wishes_on(w) ? PASS : STEER;
 }
 
-__weak int wished_note(struct packet *p, struct shared_wishes *w, int eno, int alone)
+__weak int wished_note(struct packet *p, struct shared_wishes *w, int eno, int policy)
 {
 	struct shared_settings *s = settings_get();
+	struct shared_wishes *noted;
 	struct shared_tuple key;
+	int alone;
 
 	if (!s || !p)
 		return PASS;
 	key.local = p->dst;
 	key.remote = p->src;
 	/* A tuple may come again when the server behind it has changed its mind. */
-	if (w)
-		bpf_map_update_elem(&wished, &key, w, BPF_ANY);
-	else
+	if (!w) {
 		bpf_map_delete_elem(&wished, &key);
-	return w ? wished_verdict(s, w, eno, p, alone) : PASS;
-}
-
-/* Without the server's own wishes. */
-static __always_inline int is_alone(const struct shared_settings *s, const struct packet *p,
-				    enum policy_action policy)
-{
-	return policy == POLICY_OFF ||
-	       (policy == POLICY_NONE && settings_port_left_alone(s, p->dst.port));
+		return PASS;
+	}
+	alone = is_alone(s, p, policy);
+	bpf_map_update_elem(&wished, &key, w, BPF_ANY);
+	noted = w->inproc && alone && !wishes_on(w) ? bpf_map_lookup_elem(&wished, &key) : NULL;
+	if (noted)
+		noted->enabled = 0;
+	return wished_verdict(s, w, eno, p, alone, policy == POLICY_REQUIRE);
 }
 
 static __always_inline enum shared_left_alone why_passed(const struct shared_settings *s,
@@ -266,9 +276,9 @@ static __always_inline enum verdict opening_verdict(struct __sk_buff *skb,
 			verdict = STEER;
 		w = s->wishes ? bpf_sk_storage_get(&wishes, full, NULL, 0) : NULL;
 		if (w)
-			verdict = wished_note(p, w, eno, alone);
+			verdict = wished_note(p, w, eno, policy.action);
 		else if (s->wishes)
-			wished_note(p, NULL, eno, alone);
+			wished_note(p, NULL, eno, policy.action);
 		why = why_passed(s, p, eno, room, w);
 	} else {
 		note_syn(sk, p, &area);

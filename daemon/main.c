@@ -37,6 +37,7 @@ struct daemon {
 	bool verbose;
 	bool check_config;
 	bool guard_only;
+	bool engine_only;      /* only programs in in-process mode are served */
 	struct config *config; /* replaced as a whole: the workers read it */
 	int keylog_fd;
 	struct host_lock lock;
@@ -54,8 +55,8 @@ struct daemon {
 
 static void usage(FILE *to)
 {
-	fprintf(to, "usage: tcpcryptd [--config FILE] [--check-config] [--guard] [--run-dir DIR]\n"
-		    "                 [--verbose]\n"
+	fprintf(to, "usage: tcpcryptd [--config FILE] [--check-config] [--engine-only] [--guard]\n"
+		    "                 [--run-dir DIR] [--verbose]\n"
 		    "\n"
 		    "Encrypts the TCP connections of every program in this network namespace\n"
 		    "with hosts that do the same. See tcpcryptd(8).\n");
@@ -67,6 +68,7 @@ static int options_read(struct daemon *d, int argc, char **argv)
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' },
 		{ "run-dir", required_argument, NULL, 'r' },
+		{ "engine-only", no_argument, NULL, 'e' },
 		{ "check-config", no_argument, NULL, 'k' },
 		{ "guard", no_argument, NULL, 'g' },
 		{ "verbose", no_argument, NULL, 'v' },
@@ -76,13 +78,16 @@ static int options_read(struct daemon *d, int argc, char **argv)
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "c:kgr:vhV", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "c:ekgr:vhV", options, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			d->config_path = optarg;
 			break;
 		case 'r':
 			d->run_dir = optarg;
+			break;
+		case 'e':
+			d->engine_only = true;
 			break;
 		case 'k':
 			d->check_config = true;
@@ -126,7 +131,7 @@ static void tick(void *data)
 	engine_time_out_run(d->engine);
 	resumption_tick(d->resumption, loop_now(d->loop));
 	control_tick(d->control);
-	if (intake_is_closed(&d->workers.intake) &&
+	if (d->drain_until &&
 	    (!intake_flows(&d->workers.intake) || loop_now(d->loop) > d->drain_until))
 		loop_stop(d->loop);
 }
@@ -182,6 +187,7 @@ static struct engine_policy policy_of(const struct config *c)
 		.aeads = c->aeads,
 		.n_aeads = c->n_aeads,
 		.left_alone = c->left_alone,
+		.remember_seconds = c->remember_plain_seconds,
 	};
 }
 
@@ -367,7 +373,7 @@ static int workers_prepare(struct daemon *d)
 /* Everything up to the moment at which connections are taken. */
 static int daemon_start(struct daemon *d)
 {
-	struct control_status status = { .state = "intercepting",
+	struct control_status status = { .state = d->engine_only ? "engine-only" : "intercepting",
 					 .key_log = d->config->key_log,
 					 .n_rules = d->config->n_rules,
 					 .n_required = config_n_required(d->config),
@@ -405,7 +411,8 @@ static int daemon_start(struct daemon *d)
 		log_warning("%s cannot be read by the user %s: SIGHUP will not reload it",
 			    d->config_path, d->config->user);
 	loop_set_tick(d->loop, tick, d);
-	intake_set_closed(&d->workers.intake, false);
+	if (!d->engine_only)
+		intake_set_closed(&d->workers.intake, false);
 	return 0;
 }
 

@@ -16,7 +16,8 @@ static const char *why_words(uint32_t why)
 	case SHARED_NO_DAEMON:
 		return "tcpcryptd was not running";
 	case SHARED_DAEMON_PAUSED:
-		return "tcpcryptd is at its limits or about to end";
+		return "tcpcryptd takes no connections: at its limits, about to end, or "
+		       "--engine-only";
 	case SHARED_DAEMON_HANGS:
 		return "tcpcryptd had been stopped or hung";
 	case SHARED_TIED:

@@ -218,7 +218,8 @@ static const struct {
 	{ "bpf", 0, UINT32_MAX, BPF_OBJ_GET_INFO_BY_FD },
 	{ "bpf", 0, UINT32_MAX, BPF_ITER_CREATE },
 	{ "ioctl", 1, UINT32_MAX, SIOCATMARK },
-	/* the guard, when a reload brings or takes away the first rule that requires encryption */
+	/* the guards, of policy and of programs that encrypt by themselves: when the first comes for which
+	 * there must be one */
 	{ "bpf", 0, UINT32_MAX, BPF_LINK_CREATE },
 	{ "bpf", 0, UINT32_MAX, BPF_OBJ_PIN },
 	{ "ioctl", 1, UINT32_MAX, SIOCOUTQ },
@@ -254,12 +255,13 @@ static int restricted_add(scmp_filter_ctx filter, size_t i)
 	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, 1, &compare);
 }
 
-/* Netlink for interfaces and filters on them: not for netfilter, IPsec and the like. */
-static int netlink_add(scmp_filter_ctx filter)
+/* Netlink for interfaces and filters on them, and to end a socket (engine_destroy()): not for
+ * netfilter, IPsec and the like. */
+static int netlink_add(scmp_filter_ctx filter, uint32_t protocol)
 {
 	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
 				SCMP_A0_32(SCMP_CMP_EQ, AF_NETLINK, 0),
-				SCMP_A2_32(SCMP_CMP_EQ, NETLINK_ROUTE, 0));
+				SCMP_A2_32(SCMP_CMP_EQ, protocol, 0));
 }
 
 /* Calls about this process only. */
@@ -284,7 +286,9 @@ static int rules_add(scmp_filter_ctx filter)
 	for (size_t i = 0; !error && i < sizeof(restricted) / sizeof(restricted[0]); i++)
 		error = restricted_add(filter, i);
 	if (!error)
-		error = netlink_add(filter);
+		error = netlink_add(filter, NETLINK_ROUTE);
+	if (!error)
+		error = netlink_add(filter, NETLINK_SOCK_DIAG);
 	if (!error)
 		error = own_add(filter);
 	/* Its arguments are in memory, where a filter does not see them: glibc takes clone(). */

@@ -12,6 +12,7 @@
 #include "daemon/flow.h"
 #include "daemon/incoming.h"
 #include "daemon/liveness.h"
+#include "daemon/inproc.h"
 #include "daemon/log.h"
 #include "daemon/outgoing.h"
 #include "daemon/wish.h"
@@ -35,6 +36,10 @@ static void event_handle(const struct shared_event *event, void *data)
 		break;
 	case SHARED_EVENT_OPTIONS:
 		carry_event(data, event);
+		break;
+	case SHARED_EVENT_GUARD:
+	case SHARED_EVENT_LEAK:
+		inproc_event(data, event);
 		break;
 	}
 }

@@ -136,6 +136,7 @@ static int settings_policy(struct shared_settings *s, const struct engine_policy
 	memcpy(s->teps, policy->teps, policy->n_teps);
 	if (policy->left_alone)
 		memcpy(s->left_alone, policy->left_alone, sizeof(s->left_alone));
+	s->remember_seconds = policy->remember_seconds;
 	defaults_set(s, policy);
 	return 0;
 }
@@ -279,6 +280,18 @@ int engine_attach(struct engine *e)
 	}
 	p->links.tcpcrypt_time_out = bpf_program__attach_iter(p->progs.tcpcrypt_time_out, NULL);
 	return p->links.tcpcrypt_time_out ? lookup_attach(e) : -errno;
+}
+
+int engine_inproc_guard(struct engine *e)
+{
+	int error = 0;
+
+	if (!e->programs->links.tcpcrypt_inproc_guard)
+		error = cgroup_attach(e, e->programs->progs.tcpcrypt_inproc_guard,
+				      &e->programs->links.tcpcrypt_inproc_guard);
+	if (!error)
+		__atomic_store_n(&e->settings->guarded, 1, __ATOMIC_RELEASE);
+	return error;
 }
 
 int engine_configure(struct engine *e, const struct engine_policy *policy)

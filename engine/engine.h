@@ -30,7 +30,8 @@ struct engine_policy {
 	size_t n_teps;
 	const uint16_t *aeads; /* in decreasing preference; for socket options to read */
 	size_t n_aeads;
-	const uint64_t *left_alone; /* 1024 words, one bit a port; NULL: none */
+	const uint64_t *left_alone;    /* 1024 words, one bit a port; NULL: none */
+	unsigned int remember_seconds; /* plain destinations of programs that encrypt themselves */
 };
 
 struct engine_params {
@@ -80,6 +81,13 @@ void engine_refusals_dispatch(struct engine *e, guard_refusal_handler *handler, 
 
 /* Paused, the programs leave new connections alone; those under way go on. */
 void engine_set_paused(struct engine *e, bool paused);
+
+/*
+ * For programs that encrypt by themselves: attaches the guard against plain text of theirs, once;
+ * and ends a socket, by its cookie, that would have sent some.
+ */
+int engine_inproc_guard(struct engine *e);
+int engine_destroy(uint64_t cookie);
 
 /* Detaches everything and frees the engine. Accepts NULL. */
 void engine_close(struct engine *e);

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Sockets of programs that encrypt by themselves: negotiated like the daemon's own, but nobody
+ * of ours is asked when the handshake has ended, so what it taught is remembered here. Included
+ * by sockops.bpf.c only.
+ */
+#ifndef BPF_SOCKOPS_INPROC_H
+#define BPF_SOCKOPS_INPROC_H
+
+#include "bpf/sockops_addresses.h"
+#include "bpf/sockops_eno.h"
+#include "engine/expiry.h"
+
+/* Returns 0 when the listener is none of these. */
+static __noinline int inproc_listen(struct bpf_sock_ops *ops, struct shared_settings *s)
+{
+	struct bpf_sock *sk = ops->sk;
+	struct shared_wishes *w;
+	struct eno_sock *sock;
+	int save_syn = 1;
+
+	if (!sk || !s)
+		return 0;
+	w = bpf_sk_storage_get(&wishes, sk, NULL, 0);
+	if (!w || !w->inproc || w->raw.len)
+		return 0;
+	/* The socket may have failed to connect before. */
+	bpf_sk_storage_delete(&eno_socks, sk);
+	if (wishes_off(w) || (settings_port_left_alone(s, ops->local_port) && !wishes_on(w)))
+		return 1;
+	sock = bpf_sk_storage_get(&eno_socks, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!sock)
+		return 1;
+	__builtin_memset(sock, 0, sizeof(*sock));
+	sock->kind = ENO_SOCK_INPROC;
+	bpf_setsockopt(ops, SOL_TCP, TCP_SAVE_SYN, &save_syn, sizeof(save_syn));
+	flags_set(ops, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG, 0);
+	return 1;
+}
+
+/* As the daemon does for its own connections: see flow_negotiated(). */
+static __noinline int inproc_remember(struct bpf_sock_ops *ops, const struct eno_sock *sock)
+{
+	struct shared_settings *s = settings_get();
+	struct shared_plain plain = {}, *before;
+	struct shared_tuple ends;
+
+	if (!s || !sock || !s->remember_seconds)
+		return 0;
+	tuple_set(&ends, ops);
+	before = bpf_map_lookup_elem(&plain_destinations, &ends.remote);
+	if (sock->reason == ENO_SOCK_SYN_RETRIES)
+		plain.seconds = expiry_next(before ? before->seconds : 0, s->remember_seconds);
+	plain.until = bpf_ktime_get_ns() +
+		      (plain.seconds ? plain.seconds : s->remember_seconds) * 1000000000ULL;
+	bpf_map_update_elem(&plain_destinations, &ends.remote, &plain, BPF_ANY);
+	return 0;
+}
+
+static __noinline int inproc_connected(struct bpf_sock_ops *ops, struct eno_sock *sock)
+{
+	struct bpf_sock *sk = ops->sk;
+	struct shared_wishes *w;
+
+	if (!sock || !sk)
+		return 0;
+	if (!sock->own_len)
+		sock->state = ENO_SOCK_DISABLED;
+	upstream_established(ops, sock);
+	w = bpf_sk_storage_get(&wishes, sk, NULL, 0);
+	/* What the program's own wishes prevented is no fault of the destination. */
+	if (sock->state == ENO_SOCK_DISABLED && sock->own_len && !sock->mandatory_app_aware && w &&
+	    !w->teps.set)
+		inproc_remember(ops, sock);
+	return 0;
+}
+
+/* A connection that a listener accepts, or one by simultaneous open. */
+static __noinline int inproc_accepted(struct bpf_sock_ops *ops, struct eno_sock *sock,
+				      const struct shared_settings *s)
+{
+	if (!sock)
+		return 0;
+	if (sock->own_len)
+		return upstream_established(ops, sock);
+	sock->raw_role = 1;
+	steered_established(ops, sock);
+	sock->required = sock->wishes.tep_mandatory;
+	/* It may also be the daemon that connects, where a rule requires encryption. */
+	return app_accepted(ops, s);
+}
+
+#endif
