@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "inproc/arena.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/mman.h>
+
+#define BUFFERS_MAX 8192u
+#define BUFFERS_MIN 64u
+
+/* Which of a number of equal pieces are taken. */
+struct pieces {
+	uint8_t *base;
+	size_t size;
+	uint32_t n;
+	_Atomic uint32_t hint; /* where the last search ended */
+	atomic_bool *taken;
+};
+
+struct arena {
+	struct pieces slots;
+	struct pieces buffers;
+	_Atomic uint64_t serial;
+	atomic_bool slots_taken[ARENA_SLOTS];
+	atomic_bool buffers_taken[BUFFERS_MAX];
+};
+
+static pthread_mutex_t own_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct arena *_Atomic own;
+
+static size_t page_round(size_t size)
+{
+	return (size + 4095) & ~(size_t)4095;
+}
+
+/* Keys and plain text are in there: not for core files (8548-8-3). */
+static struct arena *arena_map(uint32_t buffers)
+{
+	size_t head = page_round(sizeof(struct arena));
+	size_t slots = page_round((size_t)ARENA_SLOTS * ARENA_SLOT_SIZE);
+	size_t size = head + slots + (size_t)buffers * ARENA_BUFFER_SIZE;
+	uint8_t *base = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			     MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct arena *a = (void *)base;
+
+	if (base == MAP_FAILED)
+		return NULL;
+	madvise(base, size, MADV_DONTDUMP);
+	a->slots = (struct pieces){ .base = base + head,
+				    .size = ARENA_SLOT_SIZE,
+				    .n = ARENA_SLOTS,
+				    .taken = a->slots_taken };
+	a->buffers = (struct pieces){ .base = base + head + slots,
+				      .size = ARENA_BUFFER_SIZE,
+				      .n = buffers,
+				      .taken = a->buffers_taken };
+	return a;
+}
+
+struct arena *arena_own(void)
+{
+	struct arena *a = own;
+
+	if (a)
+		return a;
+	pthread_mutex_lock(&own_lock);
+	/* A limited address space has room for fewer. */
+	for (uint32_t n = BUFFERS_MAX; !own && n >= BUFFERS_MIN; n /= 4)
+		own = arena_map(n);
+	a = own;
+	pthread_mutex_unlock(&own_lock);
+	return a;
+}
+
+void arena_forked(void)
+{
+	pthread_mutex_init(&own_lock, NULL);
+	own = NULL;
+}
+
+static void *piece_get(struct pieces *p)
+{
+	uint32_t at = atomic_load_explicit(&p->hint, memory_order_relaxed);
+
+	for (uint32_t i = 0; i < p->n; i++, at++) {
+		if (at >= p->n)
+			at = 0;
+		if (atomic_load_explicit(&p->taken[at], memory_order_relaxed) ||
+		    atomic_exchange_explicit(&p->taken[at], true, memory_order_acquire))
+			continue;
+		atomic_store_explicit(&p->hint, at, memory_order_relaxed);
+		return p->base + at * p->size;
+	}
+	return NULL;
+}
+
+/* What was used last is used next: its pages are there. */
+static void piece_put(struct pieces *p, const void *piece)
+{
+	uint32_t at = ((const uint8_t *)piece - p->base) / p->size;
+
+	atomic_store_explicit(&p->taken[at], false, memory_order_release);
+	if (at < atomic_load_explicit(&p->hint, memory_order_relaxed))
+		atomic_store_explicit(&p->hint, at, memory_order_relaxed);
+}
+
+void *arena_slot_get(struct arena *arena)
+{
+	return piece_get(&arena->slots);
+}
+
+void arena_slot_put(struct arena *arena, void *slot)
+{
+	piece_put(&arena->slots, slot);
+}
+
+size_t arena_slot_index(const struct arena *arena, const void *slot)
+{
+	return ((const uint8_t *)slot - arena->slots.base) / arena->slots.size;
+}
+
+uint8_t *arena_buffer_get(struct arena *arena)
+{
+	return piece_get(&arena->buffers);
+}
+
+void arena_buffer_put(struct arena *arena, uint8_t *buffer)
+{
+	if (buffer)
+		piece_put(&arena->buffers, buffer);
+}
+
+uint64_t arena_serial(struct arena *arena)
+{
+	return atomic_fetch_add(&arena->serial, 1) + 1;
+}

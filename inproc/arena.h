@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Memory that a process shares with those it forks: a connection's state must be one and the
+ * same for everybody who has the socket. An arena is mapped once, before the fork, so its
+ * addresses mean the same everywhere; pages that nobody touched cost nothing. It has slots of a
+ * fixed size for connections, and buffers, which are lent while bytes are under way.
+ */
+#ifndef INPROC_ARENA_H
+#define INPROC_ARENA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Room for the largest frame and as much again, so that bulk is read in large pieces. */
+#define ARENA_BUFFER_SIZE (2u << 16)
+
+struct arena;
+
+/* The calling process's own arena, made at the first call; NULL: no memory. */
+struct arena *arena_own(void);
+
+/* In the child of a fork: what it begins from now on is not its parent's. */
+void arena_forked(void);
+
+/* A slot of an arena, as its last user left it (at first: zeroed), or NULL when all are taken. */
+void *arena_slot_get(struct arena *arena);
+void arena_slot_put(struct arena *arena, void *slot);
+
+/* The number of a slot, below ARENA_SLOTS. */
+#define ARENA_SLOTS	(1u << 15)
+#define ARENA_SLOT_SIZE 1536u
+size_t arena_slot_index(const struct arena *arena, const void *slot);
+
+/* A buffer of ARENA_BUFFER_SIZE bytes, or NULL. put accepts NULL. */
+uint8_t *arena_buffer_get(struct arena *arena);
+void arena_buffer_put(struct arena *arena, uint8_t *buffer);
+
+/* A number that this arena's processes have not been given before. */
+uint64_t arena_serial(struct arena *arena);
+
+#endif

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "inproc/calls.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <time.h>
+
+#include "inproc/helper.h"
+#include "inproc/next.h"
+
+/* Somebody else makes the keys: how often to look whether they are there. */
+#define KEYS_MS 2
+
+/* Errors are told once, as the kernel does; but see conn_broken(). */
+static int take_error(int *error)
+{
+	int r = -*error;
+
+	*error = 0;
+	return r;
+}
+
+/* Unlocks; what is left to do is done if the program does not come back. */
+static void leave(struct conn *c, int fd)
+{
+	bool busy = c->tx.start < c->tx.end || c->tx.queued || c->phase == CONN_EXPECT_KEYS;
+
+	c->tx.calls++;
+	rx_rest(c);
+	if (busy && c->phase != CONN_FAILED)
+		helper_watch(c, fd);
+	conn_unlock(c);
+}
+
+/* A single step, without waiting. */
+static ssize_t read_open(struct conn *c, int fd, struct bytes *to, int flags)
+{
+	int r = 0;
+
+	if (c->phase == CONN_FAILED) {
+		c->tx_error = 0;
+		return take_error(&c->rx_error);
+	}
+	if (c->phase == CONN_EXPECT_TCP)
+		return -EAGAIN;
+	if (c->phase == CONN_EXPECT_KEYS)
+		r = rx_keys(c, fd);
+	if (r)
+		return r;
+	if (flags & MSG_PEEK)
+		return rx_peek(c, fd, to);
+	return rx_read(c, fd, to, flags & MSG_TRUNC);
+}
+
+static ssize_t read_step(struct conn *c, int fd, struct bytes *to, int flags)
+{
+	ssize_t r = read_open(c, fd, to, flags);
+
+	return r == -EAGAIN && c->rx_shut ? 0 : r;
+}
+
+/*
+ * Waits for bytes exactly as the program's own call would, with its timeouts and interruptions,
+ * and without taking any. Returns 0 or an error; a socket that does not wait: EAGAIN.
+ */
+static int wait_readable(int fd)
+{
+	char byte;
+
+	return next()->recv(fd, &byte, 1, MSG_PEEK) < 0 ? -errno : 0;
+}
+
+/* The kernel tells of an error once, and it was told when we waited. */
+static void note(int fd, int error)
+{
+	struct conn *c;
+	int other;
+
+	if (error == -EAGAIN || error == -EINTR)
+		return;
+	c = table_use(fd, &other);
+	if (!c)
+		return;
+	conn_broken(c, -error);
+	c->rx_error = c->tx_error = 0;
+	conn_unlock(c);
+}
+
+ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
+{
+	bool all = flags & MSG_WAITALL && !(flags & MSG_PEEK);
+	bool foreign, first = true, empty = !to->left;
+	ssize_t done = 0, r;
+
+	*ret_native = false;
+	/* Urgent bytes stay in the stream: see doc/inproc.md. */
+	if (flags & MSG_OOB)
+		return calls_result(-EINVAL);
+	for (;;) {
+		int error;
+		struct conn *c = table_use(fd, &error);
+
+		if (!c) {
+			*ret_native = !error;
+			return calls_result(-error);
+		}
+		if (first && c->may_block && !c->rx.plain_len && !(flags & MSG_DONTWAIT) &&
+		    !empty && c->phase == CONN_OPEN && !c->eof) {
+			/* It is going to wait, as the last time. */
+			c->may_block = false;
+			r = -EAGAIN;
+		} else {
+			r = read_step(c, fd, to, flags);
+			if (r < 0 && c->phase == CONN_FAILED && !done)
+				c->rx_error = c->tx_error = 0;
+		}
+		first = false;
+		foreign = c->phase == CONN_EXPECT_KEYS && !keys_has_pair(&c->keys);
+		if (r > 0)
+			done += r;
+		if (r == 0 || (r > 0 && (!all || !to->left)) || (r < 0 && r != -EAGAIN) ||
+		    flags & MSG_DONTWAIT || empty) {
+			leave(c, fd);
+			break;
+		}
+		leave(c, fd);
+		if (r > 0)
+			continue;
+		if (foreign)
+			poll(NULL, 0, KEYS_MS);
+		r = wait_readable(fd);
+		if (r) {
+			note(fd, r);
+			break;
+		}
+		c->may_block = true;
+	}
+	return calls_result(done ? done : r);
+}
+
+static int send_timeout(int fd)
+{
+	struct timeval tv = {};
+	socklen_t len = sizeof(tv);
+
+	if (next()->getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, &len) ||
+	    (!tv.tv_sec && !tv.tv_usec))
+		return -1;
+	return tv.tv_sec * 1000 + tv.tv_usec / 1000;
+}
+
+/* 0, or -EAGAIN: the time is up, or the socket does not wait. The keys may be made by another
+ * thread, of which no event tells. */
+static int wait_writable(int fd, bool for_keys)
+{
+	struct pollfd p = { .fd = fd, .events = for_keys ? POLLIN : POLLOUT };
+	int mode = next()->fcntl(fd, F_GETFL);
+	int n;
+
+	if (mode < 0 || mode & O_NONBLOCK)
+		return -EAGAIN;
+	do {
+		n = poll(&p, 1, for_keys ? KEYS_MS : send_timeout(fd));
+	} while (n < 0 && errno == EINTR);
+	return n || for_keys ? 0 : -EAGAIN;
+}
+
+static ssize_t write_step(struct conn *c, int fd, struct bytes *from, int flags)
+{
+	int r = 0;
+
+	if (c->phase == CONN_FAILED)
+		return c->tx_error ? take_error(&c->tx_error) : -EPIPE;
+	if (c->phase == CONN_EXPECT_TCP)
+		return -EAGAIN;
+	if (c->phase == CONN_EXPECT_KEYS)
+		r = rx_keys(c, fd);
+	if (r && r != -EAGAIN)
+		return r;
+	return tx_write(c, fd, from, flags & MSG_MORE);
+}
+
+ssize_t calls_write(int fd, struct bytes *from, int flags, bool *ret_native)
+{
+	ssize_t done = 0, r;
+	bool left, for_keys;
+
+	*ret_native = false;
+	for (;;) {
+		int error;
+		struct conn *c = table_use(fd, &error);
+
+		if (!c) {
+			*ret_native = !error && !done;
+			return calls_result(done ? done : -error);
+		}
+		r = write_step(c, fd, from, flags);
+		if (r > 0)
+			done += r;
+		else if (c->phase == CONN_FAILED && !done)
+			c->tx_error = 0;
+		/* A call that waits does so until the kernel has it all, as it would without us. */
+		left = from->left || (c->phase == CONN_OPEN && c->tx.start < c->tx.end);
+		for_keys = c->phase == CONN_EXPECT_KEYS;
+		leave(c, fd);
+		if (!left || (r < 0 && r != -EAGAIN) || flags & MSG_DONTWAIT)
+			break;
+		if (!wait_writable(fd, for_keys))
+			continue;
+		if (!done)
+			r = -EAGAIN;
+		break;
+	}
+	if (!done && r == -EPIPE && !(flags & MSG_NOSIGNAL))
+		raise(SIGPIPE);
+	return calls_result(done ? done : r);
+}
+
+void calls_new(int fd)
+{
+	if (fd < 0 || !table_get(fd))
+		return;
+	/* Closed behind our back: its connection ended without a word. */
+	table_gone(fd);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the interposed calls (calls_*.c) have in common. */
+#ifndef INPROC_CALLS_H
+#define INPROC_CALLS_H
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "inproc/stream.h"
+#include "inproc/table.h"
+
+/* In front of every definition that the program and its libraries shall find before others. */
+#define CALL __attribute__((visibility("default")))
+
+/* As calls return it: -1 and errno instead of a negative value. */
+static inline ssize_t calls_result(ssize_t r)
+{
+	if (r >= 0)
+		return r;
+	errno = -r;
+	return -1;
+}
+
+/*
+ * Reads from, or writes to, a descriptor that table_get() knows, with the flags of recv() and
+ * send(). They return as the calls do; with *ret_native set nothing was done, and the next
+ * definition is to be called, for the socket has turned out plain.
+ */
+ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native);
+ssize_t calls_write(int fd, struct bytes *from, int flags, bool *ret_native);
+
+/* A new descriptor that the kernel gave the program: whatever had the number before is gone. */
+void calls_new(int fd);
+
+#endif

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The calls that read and write. */
+#include <limits.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <unistd.h>
+
+#include "inproc/calls.h"
+#include "inproc/next.h"
+
+/* Whether to go on with the next definition: always for descriptors that are none of ours. */
+static bool read_here(int fd, const struct iovec *iov, size_t n, int flags, ssize_t *ret)
+{
+	struct bytes to = bytes_of(iov, n);
+	bool native;
+
+	if (!table_get(fd))
+		return false;
+	*ret = calls_read(fd, &to, flags, &native);
+	return !native;
+}
+
+static bool write_here(int fd, const struct iovec *iov, size_t n, int flags, ssize_t *ret)
+{
+	struct bytes from = bytes_of(iov, n);
+	bool native;
+
+	if (!table_get(fd))
+		return false;
+	*ret = calls_write(fd, &from, flags, &native);
+	return !native;
+}
+
+CALL ssize_t read(int fd, void *buf, size_t len)
+{
+	const struct iovec iov = { buf, len };
+	ssize_t r;
+
+	return read_here(fd, &iov, 1, 0, &r) ? r : next()->read(fd, buf, len);
+}
+
+CALL ssize_t readv(int fd, const struct iovec *iov, int n)
+{
+	ssize_t r;
+
+	return n > 0 && read_here(fd, iov, n, 0, &r) ? r : next()->readv(fd, iov, n);
+}
+
+CALL ssize_t preadv2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
+{
+	ssize_t r;
+
+	/* Only at the current position: a socket has no other. */
+	if (n > 0 && offset == -1 && read_here(fd, iov, n, 0, &r))
+		return r;
+	return next()->preadv2(fd, iov, n, offset, flags);
+}
+
+CALL ssize_t preadv64v2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
+{
+	return preadv2(fd, iov, n, offset, flags);
+}
+
+CALL ssize_t recv(int fd, void *buf, size_t len, int flags)
+{
+	const struct iovec iov = { buf, len };
+	ssize_t r;
+
+	return read_here(fd, &iov, 1, flags, &r) ? r : next()->recv(fd, buf, len, flags);
+}
+
+CALL ssize_t recvfrom(int fd, void *restrict buf, size_t len, int flags,
+		      struct sockaddr *restrict from, socklen_t *restrict from_len)
+{
+	const struct iovec iov = { buf, len };
+	ssize_t r;
+
+	/* TCP gives no address. */
+	if (read_here(fd, &iov, 1, flags, &r)) {
+		if (from_len && r >= 0)
+			*from_len = 0;
+		return r;
+	}
+	return next()->recvfrom(fd, buf, len, flags, from, from_len);
+}
+
+/* Descriptors that came may have numbers of others that were closed behind our back. */
+static void received(struct msghdr *message)
+{
+	struct cmsghdr *c;
+	int fd;
+
+	for (c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t at = 0; at + sizeof(fd) <= c->cmsg_len - CMSG_LEN(0);
+		     at += sizeof(fd)) {
+			memcpy(&fd, CMSG_DATA(c) + at, sizeof(fd));
+			calls_new(fd);
+			table_shared(fd);
+		}
+	}
+}
+
+CALL ssize_t recvmsg(int fd, struct msghdr *message, int flags)
+{
+	ssize_t r;
+
+	if (!read_here(fd, message->msg_iov, message->msg_iovlen, flags, &r)) {
+		r = next()->recvmsg(fd, message, flags);
+		if (r >= 0 && message->msg_controllen)
+			received(message);
+		return r;
+	}
+	if (r >= 0) {
+		message->msg_namelen = 0;
+		message->msg_controllen = 0;
+		message->msg_flags = 0;
+	}
+	return r;
+}
+
+CALL ssize_t write(int fd, const void *buf, size_t len)
+{
+	const struct iovec iov = { (void *)(uintptr_t)buf, len };
+	ssize_t r;
+
+	return write_here(fd, &iov, 1, 0, &r) ? r : next()->write(fd, buf, len);
+}
+
+CALL ssize_t writev(int fd, const struct iovec *iov, int n)
+{
+	ssize_t r;
+
+	return n > 0 && write_here(fd, iov, n, 0, &r) ? r : next()->writev(fd, iov, n);
+}
+
+CALL ssize_t pwritev2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
+{
+	ssize_t r;
+
+	if (n > 0 && offset == -1 && write_here(fd, iov, n, 0, &r))
+		return r;
+	return next()->pwritev2(fd, iov, n, offset, flags);
+}
+
+CALL ssize_t pwritev64v2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
+{
+	return pwritev2(fd, iov, n, offset, flags);
+}
+
+CALL ssize_t send(int fd, const void *buf, size_t len, int flags)
+{
+	const struct iovec iov = { (void *)(uintptr_t)buf, len };
+	ssize_t r;
+
+	return write_here(fd, &iov, 1, flags, &r) ? r : next()->send(fd, buf, len, flags);
+}
+
+CALL ssize_t sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *to,
+		    socklen_t to_len)
+{
+	const struct iovec iov = { (void *)(uintptr_t)buf, len };
+	ssize_t r;
+
+	if (write_here(fd, &iov, 1, flags, &r))
+		return r;
+	return next()->sendto(fd, buf, len, flags, to, to_len);
+}
+
+/* The other process would not have the keys. */
+static bool passes_ours(const struct msghdr *message)
+{
+	struct cmsghdr *c;
+	int fd;
+
+	if (!message->msg_controllen)
+		return false;
+	for (c = CMSG_FIRSTHDR(message); c;
+	     c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)message, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t at = 0; at + sizeof(fd) <= c->cmsg_len - CMSG_LEN(0);
+		     at += sizeof(fd)) {
+			memcpy(&fd, CMSG_DATA(c) + at, sizeof(fd));
+			if (table_get(fd))
+				return true;
+			table_shared(fd);
+		}
+	}
+	return false;
+}
+
+CALL ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+	ssize_t r;
+
+	if (passes_ours(message))
+		return calls_result(-EOPNOTSUPP);
+	if (write_here(fd, message->msg_iov, message->msg_iovlen, flags, &r))
+		return r;
+	return next()->sendmsg(fd, message, flags);
+}
+
+CALL int sendmmsg(int fd, struct mmsghdr *messages, unsigned int n, int flags)
+{
+	ssize_t r;
+	int done = 0;
+
+	if (!table_get(fd))
+		return next()->sendmmsg(fd, messages, n, flags);
+	while ((unsigned int)done < n) {
+		r = sendmsg(fd, &messages[done].msg_hdr, flags);
+		if (r < 0)
+			break;
+		messages[done++].msg_len = r;
+	}
+	return done ? done : -1;
+}
+
+CALL int recvmmsg(int fd, struct mmsghdr *messages, unsigned int n, int flags,
+		  struct timespec *timeout)
+{
+	ssize_t r;
+	int done = 0;
+
+	if (!table_get(fd))
+		return next()->recvmmsg(fd, messages, n, flags, timeout);
+	while ((unsigned int)done < n) {
+		r = recvmsg(fd, &messages[done].msg_hdr, flags & ~MSG_WAITFORONE);
+		if (r < 0)
+			break;
+		messages[done++].msg_len = r;
+		if (!r)
+			break;
+		if (flags & MSG_WAITFORONE)
+			flags |= MSG_DONTWAIT;
+	}
+	return done ? done : -1;
+}
+
+CALL ssize_t sendfile(int out, int in, off_t *offset, size_t len)
+{
+	struct bytes from = { .file = in, .left = len < INT_MAX ? len : INT_MAX };
+	bool native;
+	ssize_t r;
+
+	if (table_get(in))
+		return calls_result(-EINVAL);
+	if (!table_get(out))
+		return next()->sendfile(out, in, offset, len);
+	from.offset = offset ? *offset : lseek(in, 0, SEEK_CUR);
+	if (from.offset < 0)
+		return -1;
+	r = calls_write(out, &from, 0, &native);
+	if (native)
+		return next()->sendfile(out, in, offset, len);
+	if (r > 0 && offset)
+		*offset += r;
+	else if (r > 0 && lseek(in, from.offset, SEEK_SET) < 0)
+		return -1;
+	return r;
+}
+
+CALL ssize_t sendfile64(int out, int in, off_t *offset, size_t len)
+{
+	return sendfile(out, in, offset, len);
+}
+
+/* What glibc calls instead when a program is built with _FORTIFY_SOURCE. */
+
+ssize_t __read_chk(int fd, void *buf, size_t len, size_t size);
+ssize_t __recv_chk(int fd, void *buf, size_t len, size_t size, int flags);
+ssize_t __recvfrom_chk(int fd, void *restrict buf, size_t len, size_t size, int flags,
+		       struct sockaddr *restrict from, socklen_t *restrict from_len);
+void __chk_fail(void) __attribute__((noreturn));
+
+CALL ssize_t __read_chk(int fd, void *buf, size_t len, size_t size)
+{
+	if (len > size)
+		__chk_fail();
+	return read(fd, buf, len);
+}
+
+CALL ssize_t __recv_chk(int fd, void *buf, size_t len, size_t size, int flags)
+{
+	if (len > size)
+		__chk_fail();
+	return recv(fd, buf, len, flags);
+}
+
+CALL ssize_t __recvfrom_chk(int fd, void *restrict buf, size_t len, size_t size, int flags,
+			    struct sockaddr *restrict from, socklen_t *restrict from_len)
+{
+	if (len > size)
+		__chk_fail();
+	return recvfrom(fd, buf, len, flags, from, from_len);
+}

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The calls that end, duplicate and ask about descriptors. */
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "inproc/arena.h"
+#include "inproc/calls.h"
+#include "inproc/helper.h"
+#include "inproc/next.h"
+#include "inproc/settings.h"
+
+CALL int close(int fd)
+{
+	int r;
+
+	if (!table_get(fd))
+		return next()->close(fd);
+	table_closing(fd);
+	r = next()->close(fd);
+	table_closed(fd);
+	return r;
+}
+
+CALL int close_range(unsigned int first, unsigned int last, int flags)
+{
+	const unsigned int end = atomic_load(&table_end);
+	const bool closes = !(flags & CLOSE_RANGE_CLOEXEC);
+	int r;
+
+	for (unsigned int fd = first; closes && fd <= last && fd < end; fd++)
+		table_closing(fd);
+	r = next()->close_range(first, last, flags);
+	for (unsigned int fd = first; closes && fd <= last && fd < end; fd++)
+		table_closed(fd);
+	return r;
+}
+
+CALL void closefrom(int first)
+{
+	close_range(first < 0 ? 0 : first, ~0U, 0);
+}
+
+static int shutdown_write(struct conn *c, int fd)
+{
+	int r = 0;
+
+	if (c->phase == CONN_FAILED)
+		return -ENOTCONN;
+	if (c->phase == CONN_EXPECT_KEYS)
+		r = rx_keys(c, fd);
+	if (!r || r == -EAGAIN)
+		r = tx_finish(c, fd, false);
+	if (r == -EAGAIN)
+		helper_watch(c, fd);
+	return 0;
+}
+
+CALL int shutdown(int fd, int how)
+{
+	int error, r = 0;
+	struct conn *c = table_use(fd, &error);
+
+	if (!c && error)
+		return calls_result(-error);
+	if (!c || c->phase == CONN_EXPECT_TCP || how < SHUT_RD || how > SHUT_RDWR) {
+		if (c)
+			conn_unlock(c);
+		return next()->shutdown(fd, how);
+	}
+	if (how != SHUT_WR)
+		c->rx_shut = true;
+	if ((how == SHUT_RD && c->phase != CONN_EXPECT_KEYS) || c->fin_shut) {
+		conn_unlock(c);
+		return next()->shutdown(fd, how);
+	}
+	if (how != SHUT_RD)
+		r = shutdown_write(c, fd);
+	/* Init messages are still to come. */
+	if (how == SHUT_RDWR && !r && c->phase == CONN_OPEN)
+		next()->shutdown(fd, SHUT_RD);
+	conn_unlock(c);
+	return calls_result(r);
+}
+
+CALL int dup(int fd)
+{
+	int copy;
+
+	if (table_is_foreign(fd))
+		return calls_result(-EBADF);
+	table_shared(fd);
+	copy = next()->dup(fd);
+	calls_new(copy);
+	if (copy >= 0)
+		table_copied(fd, copy);
+	return copy;
+}
+
+static int copied_to(int fd, int copy, int r)
+{
+	table_closed(copy);
+	if (r >= 0 && fd != copy)
+		table_copied(fd, copy);
+	return r;
+}
+
+/* dup2() closes what it puts a duplicate in the place of; not so if it is going to fail. */
+static void replace(int fd, int copy)
+{
+	int saved = errno;
+
+	if (fd != copy && table_get(copy) && next()->fcntl(fd, F_GETFD) >= 0)
+		table_closing(copy);
+	errno = saved;
+}
+
+CALL int dup2(int fd, int copy)
+{
+	if (table_is_foreign(fd))
+		return calls_result(-EBADF);
+	table_shared(fd);
+	table_shared(copy);
+	replace(fd, copy);
+	return copied_to(fd, copy, next()->dup2(fd, copy));
+}
+
+CALL int dup3(int fd, int copy, int flags)
+{
+	if (table_is_foreign(fd))
+		return calls_result(-EBADF);
+	table_shared(fd);
+	table_shared(copy);
+	replace(fd, copy);
+	return copied_to(fd, copy, next()->dup3(fd, copy, flags));
+}
+
+/* A duplicate in a new program: see table_enter(). */
+CALL int posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions, int fd, int copy)
+{
+	static int (*following)(posix_spawn_file_actions_t *, int, int);
+
+	if (table_get(fd))
+		return EBADF;
+	if (!following)
+		*(void **)&following = dlsym(RTLD_NEXT, "posix_spawn_file_actions_adddup2");
+	return following(actions, fd, copy);
+}
+
+CALL int fcntl(int fd, int command, ...)
+{
+	va_list ap;
+	void *argument;
+	int r;
+
+	va_start(ap, command);
+	argument = va_arg(ap, void *);
+	va_end(ap);
+	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
+		table_shared(fd);
+	if (command == F_SETFD && table_get(fd))
+		argument = (void *)((uintptr_t)argument | FD_CLOEXEC);
+	r = next()->fcntl(fd, command, argument);
+	if (r >= 0 && (command == F_DUPFD || command == F_DUPFD_CLOEXEC)) {
+		calls_new(r);
+		table_copied(fd, r);
+	}
+	return r;
+}
+
+int fcntl64(int fd, int command, ...);
+
+CALL int fcntl64(int fd, int command, ...)
+{
+	va_list ap;
+	void *argument;
+
+	va_start(ap, command);
+	argument = va_arg(ap, void *);
+	va_end(ap);
+	return fcntl(fd, command, argument);
+}
+
+/* FIONREAD, SIOCOUTQ: in the program's bytes, as far as they are known. */
+CALL int ioctl(int fd, unsigned long request, ...)
+{
+	struct conn *c = NULL;
+	size_t available = 0;
+	va_list ap;
+	void *argument;
+	int error;
+
+	va_start(ap, request);
+	argument = va_arg(ap, void *);
+	va_end(ap);
+	if (request == FIONCLEX && table_get(fd))
+		return 0; /* see table_enter() */
+	if (request == FIONREAD && table_get(fd))
+		c = table_use(fd, &error);
+	if (!c)
+		return next()->ioctl(fd, request, argument);
+	if (c->phase == CONN_EXPECT_KEYS)
+		rx_keys(c, fd);
+	if (c->phase == CONN_OPEN)
+		available = rx_available(c, fd);
+	rx_rest(c);
+	conn_unlock(c);
+	*(int *)argument = available;
+	return 0;
+}
+
+/* No data in SYNs of connections that may be encrypted: connect() does without. */
+CALL int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+{
+	if (level == IPPROTO_TCP && name == TCP_FASTOPEN_CONNECT && settings_on())
+		return 0;
+	/* It tells when pages may be used again that frames are not made of. */
+	if (level == SOL_SOCKET && name == SO_ZEROCOPY && settings_on())
+		return calls_result(-EOPNOTSUPP);
+	/* More than one would hide the byte that a frame leaves with the kernel. */
+	if (level == SOL_SOCKET && name == SO_RCVLOWAT && table_get(fd))
+		return 0;
+	return next()->setsockopt(fd, level, name, value, len);
+}
+
+CALL int getsockopt(int fd, int level, int name, void *restrict value, socklen_t *restrict len)
+{
+	struct conn *c;
+	int error, r;
+
+	/* Programs that do not wait learn by this that they are connected. */
+	if (level != SOL_SOCKET || name != SO_ERROR || !table_get(fd))
+		return next()->getsockopt(fd, level, name, value, len);
+	c = table_use(fd, &error);
+	r = next()->getsockopt(fd, level, name, value, len);
+	if (!c)
+		return r;
+	if (c->phase == CONN_EXPECT_KEYS)
+		helper_watch(c, fd);
+	/* What the kernel told us, it does not tell again. */
+	if (!r && *len == sizeof(int) && c->phase == CONN_FAILED && c->tx_error) {
+		memcpy(value, &c->tx_error, sizeof(int));
+		c->tx_error = c->rx_error = 0;
+	}
+	conn_unlock(c);
+	return r;
+}
+
+/* The end of the process closes everything. */
+static void finish(void)
+{
+	table_ending();
+	helper_finish();
+}
+
+__attribute__((destructor(101))) static void at_exit(void)
+{
+	finish();
+}
+
+CALL void _exit(int status)
+{
+	finish();
+	next()->_exit(status);
+	__builtin_unreachable();
+}
+
+CALL void _Exit(int status)
+{
+	_exit(status);
+}
+
+static void forking(void)
+{
+	table_forking();
+	helper_forking();
+}
+
+static void forked(void)
+{
+	table_forked();
+	helper_forked();
+	arena_forked();
+}
+
+__attribute__((constructor(103))) static void fork_prepare(void)
+{
+	pthread_atfork(forking, helper_fork_done, forked);
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The calls with which connections begin. */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include "bpf/shared.h"
+#include "inproc/calls.h"
+#include "inproc/helper.h"
+#include "inproc/next.h"
+#include "inproc/settings.h"
+
+static bool mark(int fd, int on)
+{
+	int saved = errno;
+	bool done = !next()->setsockopt(fd, IPPROTO_TCP, TCP_CRYPT_INPROC, &on, sizeof(on));
+
+	errno = saved;
+	return done;
+}
+
+/* What stays on the host is never encrypted; the engine would say so, too. */
+static bool is_loopback(const struct sockaddr *to)
+{
+	const struct sockaddr_in *v4 = (const void *)to;
+	const struct sockaddr_in6 *v6 = (const void *)to;
+
+	if (to->sa_family == AF_INET)
+		return ntohl(v4->sin_addr.s_addr) >> 24 == 127;
+	return IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+}
+
+static bool is_candidate(int fd, const struct sockaddr *to, socklen_t len)
+{
+	if (!table_is_sole(fd) || !to)
+		return false;
+	if (!(to->sa_family == AF_INET && len >= sizeof(struct sockaddr_in)) &&
+	    !(to->sa_family == AF_INET6 && len >= sizeof(struct sockaddr_in6)))
+		return false;
+	return !is_loopback(to) && settings_on();
+}
+
+/* The connection's state is there before anybody could write to the socket. */
+static bool prepare(int fd)
+{
+	struct conn *c;
+
+	if (!mark(fd, 1))
+		return false;
+	c = conn_new();
+	if (!c) {
+		mark(fd, 0);
+		return false;
+	}
+	table_enter(fd, c);
+	return true;
+}
+
+/* Locks and looks at it, which does what can be done now. */
+static void visit(int fd)
+{
+	int saved = errno, error;
+	struct conn *c = table_use(fd, &error);
+
+	if (c) {
+		if (c->phase == CONN_EXPECT_KEYS)
+			helper_watch(c, fd);
+		conn_unlock(c);
+	}
+	errno = saved;
+}
+
+CALL int connect(int fd, const struct sockaddr *to, socklen_t len)
+{
+	int r;
+
+	/* Asked again how a connection that is being made gets on; or disconnected. */
+	if (table_get(fd)) {
+		r = next()->connect(fd, to, len);
+		if (!r && to && to->sa_family == AF_UNSPEC)
+			calls_new(fd);
+		else
+			visit(fd);
+		return r;
+	}
+	if (!is_candidate(fd, to, len) || !prepare(fd))
+		return next()->connect(fd, to, len);
+	r = next()->connect(fd, to, len);
+	if (!r || errno == EINPROGRESS || errno == EINTR || errno == EALREADY || errno == EISCONN)
+		visit(fd);
+	else
+		calls_new(fd);
+	return r;
+}
+
+CALL int listen(int fd, int backlog)
+{
+	if (table_holds(fd) && !table_get(fd) && settings_on())
+		mark(fd, 1);
+	return next()->listen(fd, backlog);
+}
+
+/*
+ * A connection that was accepted. What the engine knows of it decides; has the engine gone since,
+ * then a connection whose SYN had no ENO is plain, and of any other nobody knows.
+ */
+static bool syn_had_eno(int fd)
+{
+	uint8_t syn[256];
+	socklen_t len = sizeof(syn);
+	size_t at, end;
+
+	if (next()->getsockopt(fd, IPPROTO_TCP, TCP_SAVED_SYN, syn, &len) || len < 40)
+		return false;
+	at = syn[0] >> 4 == 4 ? (syn[0] & 15) * 4 : 40;
+	if (at + 20 > len)
+		return true;
+	end = at + (syn[at + 12] >> 4) * 4;
+	for (at += 20; at + 1 < end && end <= len;) {
+		if (syn[at] == 0)
+			return false;
+		if (syn[at] == 69)
+			return true;
+		at += syn[at] == 1 ? 1 : syn[at + 1] < 2 ? end : syn[at + 1];
+	}
+	return end > len;
+}
+
+/* Returns false when the connection must not be used. */
+static bool adopt(int fd)
+{
+	struct shared_inproc inproc;
+	socklen_t len = sizeof(inproc);
+	struct conn *c;
+	bool failed;
+
+	if (next()->getsockopt(fd, IPPROTO_TCP, TCP_CRYPT_INPROC, &inproc, &len))
+		return errno == ENOENT || !syn_had_eno(fd);
+	if (inproc.state == ENO_SOCK_DISABLED)
+		return !inproc.required;
+	c = table_holds(fd) && settings_on() ? conn_new() : NULL;
+	if (!c || conn_lock(c))
+		return false;
+	conn_negotiated(c, fd);
+	failed = c->phase != CONN_EXPECT_KEYS;
+	if (failed)
+		c->refs--;
+	else
+		table_enter(fd, c);
+	if (!failed)
+		helper_watch(c, fd);
+	conn_unlock_release(c);
+	return !failed;
+}
+
+static int accepted(int fd)
+{
+	const struct linger reset = { .l_onoff = 1 };
+	int saved = errno;
+
+	if (fd < 0)
+		return fd;
+	calls_new(fd);
+	if (!adopt(fd)) {
+		next()->setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+		next()->close(fd);
+		errno = ECONNABORTED;
+		return -1;
+	}
+	errno = saved;
+	return fd;
+}
+
+CALL int accept(int fd, struct sockaddr *restrict from, socklen_t *restrict len)
+{
+	return accepted(next()->accept(fd, from, len));
+}
+
+CALL int accept4(int fd, struct sockaddr *restrict from, socklen_t *restrict len, int flags)
+{
+	return accepted(next()->accept4(fd, from, len, flags));
+}
+
+CALL int socket(int domain, int type, int protocol)
+{
+	int fd = next()->socket(domain, type, protocol);
+
+	calls_new(fd);
+	if (domain == AF_INET || domain == AF_INET6)
+		table_made(fd);
+	return fd;
+}
+
+CALL int socketpair(int domain, int type, int protocol, int fds[2])
+{
+	int r = next()->socketpair(domain, type, protocol, fds);
+
+	if (!r) {
+		calls_new(fds[0]);
+		calls_new(fds[1]);
+	}
+	return r;
+}

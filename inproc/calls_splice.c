@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* splice() between a pipe and a connection: bytes are copied, since frames are made of them. */
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+
+#include "inproc/calls.h"
+#include "inproc/next.h"
+
+/* Waits for the pipe unless that is not wanted. 0, or a negative errno value. */
+static int pipe_ready(int fd, short events, unsigned int flags)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+	int mode = next()->fcntl(fd, F_GETFL);
+	int n = poll(&p, 1, flags & SPLICE_F_NONBLOCK || (mode > 0 && mode & O_NONBLOCK) ? 0 : -1);
+
+	if (n < 0)
+		return -errno;
+	if (!n)
+		return -EAGAIN;
+	return p.revents & POLLERR ? -EPIPE : 0;
+}
+
+static ssize_t from_pipe(int pipe, int fd, size_t len, unsigned int flags, bool *ret_native)
+{
+	struct bytes from = { .file = pipe, .pipe = true };
+	int available = 0;
+	ssize_t r = pipe_ready(pipe, POLLIN, flags);
+
+	*ret_native = false;
+	if (r)
+		return calls_result(r);
+	if (next()->ioctl(pipe, FIONREAD, &available) || available <= 0)
+		return available;
+	from.left = (size_t)available < len ? (size_t)available : len;
+	return calls_write(fd, &from, flags & SPLICE_F_MORE ? MSG_MORE : 0, ret_native);
+}
+
+/* A pipe that is ready has room for PIPE_BUF bytes. */
+static ssize_t to_pipe(int fd, int pipe, size_t len, unsigned int flags, bool *ret_native)
+{
+	char piece[PIPE_BUF];
+	const struct iovec iov = { piece, len < sizeof(piece) ? len : sizeof(piece) };
+	struct bytes to = bytes_of(&iov, 1);
+	ssize_t r = pipe_ready(pipe, POLLOUT, flags);
+
+	*ret_native = false;
+	if (r)
+		return calls_result(r);
+	r = calls_read(fd, &to, flags & SPLICE_F_NONBLOCK ? MSG_DONTWAIT : 0, ret_native);
+	return r > 0 ? next()->write(pipe, piece, r) : r;
+}
+
+CALL ssize_t splice(int in, off_t *in_offset, int out, off_t *out_offset, size_t len,
+		    unsigned int flags)
+{
+	bool native = true;
+	ssize_t r = 0;
+
+	if (table_get(in) && table_get(out))
+		return calls_result(-EINVAL);
+	if (table_get(out))
+		r = from_pipe(in, out, len, flags, &native);
+	else if (table_get(in))
+		r = to_pipe(in, out, len, flags, &native);
+	return native ? next()->splice(in, in_offset, out, out_offset, len, flags) : r;
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "inproc/conn.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <tcpcrypt/eno.h>
+
+#include "bpf/shared.h"
+#include "inproc/arena.h"
+#include "inproc/next.h"
+#include "inproc/settings.h"
+#include "inproc/stream.h"
+
+/* Robust: a process may be killed in the middle of a call, and others still have the socket. */
+static void lock_make(pthread_mutex_t *lock)
+{
+	pthread_mutexattr_t attributes;
+
+	pthread_mutexattr_init(&attributes);
+	pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+	pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+	pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK);
+	pthread_mutex_init(lock, &attributes);
+	pthread_mutexattr_destroy(&attributes);
+}
+
+struct conn *conn_new(void)
+{
+	const size_t head = offsetof(struct conn, phase);
+	const size_t session = (sizeof(struct conn) + 63) & ~(size_t)63;
+	struct arena *arena = arena_own();
+	struct conn *c;
+
+	if (!arena || session + tcpcrypt_session_size() > ARENA_SLOT_SIZE)
+		return NULL;
+	c = arena_slot_get(arena);
+	if (!c)
+		return NULL;
+	if (!c->lock_made)
+		lock_make(&c->lock);
+	c->lock_made = true;
+	if (conn_lock(c)) {
+		arena_slot_put(arena, c);
+		return NULL;
+	}
+	memset((uint8_t *)c + head, 0, ARENA_SLOT_SIZE - head);
+	c->refs = 1;
+	c->keys.arena = arena;
+	c->session = (void *)((uint8_t *)c + session);
+	conn_unlock(c);
+	return c;
+}
+
+static void buffers_drop(struct conn *c)
+{
+	arena_buffer_put(c->keys.arena, c->rx.buffer);
+	arena_buffer_put(c->keys.arena, c->tx.buffer);
+	arena_buffer_put(c->keys.arena, c->tx.queue);
+	memset(&c->rx, 0, sizeof(c->rx));
+	memset(&c->tx, 0, sizeof(c->tx));
+}
+
+int conn_lock(struct conn *c)
+{
+	int error = pthread_mutex_lock(&c->lock);
+
+	if (error == EOWNERDEAD) {
+		/* Nobody knows how far that process had come with the stream. */
+		pthread_mutex_consistent(&c->lock);
+		conn_broken(c, ECONNRESET);
+		error = 0;
+	}
+	if (!error)
+		keys_enter(&c->keys);
+	return -error;
+}
+
+void conn_unlock(struct conn *c)
+{
+	pthread_mutex_unlock(&c->lock);
+}
+
+void conn_unlock_release(struct conn *c)
+{
+	bool free = !c->refs && !c->holds;
+
+	if (free) {
+		tcpcrypt_session_deinit(c->session);
+		buffers_drop(c);
+	}
+	pthread_mutex_unlock(&c->lock);
+	if (free)
+		arena_slot_put(c->keys.arena, c);
+}
+
+int conn_broken(struct conn *c, int error)
+{
+	if (c->phase == CONN_FAILED)
+		return -error;
+	tcpcrypt_session_deinit(c->session);
+	buffers_drop(c);
+	c->phase = CONN_FAILED;
+	c->tx_error = error;
+	/* 8548-3.7-2: who reads must not take it for the end, whatever the other direction was
+	 * told already. */
+	c->rx_error = c->eof ? 0 : error == EPIPE ? ECONNRESET : error;
+	return -error;
+}
+
+int conn_fail(struct conn *c, int fd)
+{
+	const struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
+
+	if (c->phase == CONN_FAILED)
+		return -ECONNRESET;
+	conn_broken(c, ECONNRESET);
+	/* The kernel resets what is disconnected (8547-4.6-8, 8548-3.3-5). */
+	next()->connect(fd, &nowhere, sizeof(nowhere));
+	return -ECONNRESET;
+}
+
+static int session_start(struct conn *c, const struct shared_inproc *inproc)
+{
+	/* What was enabled when the option was made stands in the option itself. */
+	static const uint8_t implemented[] = { TCPCRYPT_TEP_X25519, TCPCRYPT_TEP_P256,
+					       TCPCRYPT_TEP_X448, TCPCRYPT_TEP_P521 };
+	const struct tcpcrypt_eno_settings settings = {
+		.opener = inproc->passive ? TCPCRYPT_ENO_PASSIVE : TCPCRYPT_ENO_ACTIVE,
+		.teps = implemented,
+		.n_teps = sizeof(implemented),
+		.mandatory_app_aware = inproc->mandatory_app_aware,
+	};
+	struct tcpcrypt_eno_result result;
+
+	if (inproc->own_len > SHARED_OPTION_MAX || inproc->peer_len > SHARED_OPTION_MAX)
+		return TCPCRYPT_E_ARGUMENT;
+	tcpcrypt_eno_negotiate(&settings, inproc->own_len ? inproc->own : NULL, inproc->own_len,
+			       inproc->peer_len ? inproc->peer : NULL, inproc->peer_len, &result);
+	/* Kernel and core must agree (8547-4.6-7, 8548-3.2-5). */
+	if (result.reason != TCPCRYPT_ENO_OK)
+		return TCPCRYPT_E_STATE;
+	const struct tcpcrypt_session_params params = {
+		.size = sizeof(params),
+		.crypto = keys_crypto(),
+		.role = result.role,
+		.tep_byte = result.tep_byte,
+		.transcript = result.transcript,
+		.transcript_len = result.transcript_len,
+		.aeads = settings_aeads(result.role),
+		.n_aeads = settings_n_aeads(result.role),
+	};
+
+	return tcpcrypt_session_init(c->session, &params);
+}
+
+void conn_negotiated(struct conn *c, int fd)
+{
+	struct shared_inproc inproc = {};
+	socklen_t len = sizeof(inproc);
+
+	if (next()->getsockopt(fd, IPPROTO_TCP, TCP_CRYPT_INPROC, &inproc, &len)) {
+		/* ENOENT: policy left it alone. Otherwise the engine is gone, and not knowing
+		 * is no licence for plain text. */
+		if (errno == ENOENT)
+			c->phase = CONN_PLAIN;
+		else
+			conn_fail(c, fd);
+		return;
+	}
+	if (inproc.state == ENO_SOCK_PENDING)
+		return;
+	if (inproc.state == ENO_SOCK_DISABLED) {
+		if (inproc.required)
+			conn_fail(c, fd);
+		else
+			c->phase = CONN_PLAIN;
+		return;
+	}
+	c->passive = inproc.passive;
+	if (session_start(c, &inproc)) {
+		conn_fail(c, fd);
+		return;
+	}
+	c->phase = CONN_EXPECT_KEYS;
+	/* Host A's Init1 need not wait for anything. */
+	if (tx_flush(c, fd, 0) == -ECONNRESET)
+		conn_fail(c, fd);
+}
+
+int conn_progress(struct conn *c, int fd)
+{
+	int r = 0;
+
+	if (c->phase == CONN_FAILED)
+		return 0;
+	if (c->phase == CONN_EXPECT_TCP)
+		conn_negotiated(c, fd);
+	if (c->phase == CONN_EXPECT_TCP)
+		return -EAGAIN;
+	if (c->phase == CONN_EXPECT_KEYS)
+		r = rx_keys(c, fd);
+	if (r || c->phase != CONN_OPEN)
+		return r;
+	r = tx_flush(c, fd, 0);
+	if (r == 0 && c->fin_wanted && !c->fin_shut)
+		r = tx_finish(c, fd, false);
+	return r;
+}

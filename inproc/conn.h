@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A connection of the program that negotiates or has negotiated encryption: what all processes
+ * and threads that have its socket share. Everything but conn_new() wants it locked; the lock is
+ * never held while something waits.
+ *
+ * I/O functions return what they did or a negative errno value. -EAGAIN: the socket must become
+ * readable or writable first.
+ */
+#ifndef INPROC_CONN_H
+#define INPROC_CONN_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <tcpcrypt/session.h>
+
+#include "inproc/keys.h"
+
+enum conn_phase {
+	CONN_EXPECT_TCP,  /* connect() is under way: nothing is negotiated yet */
+	CONN_EXPECT_KEYS, /* encryption is negotiated: only Init messages so far */
+	CONN_OPEN,
+	CONN_PLAIN,  /* nothing was negotiated: leave the socket alone */
+	CONN_FAILED, /* reset: each direction's next call says so */
+};
+
+/* From the network, in one buffer: opened bytes, then others. */
+struct conn_rx {
+	uint8_t *buffer;
+	size_t plain_at, plain_len; /* opened, not yet read by the program */
+	size_t start, end;	    /* not yet opened */
+	size_t need;		    /* bytes from start that the session waits for */
+	/*
+	 * The last byte of what was opened was only looked at, so that the kernel shows the
+	 * socket as readable until the program has read it all.
+	 */
+	bool held;
+	bool ended; /* during a call: the kernel had no more, and never will */
+};
+
+/* To the network. */
+struct conn_tx {
+	uint8_t *buffer; /* frames that the kernel has not taken yet */
+	size_t start, end;
+	uint8_t *queue; /* what the program wrote before there were keys */
+	size_t queued;
+	size_t chunk; /* data in a frame */
+	unsigned int run;
+	uint32_t calls; /* of the program's, since whenever */
+};
+
+struct conn {
+	pthread_mutex_t lock;
+	bool lock_made;
+	/* Zeroed for each connection from here on. */
+	enum conn_phase phase;
+	int rx_error, tx_error; /* not yet told to the program */
+	unsigned int refs;	/* descriptors of all processes */
+	unsigned int holds;	/* others that keep the slot */
+	bool passive;
+	bool eof;	 /* the peer's FINp was opened */
+	bool rx_shut;	 /* by the program */
+	bool fin_wanted; /* FINp shall follow what is queued */
+	bool fin_sealed;
+	bool fin_shut;	/* TCP's FIN, too */
+	bool watched;	/* the helper of some process looks after it */
+	bool may_block; /* the last call found that it had to wait: see calls.c */
+	struct conn_rx rx;
+	struct conn_tx tx;
+	struct keys_shared keys;
+	struct tcpcrypt_session *session; /* behind this, in the same slot */
+};
+
+/* A connection in the phase CONN_EXPECT_TCP with one reference, or NULL. */
+struct conn *conn_new(void);
+
+/* 0, or -EDEADLK when this thread has the lock already (a signal handler). */
+int conn_lock(struct conn *c);
+void conn_unlock(struct conn *c);
+
+/* Unlocks, and frees the slot if nobody has it any more. */
+void conn_unlock_release(struct conn *c);
+
+/* Asks the kernel what was negotiated on a socket that connects, or was accepted, and begins
+ * the key exchange. The phase tells the outcome. */
+void conn_negotiated(struct conn *c, int fd);
+
+/* Resets the connection: calls that follow fail with ECONNRESET. Returns -ECONNRESET. */
+int conn_fail(struct conn *c, int fd);
+
+/* The kernel says that the connection is gone. Returns -error. */
+int conn_broken(struct conn *c, int error);
+
+/* As far as it goes without waiting: keys, then what waits to be sent. 0: nothing is left. */
+int conn_progress(struct conn *c, int fd);
+
+#endif

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "inproc/helper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/queue.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "inproc/next.h"
+#include "inproc/stream.h"
+#include "inproc/table.h"
+
+#define PAUSE_MS       2     /* how long a program may leave a connection alone */
+#define ADOPTED_MS     10000 /* how long somebody else's last bytes may take */
+#define SWEEP_MS       1000
+#define EVENTS_AT_ONCE 64
+#define FIRST_FD       500 /* out of the way of programs that count on low numbers */
+#define STACK_SIZE     (256 << 10)
+
+struct watch {
+	TAILQ_ENTRY(watch) entry;
+	struct conn *c;
+	int fd;
+	bool polled;  /* in the epoll set, by its id */
+	bool adopted; /* fd is ours */
+	uint64_t id;
+	uint32_t calls;
+	uint64_t due_ms;
+};
+
+TAILQ_HEAD(watches, watch);
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct watches waiting = TAILQ_HEAD_INITIALIZER(waiting); /* the program may come back */
+static struct watches polled = TAILQ_HEAD_INITIALIZER(polled);
+static bool started, asleep;
+static int epoll_fd = -1, wake_fd = -1;
+static atomic_uint n_adopted;
+static atomic_ullong last_id; /* 0 is wake_fd's */
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000;
+}
+
+/* A descriptor where no program looks for its own. */
+static int move_up(int fd)
+{
+	int moved = fd < 0 ? -1 : next()->fcntl(fd, F_DUPFD_CLOEXEC, FIRST_FD);
+
+	if (moved < 0)
+		return fd;
+	next()->close(fd);
+	return moved;
+}
+
+static bool is_ours(const struct watch *w)
+{
+	return w->adopted || table_get(w->fd) == w->c;
+}
+
+/* With its connection's lock, and without ours. Ends the watch. */
+static void drop(struct watch *w)
+{
+	struct conn *c = w->c;
+
+	pthread_mutex_lock(&lock);
+	if (w->polled)
+		TAILQ_REMOVE(&polled, w, entry);
+	pthread_mutex_unlock(&lock);
+	/* The epoll set keeps it as long as anybody has the socket; if fd is another one's by
+	 * now, then its events will find no watch. */
+	if (w->polled && is_ours(w))
+		epoll_ctl(epoll_fd, EPOLL_CTL_DEL, w->fd, NULL);
+	if (w->adopted)
+		next()->close(w->fd);
+	if (w->adopted)
+		atomic_fetch_sub(&n_adopted, 1);
+	c->watched = false;
+	c->holds--;
+	free(w);
+}
+
+static bool is_done(struct watch *w)
+{
+	struct conn *c = w->c;
+	int r = w->adopted && c->phase == CONN_OPEN ? tx_finish(c, w->fd, true)
+						    : conn_progress(c, w->fd);
+
+	if (w->adopted && r == 0 && c->phase == CONN_OPEN)
+		r = tx_finish(c, w->fd, true);
+	return r != -EAGAIN;
+}
+
+/* Something happened on a watched socket, or its time has come. */
+static void look(struct watch *w, bool timeout)
+{
+	struct conn *c = w->c;
+
+	if (conn_lock(c))
+		return;
+	if (!is_ours(w) || is_done(w) || (timeout && w->adopted))
+		drop(w);
+	conn_unlock_release(c);
+}
+
+/* The program did not come back: from here on the socket's events are ours as well. */
+static void take_over(struct watch *w)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+				     .data.u64 = w->id };
+	struct conn *c = w->c;
+
+	if (conn_lock(c))
+		return;
+	if (!is_ours(w)) {
+		drop(w);
+	} else if (!w->adopted && w->calls != c->tx.calls) {
+		/* It is at work on it. */
+		w->calls = c->tx.calls;
+		w->due_ms = now_ms() + PAUSE_MS;
+		pthread_mutex_lock(&lock);
+		TAILQ_INSERT_TAIL(&waiting, w, entry);
+		pthread_mutex_unlock(&lock);
+	} else if (is_done(w)) {
+		drop(w);
+	} else {
+		w->polled = true;
+		w->due_ms = now_ms() + ADOPTED_MS;
+		pthread_mutex_lock(&lock);
+		TAILQ_INSERT_TAIL(&polled, w, entry);
+		pthread_mutex_unlock(&lock);
+		if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, w->fd, &event))
+			drop(w);
+	}
+	conn_unlock_release(c);
+}
+
+/* The watches whose time has come, one after the other; the time until the next. */
+static int due(void)
+{
+	uint64_t now = now_ms();
+	struct watch *w;
+
+	for (;;) {
+		pthread_mutex_lock(&lock);
+		w = TAILQ_FIRST(&waiting);
+		if (w && w->due_ms <= now)
+			TAILQ_REMOVE(&waiting, w, entry);
+		else
+			break;
+		pthread_mutex_unlock(&lock);
+		take_over(w);
+	}
+	asleep = !w;
+	pthread_mutex_unlock(&lock);
+	if (w)
+		return w->due_ms - now;
+	return TAILQ_EMPTY(&polled) ? -1 : SWEEP_MS;
+}
+
+/* Those that nobody answers, and those whose descriptor was closed. */
+static void sweep(void)
+{
+	uint64_t now = now_ms();
+	struct watch *w, *following;
+
+	/* Only this thread changes this list. */
+	for (w = TAILQ_FIRST(&polled); w; w = following) {
+		following = TAILQ_NEXT(w, entry);
+		if (!is_ours(w) || (w->adopted && w->due_ms <= now))
+			look(w, true);
+	}
+}
+
+/* Only this thread changes this list. */
+static struct watch *find(uint64_t id)
+{
+	struct watch *w;
+
+	TAILQ_FOREACH (w, &polled, entry)
+		if (w->id == id)
+			break;
+	return w;
+}
+
+static void *run(void *data)
+{
+	struct epoll_event events[EVENTS_AT_ONCE];
+	uint64_t count;
+	int n;
+
+	for (;;) {
+		n = epoll_wait(epoll_fd, events, EVENTS_AT_ONCE, due());
+		for (int i = 0; i < n; i++) {
+			struct watch *w = find(events[i].data.u64);
+
+			if (w)
+				look(w, false);
+			else if (!events[i].data.u64 &&
+				 next()->read(wake_fd, &count, sizeof(count)) < 0)
+				continue;
+		}
+		sweep();
+	}
+	return NULL;
+}
+
+/* With our lock. */
+static bool start(void)
+{
+	struct epoll_event wake = { .events = EPOLLIN };
+	pthread_attr_t attributes;
+	sigset_t all, before;
+	pthread_t thread;
+
+	if (started)
+		return true;
+	epoll_fd = move_up(epoll_create1(EPOLL_CLOEXEC));
+	wake_fd = move_up(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	if (epoll_fd < 0 || wake_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, wake_fd, &wake))
+		return false;
+	/* The program's signals are the program's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	pthread_attr_init(&attributes);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attributes, STACK_SIZE);
+	started = !pthread_create(&thread, &attributes, run, NULL);
+	pthread_attr_destroy(&attributes);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return started;
+}
+
+static void add(struct conn *c, int fd, bool adopted)
+{
+	struct watch *w = calloc(1, sizeof(*w));
+	const uint64_t one = 1;
+	bool wake, ready;
+
+	if (!w)
+		return;
+	w->c = c;
+	w->fd = fd;
+	w->id = atomic_fetch_add(&last_id, 1) + 1;
+	w->adopted = adopted;
+	w->calls = c->tx.calls;
+	w->due_ms = adopted ? 0 : now_ms() + PAUSE_MS;
+	pthread_mutex_lock(&lock);
+	ready = start();
+	wake = asleep || adopted;
+	if (ready && adopted)
+		TAILQ_INSERT_HEAD(&waiting, w, entry);
+	else if (ready)
+		TAILQ_INSERT_TAIL(&waiting, w, entry);
+	asleep = false;
+	pthread_mutex_unlock(&lock);
+	if (!ready) {
+		free(w);
+		return;
+	}
+	c->watched = true;
+	c->holds++;
+	if (adopted)
+		atomic_fetch_add(&n_adopted, 1);
+	if (wake && next()->write(wake_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+void helper_watch(struct conn *c, int fd)
+{
+	int saved = errno;
+
+	if (!c->watched)
+		add(c, fd, false);
+	errno = saved;
+}
+
+void helper_adopt(struct conn *c, int fd)
+{
+	int saved = errno;
+	int copy = next()->fcntl(fd, F_DUPFD_CLOEXEC, FIRST_FD);
+
+	if (copy >= 0)
+		add(c, copy, true);
+	errno = saved;
+}
+
+void helper_finish(void)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+
+	for (int i = 0; i < ADOPTED_MS && atomic_load(&n_adopted); i++)
+		nanosleep(&pause, NULL);
+}
+
+void helper_forking(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+void helper_fork_done(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+void helper_forked(void)
+{
+	struct watch *w;
+
+	pthread_mutex_init(&lock, NULL);
+	TAILQ_FOREACH (w, &polled, entry)
+		if (w->adopted)
+			next()->close(w->fd);
+	TAILQ_FOREACH (w, &waiting, entry)
+		if (w->adopted)
+			next()->close(w->fd);
+	TAILQ_INIT(&polled);
+	TAILQ_INIT(&waiting);
+	if (started) {
+		next()->close(epoll_fd);
+		next()->close(wake_fd);
+	}
+	started = asleep = false;
+	atomic_store(&n_adopted, 0);
+}

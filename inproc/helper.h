@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A thread that does what no call of the program comes to do: key exchanges while the program is
+ * busy elsewhere, and the rest of a frame that the kernel took only in part. It starts when it is
+ * needed for the first time, and steps in only when the program has left a connection alone for
+ * a moment.
+ */
+#ifndef INPROC_HELPER_H
+#define INPROC_HELPER_H
+
+#include "inproc/conn.h"
+
+/* Locked. Something is left to do for fd if the program does not come back to it soon. */
+void helper_watch(struct conn *c, int fd);
+
+/* Locked. The program closes fd, but its last bytes are not sent yet. */
+void helper_adopt(struct conn *c, int fd);
+
+/* At the end of the process: waits until what was adopted is done, or hopeless. */
+void helper_finish(void);
+
+/* Around fork(); in the child, where there is no such thread, forked. */
+void helper_forking(void);
+void helper_fork_done(void);
+void helper_forked(void);
+
+#endif

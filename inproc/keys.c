@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "inproc/keys.h"
+
+#include <openssl/crypto.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <tcpcrypt/error.h>
+#include <tcpcrypt/session.h>
+
+#include "crypto/fastest.h"
+#include "inproc/arena.h"
+
+/* A process's own part of a slot. */
+struct local {
+	struct arena *arena; /* slots of different arenas may share a place */
+	uint64_t pair_serial;
+	struct tcpcrypt_keypair *pair;
+	struct {
+		uint64_t serial;
+		uint16_t aead;
+		struct tcpcrypt_aead *ctx;
+	} aead[2];
+};
+
+static const struct tcpcrypt_crypto *backend;
+static struct tcpcrypt_crypto table;
+static struct local *locals; /* ARENA_SLOTS */
+static __thread struct keys_shared *current;
+
+static void local_drop(struct local *l)
+{
+	if (l->pair)
+		backend->keypair_free(l->pair);
+	for (int i = 0; i < 2; i++)
+		if (l->aead[i].ctx)
+			backend->aead_free(l->aead[i].ctx);
+	memset(l, 0, sizeof(*l));
+}
+
+static struct local *local_of(const struct keys_shared *shared)
+{
+	struct local *l = &locals[arena_slot_index(shared->arena, shared)];
+
+	if (l->arena != shared->arena) {
+		local_drop(l);
+		l->arena = shared->arena;
+	}
+	return l;
+}
+
+static struct keys_aead *aead_of(struct tcpcrypt_aead *ctx)
+{
+	return (struct keys_aead *)(void *)ctx;
+}
+
+/* The backend's context for the key as it is now. */
+static int context(struct keys_aead *a, struct tcpcrypt_aead **ret)
+{
+	struct local *l = local_of(a->shared);
+	size_t i = a - a->shared->aead;
+	int r = 0;
+
+	if (l->aead[i].serial == a->serial) {
+		*ret = l->aead[i].ctx;
+		return 0;
+	}
+	if (l->aead[i].ctx && l->aead[i].aead != a->aead) {
+		backend->aead_free(l->aead[i].ctx);
+		l->aead[i].ctx = NULL;
+	}
+	if (!l->aead[i].ctx)
+		r = backend->aead_new(a->aead, &l->aead[i].ctx);
+	l->aead[i].aead = a->aead;
+	if (r == 0)
+		r = backend->aead_set_key(l->aead[i].ctx, a->key);
+	l->aead[i].serial = r == 0 ? a->serial : 0;
+	*ret = l->aead[i].ctx;
+	return r;
+}
+
+static int shared_aead_new(uint16_t aead, struct tcpcrypt_aead **ret)
+{
+	struct keys_aead *a = current->aead;
+
+	if (a->taken)
+		a++;
+	if (a->taken)
+		return TCPCRYPT_E_STATE;
+	a->shared = current;
+	a->taken = true;
+	a->aead = aead;
+	*ret = (struct tcpcrypt_aead *)(void *)a;
+	return 0;
+}
+
+static int shared_aead_set_key(struct tcpcrypt_aead *ctx, const uint8_t *key)
+{
+	struct keys_aead *a = aead_of(ctx);
+
+	memcpy(a->key, key, a->aead == TCPCRYPT_AEAD_AES_128_GCM ? 16 : 32);
+	a->serial = arena_serial(a->shared->arena);
+	return 0;
+}
+
+static int shared_aead_seal(struct tcpcrypt_aead *ctx, const uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN],
+			    const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
+			    uint8_t tag[TCPCRYPT_AEAD_TAG_LEN])
+{
+	struct tcpcrypt_aead *own;
+	int r = context(aead_of(ctx), &own);
+
+	return r ? r : backend->aead_seal(own, nonce, aad, aad_len, data, len, tag);
+}
+
+static int shared_aead_open(struct tcpcrypt_aead *ctx, const uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN],
+			    const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
+			    const uint8_t tag[TCPCRYPT_AEAD_TAG_LEN])
+{
+	struct tcpcrypt_aead *own;
+	int r = context(aead_of(ctx), &own);
+
+	return r ? r : backend->aead_open(own, nonce, aad, aad_len, data, len, tag);
+}
+
+static void shared_aead_free(struct tcpcrypt_aead *ctx)
+{
+	struct keys_aead *a = aead_of(ctx);
+	struct local *l;
+	size_t i;
+
+	if (!a)
+		return;
+	l = local_of(a->shared);
+	i = a - a->shared->aead;
+	if (l->aead[i].ctx)
+		backend->aead_free(l->aead[i].ctx);
+	memset(&l->aead[i], 0, sizeof(l->aead[i]));
+	OPENSSL_cleanse(a, sizeof(*a));
+}
+
+/* A session's key pair is only a name for the one that the process has. */
+static struct tcpcrypt_keypair *pair_name(struct keys_shared *shared)
+{
+	return (struct tcpcrypt_keypair *)(void *)shared;
+}
+
+static struct local *pair_local(const struct tcpcrypt_keypair *pair)
+{
+	return local_of((const struct keys_shared *)(const void *)pair);
+}
+
+bool keys_has_pair(const struct keys_shared *shared)
+{
+	return !shared->pair_serial || local_of(shared)->pair_serial == shared->pair_serial;
+}
+
+static int shared_keypair_new(uint8_t tep, struct tcpcrypt_keypair **ret)
+{
+	struct local *l = local_of(current);
+	int r;
+
+	if (l->pair)
+		backend->keypair_free(l->pair);
+	l->pair = NULL;
+	r = backend->keypair_new(tep, &l->pair);
+	if (r < 0)
+		return r;
+	current->pair_serial = l->pair_serial = arena_serial(current->arena);
+	*ret = pair_name(current);
+	return 0;
+}
+
+static int shared_public_key(const struct tcpcrypt_keypair *pair,
+			     uint8_t out[TCPCRYPT_PUBLIC_KEY_MAX], size_t *ret_len)
+{
+	return backend->public_key(pair_local(pair)->pair, out, ret_len);
+}
+
+static int shared_agree(const struct tcpcrypt_keypair *pair, const uint8_t *peer, size_t peer_len,
+			uint8_t out[TCPCRYPT_SHARED_SECRET_MAX], size_t *ret_len)
+{
+	const struct local *l = pair_local(pair);
+
+	return l->pair ? backend->agree(l->pair, peer, peer_len, out, ret_len) : TCPCRYPT_E_STATE;
+}
+
+static void shared_keypair_free(struct tcpcrypt_keypair *pair)
+{
+	struct keys_shared *shared = (struct keys_shared *)(void *)pair;
+	struct local *l;
+
+	if (!pair)
+		return;
+	l = local_of(shared);
+	if (l->pair && l->pair_serial == shared->pair_serial) {
+		backend->keypair_free(l->pair);
+		l->pair = NULL;
+	}
+	shared->pair_serial = 0;
+}
+
+static void prepare(void)
+{
+	const struct tcpcrypt_crypto *fastest = crypto_choose()->table;
+	void *memory = mmap(NULL, ARENA_SLOTS * sizeof(struct local), PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (!fastest || memory == MAP_FAILED)
+		return;
+	locals = memory;
+	table = *fastest;
+	table.keypair_new = shared_keypair_new;
+	table.public_key = shared_public_key;
+	table.agree = shared_agree;
+	table.keypair_free = shared_keypair_free;
+	table.aead_new = shared_aead_new;
+	table.aead_set_key = shared_aead_set_key;
+	table.aead_seal = shared_aead_seal;
+	table.aead_open = shared_aead_open;
+	table.aead_free = shared_aead_free;
+	backend = fastest;
+}
+
+const struct tcpcrypt_crypto *keys_crypto(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, prepare);
+	return backend ? &table : NULL;
+}
+
+void keys_enter(struct keys_shared *shared)
+{
+	current = shared;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Cryptography for sessions in shared memory. The backend's contexts are a process's own; what
+ * is shared is the key and its serial number, from which each process makes its context when it
+ * first needs it. An ephemeral key pair stays in the process that made it and in those that it
+ * forks afterwards.
+ */
+#ifndef INPROC_KEYS_H
+#define INPROC_KEYS_H
+
+#include <stdbool.h>
+#include <tcpcrypt/crypto.h>
+
+struct arena;
+
+/* One direction's key: what struct tcpcrypt_aead is here. */
+struct keys_aead {
+	struct keys_shared *shared;
+	uint64_t serial;
+	uint16_t aead;
+	bool taken;
+	uint8_t key[TCPCRYPT_AEAD_KEY_MAX];
+};
+
+/* In a connection's slot. */
+struct keys_shared {
+	struct arena *arena;
+	uint64_t pair_serial; /* of the key pair that is in use, 0: none */
+	struct keys_aead aead[2];
+};
+
+/* The table for tcpcrypt_session_init(); NULL: no cryptography, so no encryption. */
+const struct tcpcrypt_crypto *keys_crypto(void);
+
+/* Whose slot the session's allocations belong to: before every call of a session. */
+void keys_enter(struct keys_shared *shared);
+
+/* Can this process go on with the key exchange of this connection? */
+bool keys_has_pair(const struct keys_shared *shared);
+
+#endif

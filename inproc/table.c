@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "inproc/table.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "inproc/helper.h"
+#include "inproc/next.h"
+#include "inproc/stream.h"
+
+struct conn *_Atomic table[TABLE_SIZE];
+atomic_int table_end;
+
+/* Of sockets that were made here: the generation of processes in which that was. */
+static _Atomic uint32_t made[TABLE_SIZE];
+static _Atomic uint32_t generation = 1;
+
+static pid_t owner;
+
+__attribute__((constructor(102))) static void owner_note(void)
+{
+	owner = getpid();
+}
+
+static void table_set(int fd, struct conn *c)
+{
+	int end = atomic_load(&table_end);
+
+	while (end <= fd && !atomic_compare_exchange_weak(&table_end, &end, fd + 1))
+		;
+	atomic_store_explicit(&table[fd], c, memory_order_release);
+}
+
+void table_enter(int fd, struct conn *c)
+{
+	next()->fcntl(fd, F_SETFD, FD_CLOEXEC);
+	table_set(fd, c);
+}
+
+/* Whose entry is being closed. */
+static struct conn closing;
+
+/* Takes fd's entry out, with its reference; NULL: there is none, or it is not this process's to
+ * take: after vfork(), the table is the parent's. */
+static struct conn *take(int fd, struct conn *instead)
+{
+	struct conn *c = table_get(fd);
+
+	if (!c || c == &closing || getpid() != owner)
+		return NULL;
+	return atomic_compare_exchange_strong(&table[fd], &c, instead) ? c : NULL;
+}
+
+void table_gone(int fd)
+{
+	struct conn *c = take(fd, NULL);
+
+	if (!c || conn_lock(c))
+		return;
+	c->refs--;
+	conn_unlock_release(c);
+}
+
+/* What stands for fd when no other thread is closing it. */
+static struct conn *settled(int fd)
+{
+	struct conn *c;
+
+	while ((c = table_get(fd)) == &closing)
+		sched_yield();
+	return c;
+}
+
+struct conn *table_use(int fd, int *ret_error)
+{
+	struct conn *c = settled(fd);
+
+	*ret_error = 0;
+	if (!c)
+		return NULL;
+	*ret_error = -conn_lock(c);
+	if (*ret_error)
+		return NULL;
+	/* Closed, or another one's, meanwhile. */
+	if (table_get(fd) != c) {
+		conn_unlock(c);
+		*ret_error = EBADF;
+		return NULL;
+	}
+	if (c->phase == CONN_EXPECT_TCP)
+		conn_negotiated(c, fd);
+	if (c->phase != CONN_PLAIN)
+		return c;
+	conn_unlock(c);
+	table_gone(fd);
+	return NULL;
+}
+
+void table_copied(int fd, int copy)
+{
+	struct conn *c = settled(fd);
+
+	if (!c || !table_holds(copy) || getpid() != owner || conn_lock(c))
+		return;
+	c->refs++;
+	conn_unlock(c);
+	table_set(copy, c);
+	next()->fcntl(copy, F_SETFD, FD_CLOEXEC);
+}
+
+bool table_is_foreign(int fd)
+{
+	return table_get(fd) && getpid() != owner;
+}
+
+/* A program that wants its connection reset gets that. */
+static bool wants_reset(int fd)
+{
+	struct linger linger = {};
+	socklen_t len = sizeof(linger);
+
+	return !next()->getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len) && linger.l_onoff &&
+	       !linger.l_linger;
+}
+
+static int finish(struct conn *c, int fd)
+{
+	int r = c->phase == CONN_EXPECT_KEYS ? rx_keys(c, fd) : 0;
+
+	if (r && r != -EAGAIN)
+		return r;
+	/* The kernel resets a connection with unread bytes, and so it shall be: no FINp. A FINp
+	 * itself is none of them. */
+	if (c->phase == CONN_OPEN && rx_has_unread(c, fd))
+		return 0;
+	return tx_finish(c, fd, true);
+}
+
+/* One reference less; the last one brings the end. */
+static void leave(struct conn *c, int fd)
+{
+	int r = 0;
+
+	c->refs--;
+	if (!c->refs && (c->phase == CONN_EXPECT_KEYS || c->phase == CONN_OPEN) && !wants_reset(fd))
+		r = finish(c, fd);
+	/* What the kernel did not take yet is still to be sent, and the program gone. */
+	if (r == -EAGAIN)
+		helper_adopt(c, fd);
+}
+
+void table_closing(int fd)
+{
+	struct conn *c = take(fd, &closing);
+
+	if (!c || conn_lock(c))
+		return;
+	leave(c, fd);
+	conn_unlock_release(c);
+}
+
+void table_closed(int fd)
+{
+	struct conn *c = &closing;
+
+	if (table_get(fd) == c)
+		atomic_compare_exchange_strong(&table[fd], &c, NULL);
+}
+
+void table_ending(void)
+{
+	if (getpid() != owner)
+		return;
+	for (int fd = 0; fd < atomic_load(&table_end); fd++) {
+		struct conn *c = table_get(fd);
+
+		if (!c || c == &closing || conn_lock(c))
+			continue;
+		if (c->refs)
+			leave(c, fd);
+		conn_unlock(c);
+	}
+}
+
+void table_made(int fd)
+{
+	if (table_holds(fd))
+		atomic_store_explicit(&made[fd], generation, memory_order_relaxed);
+}
+
+void table_shared(int fd)
+{
+	if (table_holds(fd))
+		atomic_store_explicit(&made[fd], 0, memory_order_relaxed);
+}
+
+bool table_is_sole(int fd)
+{
+	return table_holds(fd) && made[fd] == generation;
+}
+
+void table_forking(void)
+{
+	generation++;
+	for (int fd = 0; fd < atomic_load(&table_end); fd++) {
+		struct conn *c = table_get(fd);
+
+		if (!c || c == &closing || conn_lock(c))
+			continue;
+		c->refs++;
+		conn_unlock(c);
+	}
+}
+
+void table_forked(void)
+{
+	owner = getpid();
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Which of the process's descriptors are connections of ours: one array, read without a lock, so
+ * that all others cost one look.
+ */
+#ifndef INPROC_TABLE_H
+#define INPROC_TABLE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "inproc/conn.h"
+
+#define TABLE_SIZE (1 << 20) /* descriptors beyond are left alone */
+
+extern struct conn *_Atomic table[TABLE_SIZE];
+extern atomic_int table_end; /* all entries are below */
+
+static inline struct conn *table_get(int fd)
+{
+	if (fd < 0 || fd >= TABLE_SIZE)
+		return NULL;
+	return atomic_load_explicit(&table[fd], memory_order_acquire);
+}
+
+/* Has fd a place in the table? */
+static inline bool table_holds(int fd)
+{
+	return fd >= 0 && fd < TABLE_SIZE;
+}
+
+/*
+ * Enters c for fd; the reference goes along. No such descriptor lives through execve(): the new
+ * program would not have the keys, and what it wrote would be plain text.
+ */
+void table_enter(int fd, struct conn *c);
+
+/*
+ * The connection of fd, locked, after asking what was negotiated if that was open; NULL: fd is
+ * none of ours, or has turned out plain. *ret_error: the call must fail with it (NULL as well).
+ */
+struct conn *table_use(int fd, int *ret_error);
+
+/* fd was duplicated to copy: one more reference. */
+void table_copied(int fd, int copy);
+
+/* Is fd one of ours, and this a child after vfork(), which is about to become another program? */
+bool table_is_foreign(int fd);
+
+/*
+ * The program is about to close fd: FINp if nobody else has the connection. Between this and
+ * table_closed() other threads' calls wait: the descriptor is neither ours nor the kernel's
+ * alone, and nothing may be written past us.
+ */
+void table_closing(int fd);
+void table_closed(int fd);
+
+/* fd was closed without our seeing it, or was never connected. */
+void table_gone(int fd);
+
+/* The process ends, and so everything is closed by the kernel. What is written afterwards fails. */
+void table_ending(void);
+
+/*
+ * Sockets that are not connected yet have no state that could be shared. Those that somebody else
+ * might use as well, through another descriptor or in another process, are therefore left alone:
+ * sole is one that socket() made in this process, since when nobody was forked and it was neither
+ * duplicated nor sent.
+ */
+void table_made(int fd);
+void table_shared(int fd);
+bool table_is_sole(int fd);
+
+/* Around fork(): the child has every descriptor as well. */
+void table_forking(void);
+void table_forked(void);
+
+#endif

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * To the network. What a call writes is sealed in frames in one buffer and given to the kernel at
+ * once; what the kernel does not take stays there, and goes before anything else.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "inproc/arena.h"
+#include "inproc/next.h"
+#include "inproc/stream.h"
+
+/* A frame is readable only when it is complete: small while the stream is young, so that it
+ * arrives in one segment, large in bulk, where each frame costs. */
+#define CHUNK_FIRST 1380
+#define CHUNK_MAX   TCPCRYPT_FRAME_DATA_MAX
+#define CHUNK_RUN   8 /* full frames until they become twice as large */
+
+#define FRAME_OVERHEAD (TCPCRYPT_FRAME_HEADROOM + TCPCRYPT_FRAME_TAILROOM)
+
+/* Data frames leave so much room, for what the session itself has to say. */
+#define DATA_ROOM (ARENA_BUFFER_SIZE - 2 * TCPCRYPT_OUTPUT_MAX)
+
+static int buffer_get(struct conn *c, int fd, uint8_t **buffer)
+{
+	if (!*buffer)
+		*buffer = arena_buffer_get(c->keys.arena);
+	return *buffer ? 0 : conn_fail(c, fd);
+}
+
+/* 8548-3.8-7: each byte is sealed once and given to the kernel once. */
+static int push(struct conn *c, int fd, int flags)
+{
+	struct conn_tx *tx = &c->tx;
+
+	while (tx->start < tx->end) {
+		ssize_t n = next()->send(fd, tx->buffer + tx->start, tx->end - tx->start,
+					 MSG_DONTWAIT | MSG_NOSIGNAL | flags);
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return -EAGAIN;
+		if (n < 0)
+			return conn_broken(c, errno);
+		tx->start += n;
+	}
+	tx->start = tx->end = 0;
+	arena_buffer_put(c->keys.arena, tx->buffer);
+	tx->buffer = NULL;
+	return 0;
+}
+
+/* Init messages and rekey frames, behind what waits already. */
+static int say(struct conn *c, int fd)
+{
+	struct conn_tx *tx = &c->tx;
+	size_t len;
+
+	while (tcpcrypt_session_has_output(c->session)) {
+		if (buffer_get(c, fd, &tx->buffer))
+			return -ECONNRESET;
+		if (tx->end + TCPCRYPT_OUTPUT_MAX > ARENA_BUFFER_SIZE)
+			return -EAGAIN;
+		if (tcpcrypt_session_output(c->session, tx->buffer + tx->end, &len))
+			return conn_fail(c, fd);
+		tx->end += len;
+	}
+	return 0;
+}
+
+static void chunk_grow(struct conn_tx *tx, size_t len)
+{
+	if (len < tx->chunk || ++tx->run < CHUNK_RUN)
+		return;
+	tx->run = 0;
+	tx->chunk = tx->chunk * 2 < CHUNK_MAX ? tx->chunk * 2 : CHUNK_MAX;
+}
+
+/* Seals as much as the buffer has room for. Bytes taken, 0 at the end, or an error. */
+static ssize_t seal(struct conn *c, int fd, struct bytes *from)
+{
+	struct conn_tx *tx = &c->tx;
+	size_t frame;
+	ssize_t done = 0;
+
+	if (buffer_get(c, fd, &tx->buffer))
+		return -ECONNRESET;
+	if (!tx->chunk || from->left < CHUNK_FIRST) {
+		tx->chunk = CHUNK_FIRST;
+		tx->run = 0;
+	}
+	while (from->left && tx->end + FRAME_OVERHEAD < DATA_ROOM) {
+		size_t room = DATA_ROOM - tx->end - FRAME_OVERHEAD;
+		ssize_t n = bytes_take(from, tx->buffer + tx->end + TCPCRYPT_FRAME_HEADROOM,
+				       room < tx->chunk ? room : tx->chunk);
+
+		if (n <= 0)
+			return done ? done : n;
+		if (tcpcrypt_session_send(c->session, tx->buffer + tx->end, n, 0, 0, &frame))
+			return conn_fail(c, fd);
+		tx->end += frame;
+		done += n;
+		chunk_grow(tx, n);
+	}
+	return done;
+}
+
+/* Keys are there: what was written before them goes first. */
+static int unqueue(struct conn *c, int fd)
+{
+	struct conn_tx *tx = &c->tx;
+	const struct iovec queue = { tx->queue, tx->queued };
+	struct bytes from = bytes_of(&queue, 1);
+	ssize_t n = seal(c, fd, &from);
+
+	if (n < 0)
+		return n;
+	memmove(tx->queue, tx->queue + n, from.left);
+	tx->queued = from.left;
+	if (!tx->queued) {
+		arena_buffer_put(c->keys.arena, tx->queue);
+		tx->queue = NULL;
+	}
+	return 0;
+}
+
+int tx_flush(struct conn *c, int fd, int flags)
+{
+	int r;
+
+	if (c->phase != CONN_EXPECT_KEYS && c->phase != CONN_OPEN)
+		return 0;
+	do {
+		r = say(c, fd);
+		if (!r || r == -EAGAIN)
+			r = push(c, fd, flags);
+		if (!r && c->phase == CONN_OPEN && c->tx.queued)
+			r = unqueue(c, fd);
+	} while (!r && c->tx.start < c->tx.end);
+	return r;
+}
+
+/* Before there are keys. What finds no place must wait for them. */
+static ssize_t enqueue(struct conn *c, int fd, struct bytes *from)
+{
+	struct conn_tx *tx = &c->tx;
+	ssize_t n;
+
+	if (buffer_get(c, fd, &tx->queue))
+		return -ECONNRESET;
+	if (tx->queued == ARENA_BUFFER_SIZE)
+		return -EAGAIN;
+	n = bytes_take(from, tx->queue + tx->queued, ARENA_BUFFER_SIZE - tx->queued);
+	if (n > 0)
+		tx->queued += n;
+	return n;
+}
+
+ssize_t tx_write(struct conn *c, int fd, struct bytes *from, int flags)
+{
+	ssize_t done = 0, n;
+	int r;
+
+	if (c->fin_wanted || c->fin_sealed)
+		return -EPIPE;
+	if (c->phase == CONN_EXPECT_KEYS)
+		return enqueue(c, fd, from);
+	for (;;) {
+		r = tx_flush(c, fd, flags);
+		if (r || !from->left)
+			break;
+		n = seal(c, fd, from);
+		if (n <= 0) {
+			r = n;
+			break;
+		}
+		done += n;
+	}
+	/* Of a connection that is gone nothing was taken. */
+	return done && (!r || r == -EAGAIN) ? done : r;
+}
+
+int tx_finish(struct conn *c, int fd, bool closing)
+{
+	size_t frame;
+	int r;
+
+	c->fin_wanted = true;
+	if (c->phase == CONN_EXPECT_KEYS)
+		return -EAGAIN;
+	if (c->phase != CONN_OPEN)
+		return 0;
+	if (c->tx.queued && tx_flush(c, fd, 0))
+		return -EAGAIN;
+	if (!c->fin_sealed) {
+		if (buffer_get(c, fd, &c->tx.buffer))
+			return -ECONNRESET;
+		if (c->tx.end + FRAME_OVERHEAD > ARENA_BUFFER_SIZE - TCPCRYPT_OUTPUT_MAX)
+			return -EAGAIN;
+		r = say(c, fd);
+		if (r)
+			return r;
+		if (tcpcrypt_session_send(c->session, c->tx.buffer + c->tx.end, 0, TCPCRYPT_TX_FIN,
+					  0, &frame))
+			return conn_fail(c, fd);
+		c->tx.end += frame;
+		c->fin_sealed = true;
+	}
+	r = tx_flush(c, fd, 0);
+	if (!r && !closing && !c->fin_shut) {
+		c->fin_shut = true;
+		next()->shutdown(fd, SHUT_WR);
+	}
+	return r;
+}
