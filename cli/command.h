@@ -24,6 +24,7 @@ struct command_options {
 	bool json;
 	bool recent;	/* list */
 	bool guard;	/* cleanup */
+	bool require;	/* run, enable */
 	int timeout_ms; /* verify; for others how long the daemon may take to answer */
 };
 
@@ -34,5 +35,8 @@ int verify_main(const struct command_options *options, char **arguments);
 int doctor_main(const struct command_options *options, char **arguments);
 int cleanup_main(const struct command_options *options, char **arguments);
 int flush_main(const struct command_options *options, char **arguments);
+int run_main(const struct command_options *options, char **arguments);
+int enable_main(const struct command_options *options, char **arguments);
+int disable_main(const struct command_options *options, char **arguments);
 
 #endif

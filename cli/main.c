@@ -18,6 +18,9 @@
 
 #define TIMEOUT_MAX_S 3600
 
+/* Instead of a number of arguments: whatever follows is the program's. */
+#define A_PROGRAM (-1)
+
 /* How parsing ends besides COMMAND_DONE and COMMAND_USAGE. */
 #define HELP_ASKED    (-1)
 #define VERSION_ASKED (-2)
@@ -39,15 +42,24 @@ static const struct command {
 	{ "flush", flush_main, "", 0, "", "forget sessions, and which destinations were plain" },
 	{ "doctor", doctor_main, "", 0, "", "what this host lacks, each with the mend" },
 	{ "cleanup", cleanup_main, "[--guard]", 0, "g", "remove what a crashed tcpcryptd left" },
+	{ "run", run_main, "[--require] [--] PROGRAM [ARGUMENT...]", A_PROGRAM, "q",
+	  "start a program that encrypts in its own process" },
+	{ "enable", enable_main, "[--require] UNIT", 1, "q", "the same for a systemd unit" },
+	{ "disable", disable_main, "UNIT", 1, "", "take that back" },
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 static const struct option option_table[] = {
-	{ "run-dir", required_argument, NULL, 'd' }, { "json", no_argument, NULL, 'j' },
-	{ "help", no_argument, NULL, 'h' },	     { "version", no_argument, NULL, 'V' },
-	{ "recent", no_argument, NULL, 'r' },	     { "timeout", required_argument, NULL, 't' },
-	{ "guard", no_argument, NULL, 'g' },	     { 0 },
+	{ "run-dir", required_argument, NULL, 'd' },
+	{ "json", no_argument, NULL, 'j' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+	{ "recent", no_argument, NULL, 'r' },
+	{ "timeout", required_argument, NULL, 't' },
+	{ "guard", no_argument, NULL, 'g' },
+	{ "require", no_argument, NULL, 'q' },
+	{ 0 },
 };
 
 static void print_usage(FILE *out)
@@ -115,13 +127,15 @@ static int take_option(int letter, const struct command *command, struct command
 	case 'r':
 	case 't':
 	case 'g':
+	case 'q':
 		if (command && strchr(command->options, letter))
 			break;
 		fputs("tcpcrypt: ", stderr);
 		fputs(command ? command->name : "before the command", stderr);
 		fputs(letter == 'r'   ? ": --recent belongs to list\n"
 		      : letter == 't' ? ": --timeout belongs to verify\n"
-				      : ": --guard belongs to cleanup\n",
+		      : letter == 'g' ? ": --guard belongs to cleanup\n"
+				      : ": --require belongs to run and enable\n",
 		      stderr);
 		return COMMAND_USAGE;
 	default:
@@ -131,6 +145,8 @@ static int take_option(int letter, const struct command *command, struct command
 		return parse_timeout(optarg, &options->timeout_ms);
 	if (letter == 'g')
 		options->guard = true;
+	else if (letter == 'q')
+		options->require = true;
 	else
 		options->recent = true;
 	return COMMAND_DONE;
@@ -148,7 +164,9 @@ static int parse_options(int argc, char **argv, const struct command *command,
 	int status;
 
 	optind = 0; /* makes getopt_long() start afresh */
-	while ((letter = getopt_long(argc, argv, command ? "" : "+", option_table, NULL)) != -1) {
+	while ((letter = getopt_long(argc, argv,
+				     command && command->n_arguments != A_PROGRAM ? "" : "+",
+				     option_table, NULL)) != -1) {
 		status = take_option(letter, command, options);
 		if (status != COMMAND_DONE)
 			return status;
@@ -170,7 +188,8 @@ static int parse_command(int argc, char **argv, const struct command *command,
 	argv[0] = NULL;
 	if (status != COMMAND_DONE)
 		return status;
-	if (argc - optind == command->n_arguments)
+	if (argc - optind == command->n_arguments ||
+	    (command->n_arguments == A_PROGRAM && argc > optind))
 		return COMMAND_DONE;
 	fprintf(stderr, "usage: %s%s%s\n", name, *command->usage ? " " : "", command->usage);
 	return COMMAND_USAGE;

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* tcpcrypt run: starts a program with the in-process library loaded. */
+#include "command.h"
+#include "format.h"
+#include "inproc.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* As execvp() looks for it. */
+static bool find(const char *name, char *to, size_t size)
+{
+	const char *path = getenv("PATH");
+	size_t len;
+
+	if (strchr(name, '/'))
+		return (size_t)snprintf(to, size, "%s", name) < size;
+	for (path = path ? path : "/bin:/usr/bin"; *path; path += len + (path[len] == ':')) {
+		len = strcspn(path, ":");
+		if ((size_t)snprintf(to, size, "%.*s/%s", (int)len, path, name) < size &&
+		    !access(to, X_OK))
+			return true;
+	}
+	return false;
+}
+
+/* In front of what is there already. */
+static bool preload(void)
+{
+	const char *before = getenv("LD_PRELOAD");
+	char value[8192];
+
+	if ((size_t)snprintf(value, sizeof(value), "%s%s%s", inproc_library(),
+			     before && *before ? ":" : "", before ? before : "") >= sizeof(value))
+		return false;
+	return !setenv("LD_PRELOAD", value, 1);
+}
+
+static int refuse(const char *program, const char *why)
+{
+	fputs("tcpcrypt: ", stderr);
+	format_text(stderr, program);
+	fprintf(stderr,
+		" cannot encrypt in its own process: %s; tcpcryptd does it for every program\n",
+		why);
+	return COMMAND_NOT_SO;
+}
+
+int run_main(const struct command_options *options, char **arguments)
+{
+	const char *program = arguments[0], *why;
+	char path[4096];
+	int error;
+
+	if (!find(program, path, sizeof(path))) {
+		fputs("tcpcrypt: no program ", stderr);
+		format_text(stderr, program);
+		fputs("\n", stderr);
+		return COMMAND_NOT_SO;
+	}
+	why = servable_reason(path);
+	if (why)
+		return refuse(program, why);
+	if (access(inproc_library(), R_OK)) {
+		fprintf(stderr, "tcpcrypt: %s: %s\n", inproc_library(), strerror(errno));
+		return COMMAND_NOT_SO;
+	}
+	error = inproc_engine();
+	if (error) {
+		fprintf(stderr,
+			"tcpcrypt: no engine here (tcpcryptd, or tcpcryptd --engine-only): %s\n",
+			options->require ? "not started" : "connections will be plain");
+		if (options->require)
+			return COMMAND_NOT_SO;
+	}
+	if (!preload() || (options->require && setenv("TCPCRYPT_INPROC", "require", 1)) ||
+	    setenv("TCPCRYPT_RUN_DIR", options->run_dir, 1)) {
+		fputs("tcpcrypt: no room in the environment\n", stderr);
+		return COMMAND_NOT_SO;
+	}
+	signal(SIGPIPE, SIG_DFL);
+	execv(path, arguments);
+	fprintf(stderr, "tcpcrypt: %s: %s\n", path, strerror(errno));
+	return COMMAND_NOT_SO;
+}

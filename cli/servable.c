@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Which programs take in a preloaded library: dynamically linked ones whose privileges are their
+ * caller's, and that make their system calls through the C library.
+ */
+#include "inproc.h"
+
+#include <elf.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#define SCRIPT_DEPTH 4
+
+static bool read_at(int fd, void *to, size_t len, off_t at)
+{
+	return pread(fd, to, len, at) == (ssize_t)len;
+}
+
+static bool has_segment(int fd, const Elf64_Ehdr *elf, uint32_t type)
+{
+	Elf64_Phdr segment;
+
+	for (int i = 0; i < elf->e_phnum; i++)
+		if (read_at(fd, &segment, sizeof(segment),
+			    elf->e_phoff + (off_t)i * elf->e_phentsize) &&
+		    segment.p_type == type)
+			return true;
+	return false;
+}
+
+/* Go programs bring their own system calls, even those that are linked dynamically. */
+static bool is_go(int fd, const Elf64_Ehdr *elf)
+{
+	static const char wanted[] = ".go.buildinfo";
+	char name[sizeof(wanted)];
+	Elf64_Shdr names, section;
+
+	if (elf->e_shstrndx == SHN_UNDEF ||
+	    !read_at(fd, &names, sizeof(names),
+		     elf->e_shoff + (off_t)elf->e_shstrndx * elf->e_shentsize))
+		return false;
+	for (int i = 0; i < elf->e_shnum; i++)
+		if (read_at(fd, &section, sizeof(section),
+			    elf->e_shoff + (off_t)i * elf->e_shentsize) &&
+		    read_at(fd, name, sizeof(name), names.sh_offset + section.sh_name) &&
+		    !memcmp(name, wanted, sizeof(wanted)))
+			return true;
+	return false;
+}
+
+static const char *elf_reason(int fd, const Elf64_Ehdr *elf)
+{
+	if (elf->e_ident[EI_CLASS] != ELFCLASS64)
+		return "it is a 32-bit program";
+	if (is_go(fd, elf))
+		return "it is a Go program, which makes its system calls itself";
+	if (!has_segment(fd, elf, PT_INTERP))
+		return "it is linked statically";
+	return NULL;
+}
+
+static const char *privilege_reason(int fd)
+{
+	struct stat st;
+	char capabilities[64];
+
+	if (!fstat(fd, &st) && st.st_mode & (S_ISUID | S_ISGID))
+		return "it is setuid or setgid";
+	if (fgetxattr(fd, "security.capability", capabilities, sizeof(capabilities)) > 0)
+		return "it has file capabilities";
+	return NULL;
+}
+
+/* "#!/path argument": the path. */
+static bool interpreter_of(const char *line, char *to, size_t size)
+{
+	size_t len;
+
+	line += 2;
+	line += strspn(line, " \t");
+	len = strcspn(line, " \t\n");
+	if (!len || len >= size)
+		return false;
+	memcpy(to, line, len);
+	to[len] = '\0';
+	return true;
+}
+
+static const char *reason(const char *path, int depth)
+{
+	union {
+		char text[256];
+		Elf64_Ehdr elf;
+	} head = { .text = "" };
+	char interpreter[256];
+	const char *why;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	/* Not ours to judge: exec will say what is wrong, and the library that it is there. */
+	if (fd < 0)
+		return NULL;
+	why = privilege_reason(fd);
+	if (!why && pread(fd, head.text, sizeof(head.text) - 1, 0) > 0 &&
+	    !memcmp(head.text, ELFMAG, SELFMAG))
+		why = elf_reason(fd, &head.elf);
+	close(fd);
+	if (!why && !strncmp(head.text, "#!", 2) && depth < SCRIPT_DEPTH &&
+	    interpreter_of(head.text, interpreter, sizeof(interpreter)))
+		return reason(interpreter, depth + 1);
+	return why;
+}
+
+const char *servable_reason(const char *path)
+{
+	return reason(path, 0);
+}
