@@ -3,10 +3,12 @@
 """Programs see the same with tcpcryptd as without: every case natively and through it.
 
 Each case is run three times: without a daemon (native), with daemons at both ends (encrypted)
-and with one at the client only (relay). The transcripts must be equal, line by line, but for
-the differences that differences.tsv lists with their reasons; those must be there.
+and with one at the client only (relay); or, with --inproc, natively and with the in-process
+library in both programs. The transcripts must be equal, line by line, but for the differences
+that differences.tsv lists with their reasons; those must be there.
 
-    run.py [-v] [PATTERN...]    only the cases whose names match; -v prints the transcripts
+    run.py [-v] [--inproc] [PATTERN...]    only the cases whose names match; -v prints the
+                                           transcripts
 """
 import difflib
 import fnmatch
@@ -33,9 +35,12 @@ import servers  # noqa: F401
 import processes  # noqa: F401
 from cases import CASES
 
-COLUMNS = ("native", "encrypted", "relay")
-PROXIED = COLUMNS[1:]
-TITLES = {"encrypted": "encrypted", "relay": "plain relay"}
+# In-process mode is compared alone, with --inproc: not all of its differences are listed yet.
+INPROC = "--inproc" in sys.argv
+COLUMNS = ("native", "inproc") if INPROC else ("native", "encrypted", "relay")
+COMPARED = COLUMNS[1:]
+PROXIED = ("encrypted", "relay")
+TITLES = {"encrypted": "encrypted", "relay": "plain relay", "inproc": "in-process"}
 DIFFERENCES = pathlib.Path(__file__).parent / "differences.tsv"
 AT_ONCE = 8
 GRACE = 10  # seconds for a program to end after the other one has
@@ -74,7 +79,8 @@ class Place:
         return self.hosts[role].addresses, self.hosts[other].addresses
 
     def start_daemons(self):
-        ends = {"native": (), "relay": ("client",), "encrypted": ("client", "server")}
+        ends = {"native": (), "relay": ("client",), "encrypted": ("client", "server"),
+                "inproc": ("client", "server")}
         for role in ends[self.column]:
             self.daemons.append(self.net.daemon(self.hosts[role], CONFIG))
 
@@ -128,6 +134,9 @@ def run_pair(case, place):
 
         def body():
             other.close()
+            # What the library looks at when the program opens its first connection.
+            if place.column == "inproc":
+                os.environ["TCPCRYPT_INPROC"] = "prefer"
             return run_program(function, Program(role, place, case, channels[role]))
 
         running[role] = fork(body)
@@ -236,7 +245,8 @@ class Documented:
     def expected(self, name, column):
         """Those rows that say something of this case in this column."""
         return [row for row in self.rows
-                if row[1] in (column, "both") and fnmatch.fnmatchcase(name, row[0])]
+                if (row[1] == column or row[1] == "both" and column in PROXIED)
+                and fnmatch.fnmatchcase(name, row[0])]
 
     def judge(self, name, column, differences):
         """(undocumented differences, documented ones that did not occur)."""
@@ -255,6 +265,8 @@ def carried_wrongly(case, column, connections):
     ports = range(case.port, case.port + case.PORTS)
     mine = [c for c in connections
             if {port_number(c["local"]), port_number(c["peer"])} & set(ports)]
+    if column == "inproc":
+        return "taken by the daemon" if mine else ""
     if bool(mine) != case.carried:
         return "left alone" if case.carried else "not left alone"
     plain = sorted({c["reason"] for c in mine} & set(PLAIN_REASONS))
@@ -291,7 +303,7 @@ class Report:
         texts.setdefault(text, []).append(where)
 
     def row(self, case, cells):
-        print(f"{case.name:<58} | {cells[0]:<22} | {cells[1]}")
+        print(f"{case.name:<58} | " + " | ".join(f"{c:<22}" for c in cells))
         for cell in cells:
             self.counts[cell] = self.counts.get(cell, 0) + 1
 
@@ -339,12 +351,13 @@ class Report:
 def report(chosen, results, connections, verbose, complete):
     documented = Documented(DIFFERENCES)
     out = Report(verbose)
-    print(f"\n{'case':<58} | {'native = encrypted?':<22} | native = plain relay?")
-    print("-" * 58 + "-+-" + "-" * 22 + "-+-" + "-" * 22)
+    titles = [f"native = {TITLES[column]}?" for column in COMPARED]
+    print("\n" + " | ".join([f"{'case':<58}"] + [f"{title:<22}" for title in titles]))
+    print("-" * 58 + ("-+-" + "-" * 22) * len(titles))
     for case in chosen:
         out.broken(case, lines_of(results[case.name, "native"]))
         cells = []
-        for column in PROXIED:
+        for column in COMPARED:
             own = results[case.name, column].get("connections", connections[column])
             cells.append(out.cell(case, column, results, documented, own))
         out.row(case, cells)
@@ -364,11 +377,26 @@ def show(case, results):
             print(results[case.name, column]["log"])
 
 
+def load_library():
+    """Starts again with the in-process library, which is off but in that column's programs."""
+    library = os.environ.get("TCPCRYPT_INPROC_LIBRARY")
+    if not library:
+        print("skipped: TCPCRYPT_INPROC_LIBRARY does not name the in-process library")
+        sys.exit(77)
+    if library not in os.environ.get("LD_PRELOAD", ""):
+        before = os.environ.get("LD_PRELOAD")
+        os.environ["LD_PRELOAD"] = ":".join(filter(None, (library, before)))
+        os.environ["TCPCRYPT_INPROC"] = "off"
+        os.execv(sys.executable, [sys.executable, *sys.argv])
+
+
 def main():
+    if INPROC:
+        load_library()
     print("Goal: a program sees the same with tcpcryptd as without, call by call", flush=True)
     die_tidily()
     started = time.monotonic()
-    patterns = [arg for arg in sys.argv[1:] if arg != "-v"]
+    patterns = [arg for arg in sys.argv[1:] if arg not in ("-v", "--inproc")]
     chosen = [case for case in CASES
               if not patterns or any(fnmatch.fnmatchcase(case.name, p) for p in patterns)]
     try:
@@ -377,7 +405,7 @@ def main():
             for place in places.values():
                 place.start_daemons()
             results = run_all(chosen, places)
-            connections = {column: places[column].connections() for column in PROXIED}
+            connections = {column: places[column].connections() for column in COMPARED}
             for place in places.values():
                 place.close()
             status = report(chosen, results, connections, "-v" in sys.argv, not patterns)

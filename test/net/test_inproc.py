@@ -1,0 +1,173 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""In-process mode: processes that share connections, plain peers, the guard, what is refused."""
+import subprocess
+import sys
+
+from apps import url
+from harness import TCPCRYPT, Net, check, check_equal, main, wait_for
+from inproc import LIBRARY, RAW_WRITER, SECRET, V4, Pair, each_role, loaded
+from packets import Capture
+
+
+ASYNC_SERVER = """
+import asyncio
+async def serve(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+async def main():
+    server = await asyncio.start_server(serve, "0.0.0.0", 7001)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+ASYNC_CLIENT = """
+import asyncio, os, sys
+async def talk(size):
+    reader, writer = await asyncio.open_connection(sys.argv[1], 7001)
+    data = os.urandom(size)
+    async def send():
+        writer.write(data)
+        await writer.drain()
+        writer.write_eof()
+    sending = asyncio.create_task(send())
+    got = await reader.read(-1)
+    await sending
+    writer.close()
+    return got == data
+async def main():
+    print(all(await asyncio.gather(*(talk(s) for s in [1, 1000, 3000000] * 10))))
+asyncio.run(main())
+"""
+
+
+def python_asyncio():
+    def body(pair, name):
+        pair.b.start(pair.server([sys.executable, "-c", ASYNC_SERVER]))
+        pair.b.wait_listening(7001)
+        done = pair.a.run(pair.client([sys.executable, "-c", ASYNC_CLIENT, pair.b.addresses[V4]]))
+        check_equal(done.stdout.strip(), "True", f"{name}: 30 connections echo what they got")
+        pair.check_carried(name, 7001)
+
+    each_role("asyncio", body)
+
+
+FORKING_SERVER = """
+import os, signal, socket
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+listener = socket.create_server(("0.0.0.0", 7002))
+while True:
+    sock, _ = listener.accept()
+    if os.fork():
+        sock.close()
+        continue
+    listener.close()
+    sock.sendall(b"child speaks first\\n")
+    data = b""
+    while more := sock.recv(4096):
+        data += more
+        if data.endswith(b"\\n"):
+            break
+    # Another process goes on where this one stops.
+    if os.fork():
+        os._exit(0)
+    sock.sendall(b"grandchild got " + data)
+    break
+"""
+
+
+def fork_after_accept():
+    def body(pair, name):
+        pair.b.start(pair.server([sys.executable, "-c", FORKING_SERVER]))
+        pair.b.wait_listening(7002)
+        client = ("import socket,sys\ns=socket.create_connection((sys.argv[1],7002))\n"
+                  "f=s.makefile('rwb',buffering=0)\na=f.readline()\ns.sendall(b'hello\\n')\n"
+                  "print(a, f.readline(), f.read())")
+        for _ in range(5):
+            done = pair.a.run(pair.client([sys.executable, "-c", client, pair.b.addresses[V4]]))
+            check_equal(done.stdout.strip(),
+                        str(b"child speaks first\n") + " " + str(b"grandchild got hello\n") + " b''",
+                        f"{name}: three processes share a connection")
+        pair.check_carried(name, 7002)
+
+    each_role("fork after accept", body)
+
+
+def plain_peer():
+    """Programs with the library talk to hosts without tcpcrypt as if it were not there."""
+    with Net() as net:
+        a, b = net.pair()
+        net.daemon(a)
+        directory = net.directory()
+        (directory / "x").write_bytes(SECRET)
+        b.start([sys.executable, "-m", "http.server", "80", "-d", directory],
+                stderr=subprocess.DEVNULL)
+        b.wait_listening(80)
+        args = ["curl", "-q", "--noproxy", "*", "-sS", url(b.addresses[V4], "x")]
+        for i in range(3):
+            check_equal(a.run(loaded(args)).stdout.encode(), SECRET, f"plain connection {i + 1}")
+
+
+def engine_only():
+    """Without the proxy other programs are left alone."""
+    with Net() as net:
+        a, b = net.pair()
+        for host in (a, b):
+            net.daemon(host, wrapper=[sys.executable, "-c",
+                                      "import os,sys;os.execv(sys.argv[1],sys.argv[1:]+['--engine-only'])"])
+        directory = net.directory()
+        (directory / "x").write_bytes(SECRET)
+        args = [sys.executable, "-m", "http.server", "-d", directory]
+        b.start(loaded([*args, "80"]), stderr=subprocess.DEVNULL)
+        b.wait_listening(80)
+        for name, wrap, readable in (("in-process", loaded, False), ("other programs", list, True)):
+            with Capture(a, a.interfaces[0]) as capture:
+                command = ["curl", "-q", "--noproxy", "*", "-sS", url(b.addresses[V4], "x")]
+                check_equal(a.run(wrap(command)).stdout.encode(), SECRET, f"{name}: transfer")
+                check_equal(capture.contains(SECRET), readable, f"{name}: readable on the wire")
+
+
+def guard():
+    """What is written past the library never leaves, and the connection ends."""
+    with Net() as net:
+        pair = Pair(net, "both")
+        server = ("import socket\nl=socket.create_server(('0.0.0.0',7003))\nwhile True:\n"
+                  "    s,_=l.accept()\n    try: print(s.recv(100),flush=True)\n"
+                  "    except OSError as e: print(e,flush=True)\n")
+        # The server's own library is not loaded: its listener is the proxy's.
+        pair.b.start([sys.executable, "-c", server], stdout=subprocess.DEVNULL)
+        pair.b.wait_listening(7003)
+        text = SECRET.decode()
+        out = pair.a.run([sys.executable, "-c", RAW_WRITER, pair.b.addresses[V4], "7003", text]).stdout
+        check_equal(out.strip(), "error 103", "the connection is aborted")
+        pair.check_secret("guard")
+        wait_for(lambda: "wrote past the library" in pair.da.log(), "the daemon's word about it")
+
+
+def refusals():
+    """`run` says what it cannot serve before it starts it."""
+    with Net() as net:
+        a, _ = net.pair()
+        done = a.run(loaded(["true"]), check=False)
+        check("no engine" in done.stderr and done.returncode == 1, "--require without an engine", done)
+        library = f"TCPCRYPT_INPROC_LIBRARY={LIBRARY}"
+        done = a.run(["env", library, TCPCRYPT, "run", "echo", "plain"], check=False)
+        check("plain" in done.stderr and done.stdout == "plain\n", "without it says so once", done)
+        net.daemon(a)
+        go = subprocess.run(["go", "env", "GOROOT"], capture_output=True, text=True).stdout.strip()
+        for program, why in (("/usr/bin/passwd", "setuid"), (f"{go}/bin/go", "Go program")):
+            done = a.run(loaded([program]), check=False)
+            check(why in done.stderr and done.returncode == 1, f"run refuses: {why}", done)
+
+
+if __name__ == "__main__":
+    main(
+        "in-process mode: what programs share, what stays plain, what is held or refused",
+        python_asyncio,
+        fork_after_accept,
+        plain_peer,
+        engine_only,
+        guard,
+        refusals,
+    )
