@@ -27,7 +27,8 @@ static int bind_lo(int fd, struct shared_endpoint *e)
 	return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", sizeof("lo"));
 }
 
-static int bind_loopback(int family, uint16_t port, bool steered)
+/* join: the port is that of other workers' listeners; otherwise it must be nobody's. */
+static int bind_loopback(int family, uint16_t port, bool steered, bool join)
 {
 	struct shared_endpoint loopback = { .port = port };
 	struct sockaddr_storage ss;
@@ -51,7 +52,8 @@ static int bind_loopback(int family, uint16_t port, bool steered)
 	/* Accepted connections sit on the servers' ports: they must not keep a server that
 	 * restarts from binding its port (with SO_REUSEADDR, as servers do). */
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
+	if (join)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
 	if (!steered)
 		carry_hops(fd, family);
 	if (family == AF_INET6)
@@ -62,7 +64,25 @@ static int bind_loopback(int family, uint16_t port, bool steered)
 		close(fd);
 		return error;
 	}
+	/* Now, so that others' sockets which have it are not joined. */
+	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
 	return fd;
+}
+
+/*
+ * The programs' port outlives a daemon that is killed: their SYNs go on being sent there, and
+ * whoever else has it by then is taken for the other host. So it is one that only root can have, of
+ * those that no service has; where all are taken, or for want of the right, the kernel's choice: 0.
+ */
+static uint16_t programs_port(unsigned int i)
+{
+	static const uint16_t ports[] = { 1002, 1003, 1004, 1005, 1006, 1007, 1008,
+					  1009, 1011, 1012, 1013, 1014, 1015, 1016,
+					  1017, 1018, 1019, 1020, 1023 };
+	const unsigned int n = sizeof(ports) / sizeof(ports[0]);
+
+	/* Not the one of the daemon before. */
+	return i < n ? ports[((unsigned int)getpid() + i) % n] : 0;
 }
 
 int listener_open(struct listener *l, bool steered, uint16_t port)
@@ -70,13 +90,17 @@ int listener_open(struct listener *l, bool steered, uint16_t port)
 	memset(l, 0, sizeof(*l));
 	l->v4.fd = l->v6.fd = -1;
 	l->steered = steered;
-	for (int i = 0; i < (port ? 1 : BIND_TRIES); i++) {
+	for (unsigned int i = 0; i < (port ? 1 : BIND_TRIES); i++) {
+		uint16_t wanted = port || steered ? port : programs_port(i);
+
 		listener_close(l);
-		l->v4.fd = bind_loopback(AF_INET, port, steered);
+		l->v4.fd = bind_loopback(AF_INET, wanted, steered, port);
+		if (l->v4.fd < 0 && wanted && !port)
+			continue;
 		if (l->v4.fd < 0)
 			return l->v4.fd;
 		l->port = address_local(l->v4.fd).port;
-		l->v6.fd = bind_loopback(AF_INET6, l->port, steered);
+		l->v6.fd = bind_loopback(AF_INET6, l->port, steered, port);
 		if (l->v6.fd >= 0)
 			return 0;
 		if (l->v6.fd == -EAFNOSUPPORT || l->v6.fd == -EADDRNOTAVAIL) {

@@ -23,7 +23,7 @@ struct listener {
 	struct worker *worker;
 };
 
-/* Binds the port, or a free one for 0, on 127.0.0.1 and ::1, so that the engine can be told of
+/* Binds the port, which other listeners have, or a free one for 0, on 127.0.0.1 and ::1, so that the engine can be told of
  * it. An IPv6 that the host does not have is left out. 0 or a negative errno value. */
 int listener_open(struct listener *l, bool steered, uint16_t port);
 

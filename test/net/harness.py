@@ -163,6 +163,7 @@ class TcpSocket:
 
     def __init__(self, fields):
         self.port = int(fields[1].rpartition(":")[2], 16)
+        self.remote = int(fields[2].rpartition(":")[2], 16)
         self.listens = fields[3] == "0A"
         self.connects = fields[3] == "02"
         self.unread = 0 if self.listens else int(fields[4].rpartition(":")[2], 16)

@@ -2,15 +2,27 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What requires encryption stays closed whatever becomes of the daemon, until told otherwise."""
 import contextlib
+import errno
 import json
 import os
 import pathlib
+import select
 import signal
 import socket
 import subprocess
 
-from apps import Server, echo, exchange
-from harness import TCPCRYPT, TCPCRYPTD, Net, check, check_equal, command, main, wait_for
+from apps import Server, echo, errno_of, exchange
+from harness import (
+    TCPCRYPT,
+    TCPCRYPTD,
+    Net,
+    check,
+    check_equal,
+    command,
+    main,
+    sockets_of,
+    wait_for,
+)
 from packets import Capture
 from test_policy import (
     MESSAGE,
@@ -155,6 +167,31 @@ def connecting_before():
             check_equal(len(wire.packets(7000)), before, "no more SYNs leave")
 
 
+def after_a_crash():
+    """A program that was connecting when the daemon died reaches nobody else on this host."""
+    with Net() as net:
+        a, b = net.pair()
+        silent = b.addresses[socket.AF_INET].rpartition(".")[0] + ".200"
+        a.ip("neigh", "add", silent, "lladdr", "02:00:00:00:00:99", "dev", a.interfaces[0])
+        daemon = net.daemon(a, "rule = require out\n")
+        ports = {s.port for s in sockets_of(a, daemon.process.pid) if s.listens}
+        with contextlib.closing(a.socket()) as sock:
+            sock.setblocking(False)
+            check_equal(errno_of(lambda: sock.connect((silent, 7))), errno.EINPROGRESS, "it waits")
+            daemon.wait_list(1, port=7)
+            program = {p.remote for p in a.tcp_sockets() if p.connects} & ports
+            check_equal(len(program), 1, "for the daemon")
+            daemon.kill()
+            script = f"import socket; socket.socket().bind(('', {program.pop()}))"
+            done = a.run(["setpriv", "--reuid=12345", "--clear-groups", "python3", "-c", script],
+                         check=False)
+            check("PermissionError" in done.stderr, "another user cannot take its place", done.stderr)
+            net.daemon(a, "rule = require out\n")
+            wait_for(lambda: select.select([], [sock], [], 0)[1], "the program to be told")
+            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            check_equal(error, REFUSED, "it is refused")
+
+
 def retransmits(sock):
     return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)[2]
 
@@ -267,6 +304,7 @@ if __name__ == "__main__":
         not_started_yet,
         hangs,
         connecting_before,
+        after_a_crash,
         cleans_up,
         namespaces_that_are_gone,
         bpffs_that_comes_late,
