@@ -118,19 +118,15 @@ class Tcpcrypt(Plain):
     """The programs of plain TCP, with a tcpcryptd at both ends."""
 
     name, title = "tcpcrypt", "tcpcrypt, fresh keys"
-    daemon = None  # harness.TCPCRYPTD
+    daemon = None  # that of this build
     config = "resume-seconds = 0\n"
 
     def start(self):
-        usual = harness.TCPCRYPTD
-        harness.TCPCRYPTD = self.daemon or usual
-        try:
-            self.daemons = [
-                self.lab.net.daemon(host, self.config, wrapper=self.lab.pinned(host))
-                for host in (self.lab.client, self.lab.server)
-            ]
-        finally:
-            harness.TCPCRYPTD = usual
+        program = self.daemon or harness.TCPCRYPTD
+        self.daemons = [
+            self.lab.net.daemon(host, self.config, wrapper=self.lab.pinned(host), program=program)
+            for host in (self.lab.client, self.lab.server)
+        ]
 
     def pids(self):
         return [daemon.process.pid for daemon in self.daemons]
