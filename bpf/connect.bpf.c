@@ -60,7 +60,7 @@ static __always_inline void program_set(struct app_sock *app, struct bpf_sock_ad
 static __always_inline void report_remembered(const struct shared_settings *s,
 					      const struct shared_endpoint *dst)
 {
-	struct shared_event *e = event_reserve(worker_choose(s));
+	struct shared_event *e = event_reserve(worker_choose(settings_serving(s)));
 
 	if (!e)
 		return;
@@ -108,7 +108,7 @@ static __always_inline enum shared_left_alone cannot_take(struct bpf_sock_addr *
 {
 	if (is_tied(ctx))
 		return SHARED_TIED;
-	if (s->paused || !s->out_port)
+	if (s->paused || !settings_serving(s).out_port)
 		return SHARED_DAEMON_PAUSED;
 	if (!settings_loopback(s, is_v4_mapped((const __u32 *)dst->addr)))
 		return SHARED_NO_LOOPBACK;
@@ -146,12 +146,13 @@ static __always_inline enum shared_left_alone left_alone(struct bpf_sock_addr *c
 									  : SHARED_NOT_LEFT_ALONE;
 }
 
-/* Notes on the socket where it wanted to go. */
+/* Notes on the socket where it wanted to go; it goes to the loopback port instead. */
 static __always_inline enum shared_left_alone take(struct bpf_sock_addr *ctx,
 						   const struct shared_settings *s,
 						   const struct shared_endpoint *dst,
-						   enum policy_action policy)
+						   enum policy_action policy, __u16 *ret_port)
 {
+	union shared_serving serving = settings_serving(s);
 	struct app_sock *app = bpf_sk_storage_get(&app_socks, ctx->sk, NULL,
 						  BPF_SK_STORAGE_GET_F_CREATE);
 
@@ -159,9 +160,11 @@ static __always_inline enum shared_left_alone take(struct bpf_sock_addr *ctx,
 		return SHARED_NO_MEMORY;
 	__builtin_memset(app, 0, sizeof(*app));
 	app->peer = *dst;
-	app->worker = worker_choose(s);
+	app->slot = worker_choose(serving);
+	app->port = serving.out_port;
 	app->policy = policy;
 	program_set(app, ctx, s);
+	*ret_port = serving.out_port;
 	return SHARED_NOT_LEFT_ALONE;
 }
 
@@ -257,15 +260,11 @@ static __always_inline int steer(struct bpf_sock_addr *ctx, const struct shared_
 	if (!why && w && w->inproc) {
 		bpf_sk_storage_delete(&app_socks, ctx->sk);
 		why = inproc_begin(ctx, s, w, verdict.action == POLICY_REQUIRE);
-		if (!why)
-			return 0;
 	} else if (!why) {
-		why = take(ctx, s, dst, verdict.action);
+		why = take(ctx, s, dst, verdict.action, ret_port);
 	}
-	if (!why) {
-		*ret_port = s->out_port;
+	if (!why)
 		return 0;
-	}
 	/* A socket may connect again after a failure, this time directly. */
 	bpf_sk_storage_delete(&app_socks, ctx->sk);
 	if (verdict.action == POLICY_REQUIRE) {

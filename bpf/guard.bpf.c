@@ -85,9 +85,14 @@ int tcpcrypt_guard_connect6(struct bpf_sock_addr *ctx)
 
 static __always_inline int daemon_listens(void)
 {
-	__u32 first = 0;
-	struct bpf_sock *sk = bpf_map_lookup_elem(&listeners, &first);
+	struct shared_settings *s = settings_get();
+	struct bpf_sock *sk;
+	__u32 first;
 
+	if (!s)
+		return 0;
+	first = shared_listener(settings_serving(s).first_slot, 0, 0);
+	sk = bpf_map_lookup_elem(&listeners, &first);
 	if (!sk)
 		return 0;
 	bpf_sk_release(sk);

@@ -41,7 +41,7 @@ static __always_inline int daemon_listens(struct __sk_buff *skb, const struct pa
 static __always_inline void lead(const struct app_sock *app, const struct packet *p)
 {
 	struct shared_tuple key = { .local = p->dst, .remote = p->src };
-	struct shared_handshake handshake = { .worker = app->worker };
+	struct shared_handshake handshake = { .slot = app->slot };
 
 	bpf_map_update_elem(&held, &key, &handshake, BPF_ANY);
 }
@@ -56,19 +56,17 @@ int tcpcrypt_hold(struct __sk_buff *skb)
 	struct packet p;
 	__u32 len;
 
-	if (!s || !s->out_port || !packet_read(skb, &p) || p.dst.port != s->out_port)
-		return TC_ACT_UNSPEC;
-	if (!p.tcp.syn || p.tcp.ack)
+	if (!s || !packet_read(skb, &p) || !p.tcp.syn || p.tcp.ack)
 		return TC_ACT_UNSPEC;
 	/* Released, or not one of ours: the daemon resets what it did not expect. */
 	app = app_sock_of(skb);
-	if (!app || !daemon_listens(skb, &p))
+	if (!app || p.dst.port != app->port || !daemon_listens(skb, &p))
 		return TC_ACT_UNSPEC;
 	w = s->wishes ? wishes_of(skb) : NULL;
 	len = p.ip_len + p.tcp_len;
 	if (len > SHARED_SYN_MAX || len < sizeof(struct tcphdr))
 		return TC_ACT_SHOT;
-	e = event_reserve(app->worker);
+	e = event_reserve(app->slot);
 	/* The program's retransmission will try again. Stolen, as below: for a SYN that was shot TCP
 	 * tries twice a second, and gives up when all tries are used. */
 	if (!e)

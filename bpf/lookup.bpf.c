@@ -6,6 +6,7 @@
  * passes, too.
  */
 #include "bpf/lookup.h"
+#include "bpf/place.h"
 
 SEC("sk_lookup")
 int tcpcrypt_lookup(struct bpf_sk_lookup *ctx)
@@ -20,14 +21,15 @@ int tcpcrypt_lookup(struct bpf_sk_lookup *ctx)
 	if (!s || ctx->protocol != IPPROTO_TCP)
 		return SK_PASS;
 	lookup_ends(&key, ctx);
-	out = s->out_port && key.local.port == s->out_port;
+	/* Programs' SYNs go to loopback, what was steered came from elsewhere. */
+	out = is_loopback((const __u32 *)key.local.addr);
 	noted = out ? bpf_map_lookup_elem(&held, &key) : bpf_map_lookup_elem(&steered, &key);
 	if (!noted)
 		return SK_PASS;
 	/* Should there be no listener, the server gets the segment: plain, but connected;
 	 * unless it would rather have none. */
 	mandatory = noted->mandatory;
-	index = shared_listener(noted->worker, out, ctx->family != AF_INET);
+	index = shared_listener(noted->slot, out, ctx->family != AF_INET);
 	sk = bpf_map_lookup_elem(&listeners, &index);
 	if (!sk)
 		return mandatory ? SK_DROP : SK_PASS;

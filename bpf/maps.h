@@ -104,7 +104,7 @@ struct {
 /* The daemon's listeners for both, by shared_listener(); they leave the map when closed. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKMAP);
-	__uint(max_entries, 4 * SHARED_WORKERS_MAX);
+	__uint(max_entries, 4 * SHARED_SLOTS);
 	__type(key, __u32);
 	__type(value, __u64);
 } listeners __weak SEC(".maps");
@@ -180,7 +180,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, SHARED_WORKERS_MAX);
+	__uint(max_entries, SHARED_SLOTS);
 	__type(key, __u32);
 	__type(value, struct shared_worker);
 } workers __weak SEC(".maps");
@@ -188,7 +188,7 @@ struct {
 /* A ring buffer a worker, which alone is woken by it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, SHARED_WORKERS_MAX);
+	__uint(max_entries, SHARED_SLOTS);
 	__type(key, __u32);
 	__array(
 		values, struct {
@@ -205,27 +205,37 @@ static __always_inline struct shared_settings *settings_get(void)
 }
 
 /* Room for an event to a worker, or NULL. */
-static __always_inline struct shared_event *event_reserve(__u32 worker)
+static __always_inline struct shared_event *event_reserve(__u32 slot)
 {
-	void *ring = bpf_map_lookup_elem(&events, &worker);
+	void *ring = bpf_map_lookup_elem(&events, &slot);
 
 	return ring ? bpf_ringbuf_reserve(ring, sizeof(struct shared_event), 0) : NULL;
 }
 
+static __always_inline union shared_serving settings_serving(const struct shared_settings *s)
+{
+	union shared_serving serving;
+
+	serving.word = *(const volatile __u64 *)&s->serving;
+	return serving;
+}
+
 /*
- * The worker for a new connection: of two taken at random the one with fewer flows. That evens
+ * The slot of a new connection's worker: of two taken at random the one with fewer flows. That evens
  * out almost as well as asking all of them, and nothing that others write is written here.
  */
-static __always_inline __u32 worker_choose(const struct shared_settings *s)
+static __always_inline __u32 worker_choose(union shared_serving serving)
 {
-	__u32 n = s->n_workers, random = bpf_get_prandom_u32();
+	__u32 n = serving.n_workers, random = bpf_get_prandom_u32();
 	const struct shared_worker *a, *b;
 	__u32 one, other;
 
 	if (n < 2)
-		return 0;
+		return serving.first_slot;
 	one = (random & 0xffff) % n;
 	other = (one + 1 + (random >> 16) % (n - 1)) % n;
+	one += serving.first_slot;
+	other += serving.first_slot;
 	a = bpf_map_lookup_elem(&workers, &one);
 	b = bpf_map_lookup_elem(&workers, &other);
 	return a && b && b->flows < a->flows ? other : one;

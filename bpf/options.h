@@ -128,7 +128,7 @@ static __always_inline int options_tell(const struct app_sock *app,
 	key.cookie = app->cookie;
 	if (bpf_map_update_elem(&told, &key, &yes, BPF_NOEXIST))
 		return 0;
-	e = event_reserve(app->worker);
+	e = event_reserve(app->slot);
 	if (!e) {
 		bpf_map_delete_elem(&told, &key);
 		return 0;

@@ -198,7 +198,7 @@ static __always_inline int tell(struct bpf_sockopt *ctx, enum shared_event_type 
 
 	if (!app)
 		return -EINVAL;
-	e = event_reserve(app->worker);
+	e = event_reserve(app->slot);
 	if (!e)
 		return -ENOBUFS;
 	__builtin_memset(e, 0, sizeof(*e));

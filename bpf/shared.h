@@ -15,7 +15,11 @@
 #define SHARED_TEPS_MAX	   4
 #define SHARED_SYN_MAX	   120 /* the largest IPv4 or IPv6 header with the largest TCP header */
 #define SHARED_COMM_LEN	   16
-#define SHARED_WORKERS_MAX 256
+#define SHARED_WORKERS_MAX 256 /* of one daemon */
+
+/* Each worker has a slot of its own, also beside those of a daemon that is being replaced. A
+ * flow's id has its worker's slot in the low bits. */
+#define SHARED_SLOTS 1024
 
 /* The programs step aside when the daemon has not shown itself for this long. */
 #define SHARED_HEARTBEAT_MAX_NS (5ULL * 1000 * 1000 * 1000)
@@ -156,14 +160,24 @@ struct app_options {
 	char congestion[SHARED_CONGESTION_LEN];
 };
 
+/* One word, so that the programs see all of it change at once. */
+union shared_serving {
+	uint64_t word;
+	struct {
+		uint16_t first_slot; /* of the daemon's workers: each has its listeners and */
+		uint16_t n_workers;  /* its ring buffer */
+		uint16_t out_port;   /* loopback listeners for outgoing connections */
+		uint16_t pad;
+	};
+};
+
 /* The one entry of the map "settings": written by the engine, read by every program. */
 struct shared_settings {
 	uint64_t netns_cookie; /* act in this network namespace only */
 	uint64_t heartbeat_ns; /* the daemon's last sign of life */
 	uint64_t full_until;   /* until then IPv6 servers are left alone: their ports are used up */
 	uint32_t syn_timeout;  /* SHARED_SYN_TIMEOUT_MS in jiffies; 0: as TCP has it */
-	uint16_t out_port;     /* loopback listeners for outgoing connections */
-	uint16_t n_workers;    /* of the daemon: each has its listeners and its ring buffer */
+	uint64_t serving;      /* shared_serving: who takes new connections */
 	uint8_t teps[SHARED_TEPS_MAX]; /* accepted, most preferred first; 0: none */
 	uint8_t global;		       /* own global suboption, without b */
 	uint8_t mandatory_app_aware;
@@ -184,18 +198,30 @@ struct shared_settings {
 /* An entry of "workers": written by that worker alone, so it has a cache line of its own. */
 struct shared_worker {
 	uint32_t flows; /* that it carries: new connections go to those who have fewer */
-	uint32_t pad[15];
+	uint32_t pad;
+	uint64_t begun; /* that the slot has seen: no id comes twice */
+	uint32_t pad2[12];
 };
 
-/* The index in "listeners" of a worker's, for local programs (out) or for steered SYNs. */
-static inline uint32_t shared_listener(uint32_t worker, uint32_t out, uint32_t v6)
+static inline uint64_t shared_flow_id(uint64_t begun, uint32_t slot)
 {
-	return worker * 4 + out * 2 + v6;
+	return begun * SHARED_SLOTS + slot;
+}
+
+static inline uint32_t shared_flow_slot(uint64_t id)
+{
+	return id % SHARED_SLOTS;
+}
+
+/* The index in "listeners" of a slot's, for local programs (out) or for steered SYNs. */
+static inline uint32_t shared_listener(uint32_t slot, uint32_t out, uint32_t v6)
+{
+	return slot * 4 + out * 2 + v6;
 }
 
 /* An entry of "steered" and "held": a handshake that is the daemon's. */
 struct shared_handshake {
-	uint32_t worker;
+	uint32_t slot;	    /* its worker's */
 	uint32_t mandatory; /* never to be passed to the server itself */
 	uint32_t uid;	    /* steered: whose the server's listener is */
 };
@@ -293,7 +319,8 @@ struct app_sock {
 	uint32_t pid;
 	char comm[SHARED_COMM_LEN];
 	uint32_t passive; /* accepted, not connected */
-	uint32_t worker;  /* which carries it */
+	uint16_t slot;	  /* of the worker that carries it */
+	uint16_t port;	  /* of the daemon, that connect() was turned to */
 	uint32_t policy;  /* enum policy_action, of a socket that connects */
 	uint64_t flow;	  /* 0: not known yet */
 	uint64_t cookie;

@@ -42,7 +42,7 @@ static __noinline int app_accepted(struct bpf_sock_ops *ops, const struct shared
 		app->peer = client->end;
 		app->flow = client->flow;
 		app->cookie = bpf_get_socket_cookie(ops);
-		app->worker = client->flow % s->n_workers;
+		app->slot = shared_flow_slot(client->flow);
 		app->passive = 1;
 		inherited_tell(ops, app);
 	}
@@ -90,7 +90,7 @@ static __noinline int app_gave_up(struct bpf_sock_ops *ops)
 	struct app_sock *app;
 
 	app = sk ? bpf_sk_storage_get(&app_socks, sk, NULL, 0) : NULL;
-	e = app ? event_reserve(app->worker) : NULL;
+	e = app ? event_reserve(app->slot) : NULL;
 	if (!e)
 		return 0;
 	__builtin_memset(e, 0, sizeof(*e));

@@ -296,6 +296,7 @@ static __always_inline void lead(const struct shared_settings *s, const struct p
 {
 	struct shared_handshake handshake = { .mandatory = verdict == STEER_OR_DROP, .uid = uid };
 	struct shared_tuple key = { .local = p->dst, .remote = p->src };
+	union shared_serving serving = settings_serving(s);
 	struct shared_handshake *before;
 
 	if (verdict != STEER && verdict != STEER_OR_DROP) {
@@ -304,7 +305,10 @@ static __always_inline void lead(const struct shared_settings *s, const struct p
 	}
 	/* A SYN that comes again must find the listener that may have sent a SYN cookie. */
 	before = bpf_map_lookup_elem(&steered, &key);
-	handshake.worker = before ? before->worker : worker_choose(s);
+	if (before && before->slot - serving.first_slot < serving.n_workers)
+		handshake.slot = before->slot;
+	else
+		handshake.slot = worker_choose(serving);
 	bpf_map_update_elem(&steered, &key, &handshake, BPF_ANY);
 }
 

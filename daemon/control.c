@@ -284,8 +284,7 @@ static void do_verify(struct client *c, const struct request *request)
 /* The connection that the client waits for has its keys. */
 static void verify_established(struct client *c)
 {
-	struct workers *ws = c->control->workers;
-	struct verification v = { .worker = &ws->all[c->record_id % ws->n],
+	struct verification v = { .worker = workers_of_flow(c->control->workers, c->record_id),
 				  .visitor = &c->visitor,
 				  .record.id = c->record_id };
 

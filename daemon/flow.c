@@ -56,7 +56,7 @@ static void end_init(struct flow_end *end, struct flow *f)
 
 static struct flow_list *bucket_of(struct worker *w, uint64_t id)
 {
-	return &w->by_id[id % WORKER_ID_BUCKETS];
+	return &w->by_id[id / SHARED_SLOTS % WORKER_ID_BUCKETS];
 }
 
 struct flow *flow_new(struct worker *w, bool outgoing)

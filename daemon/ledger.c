@@ -9,7 +9,8 @@
 struct ledger {
 	struct record *recent; /* ring of LEDGER_RECENT */
 	size_t recent_first, recent_count;
-	uint64_t next_id, id_step;
+	unsigned int slot;
+	uint64_t *begun;
 	struct ledger_totals totals;
 	void (*watch)(void *data, enum ledger_event event, const struct record *r);
 	void *watch_data;
@@ -35,14 +36,14 @@ static void tally_merge(struct ledger_tally *sum, const struct ledger_tally *t)
 		tally_add(sum, t->reason[i], t->count[i]);
 }
 
-struct ledger *ledger_new(unsigned int worker, unsigned int n_workers)
+struct ledger *ledger_new(unsigned int slot, uint64_t *begun)
 {
 	struct ledger *l = calloc(1, sizeof(*l));
 
 	if (!l)
 		return NULL;
-	l->next_id = n_workers + worker;
-	l->id_step = n_workers;
+	l->slot = slot;
+	l->begun = begun;
 	l->recent = calloc(LEDGER_RECENT, sizeof(*l->recent));
 	if (!l->recent) {
 		free(l);
@@ -75,8 +76,7 @@ static void tell(const struct ledger *l, enum ledger_event event, const struct r
 
 void ledger_begin(struct ledger *l, struct record *r)
 {
-	r->id = l->next_id;
-	l->next_id += l->id_step;
+	r->id = shared_flow_id(++*l->begun, l->slot);
 	r->started = clock_wall();
 	l->totals.live++;
 }

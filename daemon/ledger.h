@@ -69,9 +69,9 @@ struct ledger_totals {
 
 struct ledger;
 
-/* The ledger of worker 0 to n_workers - 1: its connections' ids modulo n_workers are its own
- * number. NULL when there is no memory. */
-struct ledger *ledger_new(unsigned int worker, unsigned int n_workers);
+/* The ledger of the worker that has this slot, which its connections' ids tell. *begun: how many
+ * the slot has had, the caller's memory, which is counted on. NULL when there is no memory. */
+struct ledger *ledger_new(unsigned int slot, uint64_t *begun);
 void ledger_free(struct ledger *l);
 
 /* Called for every event, with the record as it is then. */

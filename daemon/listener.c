@@ -219,7 +219,7 @@ static int start(struct listener *l, struct loop_source *source)
 	/* The accepted ones, which sit on the servers' ports, must not have it: bind() would
 	 * take them for a leave to share the port. */
 	setsockopt(source->fd, SOL_SOCKET, SO_REUSEPORT, &none, sizeof(none));
-	error = engine_lead_to(w->engine, w->index, source->fd, !l->steered, source == &l->v6);
+	error = engine_lead_to(w->engine, w->slot, source->fd, !l->steered, source == &l->v6);
 	return error ? error : loop_add(w->loop, source, EPOLLIN);
 }
 

@@ -107,6 +107,7 @@ int worker_init(struct worker *w, const struct worker_params *p)
 	int error;
 
 	w->index = p->index;
+	w->slot = p->slot;
 	w->engine = p->engine;
 	w->intake = p->intake;
 	w->resumption = p->resumption;
@@ -117,12 +118,15 @@ int worker_init(struct worker *w, const struct worker_params *p)
 		TAILQ_INIT(&w->held[i]);
 	for (size_t i = 0; i < WORKER_ID_BUCKETS; i++)
 		TAILQ_INIT(&w->by_id[i]);
-	w->ledger = ledger_new(p->index, p->n_workers);
-	error = w->ledger ? loop_new(&w->loop) : -ENOMEM;
+	error = loop_new(&w->loop);
 	if (!error)
 		error = worker_configure(w, p->config, p->keylog_fd);
 	if (!error)
-		error = engine_lane_open(w->engine, w->index, &w->lane);
+		error = engine_lane_open(w->engine, w->slot, &w->lane);
+	if (!error) {
+		w->ledger = ledger_new(w->slot, engine_lane_begun(w->lane));
+		error = w->ledger ? 0 : -ENOMEM;
+	}
 	if (!error)
 		error = events_open(w);
 	if (!error)
@@ -164,9 +168,9 @@ void worker_deinit(struct worker *w)
 	pipe_pool_deinit(&w->pipes);
 	listener_close(&w->programs);
 	listener_close(&w->steered);
+	ledger_free(w->ledger);
 	engine_lane_close(w->lane);
 	loop_free(w->loop);
-	ledger_free(w->ledger);
 	memset(w, 0, sizeof(*w));
 }
 

@@ -36,7 +36,8 @@ TAILQ_HEAD(flow_list, flow);
 
 /* What a worker is given; everything stays the caller's. */
 struct worker_params {
-	unsigned int index, n_workers;
+	unsigned int index; /* among the daemon's */
+	unsigned int slot;  /* among those whom the programs know */
 	struct engine *engine;
 	struct intake *intake;
 	struct resumption *resumption;
@@ -46,7 +47,7 @@ struct worker_params {
 };
 
 struct worker {
-	unsigned int index;
+	unsigned int index, slot;
 	struct loop *loop;
 	struct engine *engine;
 	struct engine_lane *lane;

@@ -42,13 +42,14 @@ int workers_init(struct workers *ws, const struct worker_params *params)
 	struct worker_params p = *params;
 	int error = 0;
 
-	p.n_workers = ws->n;
+	ws->first_slot = engine_first_slot(p.engine);
 	p.intake = &ws->intake;
 	intake_init(&ws->intake, p.engine, ws->n, p.config->max_connections);
 	for (unsigned int i = 0; !error && i < ws->n; i++) {
 		struct worker *w = &ws->all[i];
 
 		p.index = i;
+		p.slot = ws->first_slot + i;
 		error = worker_init(w, &p);
 		if (!error)
 			error = listener_listen(&w->programs, w);
@@ -70,6 +71,13 @@ int workers_start(struct workers *ws)
 	for (unsigned int i = 0; !error && i < ws->n; i++)
 		error = worker_start(&ws->all[i]);
 	return error;
+}
+
+struct worker *workers_of_flow(const struct workers *ws, uint64_t id)
+{
+	unsigned int index = shared_flow_slot(id) - ws->first_slot;
+
+	return index < ws->n ? &ws->all[index] : NULL;
 }
 
 void workers_stop(struct workers *ws)

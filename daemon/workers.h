@@ -8,6 +8,7 @@
 struct workers {
 	struct worker *all;
 	unsigned int n;
+	unsigned int first_slot;
 	struct intake intake;
 };
 
@@ -18,7 +19,7 @@ unsigned int workers_count(unsigned int n);
 int workers_open(struct workers *ws, unsigned int n);
 uint16_t workers_out_port(const struct workers *ws);
 
-/* After engine_attach(): makes them ready to serve; params without the index. */
+/* After engine_attach(): makes them ready to serve; params without index and slot. */
 int workers_init(struct workers *ws, const struct worker_params *params);
 
 /* Starts their threads. */
@@ -27,6 +28,9 @@ int workers_start(struct workers *ws);
 /* Aborts every flow and ends the threads; then close() frees everything. */
 void workers_stop(struct workers *ws);
 void workers_close(struct workers *ws);
+
+/* The one that carries the flow with this id; NULL: none of these. */
+struct worker *workers_of_flow(const struct workers *ws, uint64_t id);
 
 /* Takes over a configuration in all of them; then nobody uses the old one any more. */
 int workers_configure(struct workers *ws, const struct config *config, int keylog_fd);

@@ -31,12 +31,12 @@
 #pragma GCC diagnostic pop
 
 #define NS_PER_SECOND 1000000000ULL
-#define WORKERS_SIZE  (SHARED_WORKERS_MAX * sizeof(struct shared_worker))
+#define WORKERS_SIZE  (SHARED_SLOTS * sizeof(struct shared_worker))
 
 struct engine {
 	struct programs *programs;
 	struct shared_settings *settings; /* the settings map, mapped */
-	struct shared_worker *workers;	  /* likewise, SHARED_WORKERS_MAX of them */
+	struct shared_worker *workers;	  /* likewise, SHARED_SLOTS of them */
 	struct window window;
 	struct tc tc;
 	struct guard *guard; /* whose maps the programs share */
@@ -46,6 +46,11 @@ struct engine {
 	char cgroup[256];
 	struct shared_settings initial;
 };
+
+static union shared_serving serving(const struct engine *e)
+{
+	return (union shared_serving){ .word = e->initial.serving };
+}
 
 static uint64_t now_ns(void)
 {
@@ -155,8 +160,9 @@ static int settings_prepare(struct engine *e, const struct engine_params *params
 	if (error)
 		return error;
 	s->syn_timeout = jiffies(SHARED_SYN_TIMEOUT_MS);
-	s->out_port = params->out_port;
-	s->n_workers = params->n_workers;
+	s->serving = (union shared_serving){ .n_workers = params->n_workers,
+					     .out_port = params->out_port }
+			     .word;
 	return settings_policy(s, &params->policy);
 }
 
@@ -470,9 +476,9 @@ int engine_mark_to_app(struct engine *e, int fd, const struct shared_endpoint *c
 	return mark(e, fd, &sock);
 }
 
-int engine_lead_to(struct engine *e, unsigned int worker, int fd, bool out, bool v6)
+int engine_lead_to(struct engine *e, unsigned int slot, int fd, bool out, bool v6)
 {
-	uint32_t index = shared_listener(worker, out, v6);
+	uint32_t index = shared_listener(slot, out, v6);
 	uint64_t value = fd;
 
 	return bpf_map_update_elem(bpf_map__fd(e->programs->maps.listeners), &index, &value,
@@ -580,14 +586,19 @@ int engine_time_out_run(struct engine *e)
 	return n < 0 ? -errno : 0;
 }
 
-int engine_lane_open(struct engine *e, unsigned int worker, struct engine_lane **ret)
+unsigned int engine_first_slot(const struct engine *e)
+{
+	return serving(e).first_slot;
+}
+
+int engine_lane_open(struct engine *e, unsigned int slot, struct engine_lane **ret)
 {
 	const struct lane_maps maps = {
-		.n_workers = e->initial.n_workers,
+		.n_workers = serving(e).n_workers,
 		.events_fd = bpf_map__fd(e->programs->maps.events),
 		.released_fd = bpf_map__fd(e->programs->maps.released),
 		.workers = e->workers,
 	};
 
-	return lane_open(&maps, worker, ret);
+	return lane_open(&maps, slot, ret);
 }

@@ -144,7 +144,7 @@ int engine_mark_listener(struct engine *e, int fd, enum eno_sock_kind kind);
 
 /* After listen(): what is this worker's of the steered SYNs of its family, or (out) of those of
  * local programs, goes to this listener, until it is closed. */
-int engine_lead_to(struct engine *e, unsigned int worker, int fd, bool out, bool v6);
+int engine_lead_to(struct engine *e, unsigned int slot, int fd, bool out, bool v6);
 
 /* Before connect(): fd goes to a local server, which shall see client as its peer and, by
  * socket options, the session of this flow. */
@@ -175,10 +175,16 @@ int engine_forget_plain(struct engine *e);
 int engine_session_publish(struct engine *e, const struct shared_session *session);
 void engine_session_withdraw(struct engine *e, uint64_t flow);
 
-/* The lane of worker 0 to n_workers - 1; to be closed before the engine, by whatever thread.
+/* The slots of the workers: so many, from this one on. */
+unsigned int engine_first_slot(const struct engine *e);
+
+/* The lane of the worker with this slot; to be closed before the engine, by whatever thread.
  * close accepts NULL. */
-int engine_lane_open(struct engine *e, unsigned int worker, struct engine_lane **ret);
+int engine_lane_open(struct engine *e, unsigned int slot, struct engine_lane **ret);
 void engine_lane_close(struct engine_lane *lane);
+
+/* Counts the flows that the slot has ever had; valid as long as the engine is. */
+uint64_t *engine_lane_begun(struct engine_lane *lane);
 
 /* How many flows the worker carries: new ones go to those who have fewer. */
 void engine_lane_set_flows(struct engine_lane *lane, size_t n);

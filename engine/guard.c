@@ -42,9 +42,9 @@ static const char *const pins[] = { PIN_CONNECT4, PIN_CONNECT6, PIN_LOOKUP, PIN_
 #define N_PINS (sizeof(pins) / sizeof(pins[0]))
 
 /* The maps of bpf/maps.h that the guard uses; the others are the daemon's alone. */
-static const char *const shared_maps[] = { "policy_rules",   "policy_active", "own_addresses",
-					   "eno_socks",	     "listeners",     "refusals",
-					   "refusal_budgets" };
+static const char *const shared_maps[] = { "settings",	    "policy_rules",   "policy_active",
+					   "own_addresses", "eno_socks",      "listeners",
+					   "refusals",	    "refusal_budgets" };
 
 struct guard {
 	struct guard_programs *programs;

@@ -16,6 +16,8 @@
 
 struct engine_lane {
 	int ring_fd;
+	int events_fd;
+	uint32_t slot;
 	struct ring_buffer *events;
 	struct inject inject;
 	int released_fd;
@@ -44,10 +46,8 @@ static unsigned int ring_size(unsigned int n_workers)
 	return size;
 }
 
-static int ring_open(struct engine_lane *lane, const struct lane_maps *maps, unsigned int worker)
+static int ring_open(struct engine_lane *lane, const struct lane_maps *maps)
 {
-	uint32_t index = worker;
-
 	lane->ring_fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "worker_events", 0, 0,
 				       ring_size(maps->n_workers), NULL);
 	if (lane->ring_fd < 0)
@@ -55,10 +55,10 @@ static int ring_open(struct engine_lane *lane, const struct lane_maps *maps, uns
 	lane->events = ring_buffer__new(lane->ring_fd, event_handle, lane, NULL);
 	if (!lane->events)
 		return -errno;
-	return bpf_map_update_elem(maps->events_fd, &index, &lane->ring_fd, BPF_ANY);
+	return bpf_map_update_elem(maps->events_fd, &lane->slot, &lane->ring_fd, BPF_ANY);
 }
 
-int lane_open(const struct lane_maps *maps, unsigned int worker, struct engine_lane **ret)
+int lane_open(const struct lane_maps *maps, unsigned int slot, struct engine_lane **ret)
 {
 	struct engine_lane *lane = calloc(1, sizeof(*lane));
 	int error;
@@ -66,12 +66,14 @@ int lane_open(const struct lane_maps *maps, unsigned int worker, struct engine_l
 	if (!lane)
 		return -ENOMEM;
 	lane->ring_fd = -1;
+	lane->events_fd = maps->events_fd;
+	lane->slot = slot;
 	lane->released_fd = maps->released_fd;
-	lane->load = &maps->workers[worker];
+	lane->load = &maps->workers[slot];
 	inject_init(&lane->inject);
 	error = inject_open(&lane->inject);
 	if (!error)
-		error = ring_open(lane, maps, worker);
+		error = ring_open(lane, maps);
 	if (error) {
 		engine_lane_close(lane);
 		return error;
@@ -85,10 +87,18 @@ void engine_lane_close(struct engine_lane *lane)
 	if (!lane)
 		return;
 	ring_buffer__free(lane->events);
-	if (lane->ring_fd >= 0)
+	if (lane->ring_fd >= 0) {
+		/* The slot is free again. */
+		bpf_map_delete_elem(lane->events_fd, &lane->slot);
 		close(lane->ring_fd);
+	}
 	inject_close(&lane->inject);
 	free(lane);
+}
+
+uint64_t *engine_lane_begun(struct engine_lane *lane)
+{
+	return &lane->load->begun;
 }
 
 void engine_lane_set_flows(struct engine_lane *lane, size_t n)

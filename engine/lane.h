@@ -15,6 +15,6 @@ struct lane_maps {
 };
 
 /* 0 or a negative errno value. */
-int lane_open(const struct lane_maps *maps, unsigned int worker, struct engine_lane **ret);
+int lane_open(const struct lane_maps *maps, unsigned int slot, struct engine_lane **ret);
 
 #endif

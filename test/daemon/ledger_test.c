@@ -16,7 +16,8 @@ static void watch(void *data, enum ledger_event event, const struct record *r)
 
 static void test_life(void **state)
 {
-	struct ledger *l = ledger_new(0, 1);
+	uint64_t begun = 0;
+	struct ledger *l = ledger_new(0, &begun);
 	struct record encrypted = {}, plain = {}, failed = {};
 	struct ledger_totals t = {};
 
@@ -59,21 +60,25 @@ static void test_workers(void **state)
 	struct ledger *ledgers[3];
 	struct record r[3][2] = {};
 	struct ledger_totals t = {};
+	uint64_t begun[3] = { 0, 0, 7 };
 
 	for (unsigned int i = 0; i < 3; i++) {
-		ledgers[i] = ledger_new(i, 3);
+		ledgers[i] = ledger_new(i, &begun[i]);
 		assert_non_null(ledgers[i]);
 		for (size_t j = 0; j < 2; j++) {
 			ledger_begin(ledgers[i], &r[i][j]);
 			/* Nobody's id is another's, and it tells whose it is. */
 			assert_int_not_equal(r[i][j].id, 0);
-			assert_int_equal(r[i][j].id % 3, i);
+			assert_int_equal(shared_flow_slot(r[i][j].id), i);
 		}
 		assert_true(r[i][0].id < r[i][1].id);
 		ledger_end(ledgers[i], &r[i][0], i ? "reset" : "timeout");
 		ledger_totals_add(&t, ledgers[i]);
 		ledger_free(ledgers[i]);
 	}
+	/* Whoever has the slot next counts on. */
+	assert_int_equal(r[2][0].id, shared_flow_id(8, 2));
+	assert_int_equal(begun[2], 9);
 	assert_int_equal(t.live, 3);
 	assert_int_equal(t.failed.n, 2);
 	assert_int_equal(t.failed.count[0], 1);
@@ -107,7 +112,8 @@ static void test_resumed(void **state)
 
 static void test_recent_is_bounded(void **state)
 {
-	struct ledger *l = ledger_new(0, 1);
+	uint64_t begun = 0;
+	struct ledger *l = ledger_new(0, &begun);
 	struct record r = {};
 
 	for (int i = 0; i < LEDGER_RECENT + 10; i++) {
@@ -115,8 +121,9 @@ static void test_recent_is_bounded(void **state)
 		ledger_end(l, &r, NULL);
 	}
 	assert_int_equal(ledger_recent_count(l), LEDGER_RECENT);
-	assert_int_equal(ledger_recent(l, 0)->id, 11);
-	assert_int_equal(ledger_recent(l, LEDGER_RECENT - 1)->id, LEDGER_RECENT + 10);
+	assert_int_equal(ledger_recent(l, 0)->id, shared_flow_id(11, 0));
+	assert_int_equal(ledger_recent(l, LEDGER_RECENT - 1)->id,
+			 shared_flow_id(LEDGER_RECENT + 10, 0));
 	ledger_free(l);
 }
 
