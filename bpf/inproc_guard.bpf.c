@@ -42,7 +42,8 @@ static __always_inline __u32 payload_at(struct __sk_buff *skb)
 
 static __always_inline void tell(struct __sk_buff *skb)
 {
-	struct shared_event *e = event_reserve(0);
+	struct shared_settings *s = settings_get();
+	struct shared_event *e = s ? event_reserve(settings_serving(s).first_slot) : NULL;
 
 	if (!e)
 		return;

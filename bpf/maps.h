@@ -172,7 +172,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, SHARED_RESUMPTIONS_MAX);
+	__uint(max_entries, 2 * SHARED_RESUMPTIONS_MAX);
 	__type(key, __u32);
 	__type(value, struct shared_claim);
 } claims __weak SEC(".maps");

@@ -250,9 +250,9 @@ static __always_inline int int_option_write(struct bpf_sockopt *ctx, struct shar
 }
 
 /* The guard comes with the first program that asks: others' packets need not pass it. */
-static __always_inline int guard_ask(void)
+static __always_inline int guard_ask(const struct shared_settings *s)
 {
-	struct shared_event *e = event_reserve(0);
+	struct shared_event *e = event_reserve(settings_serving(s).first_slot);
 
 	if (!e)
 		return -EAGAIN;
@@ -273,7 +273,7 @@ static __always_inline int inproc_write(struct bpf_sockopt *ctx, struct shared_s
 	if (error)
 		return error;
 	if (value && !s->guarded)
-		return guard_ask();
+		return guard_ask(s);
 	w = wishes_make(ctx, s);
 	if (!w)
 		return -ENOMEM;

@@ -184,6 +184,8 @@ struct shared_settings {
 	uint8_t paused;	  /* take no new connections */
 	uint8_t wishes;	  /* set when the first program wishes anything: look for wishes */
 	uint8_t loopback; /* lo is up */
+	uint8_t claims;	  /* which half of "claims" the daemon has: the other may be that of one
+			   * which it replaces */
 	/* What the options read when nothing was written. */
 	struct shared_bytes default_teps;
 	struct shared_bytes default_aconf;

@@ -21,6 +21,7 @@
 #include "daemon/news.h"
 #include "daemon/request.h"
 #include "daemon/resumption.h"
+#include "daemon/succession.h"
 #include "daemon/survey.h"
 #include "daemon/visitor.h"
 
@@ -51,6 +52,7 @@ struct client {
 	enum client_state state;
 	char request[REQUEST_MAX];
 	size_t request_len;
+	bool pass_on; /* when all is written: an older daemon may have more to say */
 	char *output;
 	size_t output_start, output_len, output_size;
 	/* verify */
@@ -69,6 +71,7 @@ struct control {
 	struct loop_source listener;
 	struct client_list clients;
 	size_t n_clients;
+	bool serves; /* the listener is not another daemon's */
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	int dir_fd; /* of the run directory, which may be out of reach by its path later */
 };
@@ -102,6 +105,9 @@ static bool client_flush(struct client *c)
 	}
 	c->output_start = c->output_len = 0;
 	if (c->state == CLIENT_ANSWERED) {
+		if (c->pass_on)
+			succession_pass(c->control->status.succession, false, c->source.fd,
+					c->request, c->request_len);
 		client_free(c);
 		return false;
 	}
@@ -149,6 +155,26 @@ static void client_error(struct client *c, const char *text)
 	c->state = CLIENT_ANSWERED;
 }
 
+/* Older daemons, and how many connections they still have. */
+static json_t *ending(const struct control *control)
+{
+	const struct elder *e;
+	json_t *all = json_array();
+
+	for (size_t i = 0; (e = succession_elder(control->status.succession, i)); i++) {
+		size_t n = engine_flows(control->status.engine, e->first_slot, e->n_slots);
+
+		json_array_append_new(all, json_pack("{s:i, s:I}", "pid", (int)e->pid,
+						     "connections", (json_int_t)n));
+	}
+	return all;
+}
+
+static bool has_elders(const struct client *c)
+{
+	return succession_count(c->control->status.succession) > 0;
+}
+
 static void do_status(struct client *c, const struct request *request)
 {
 	struct control *control = c->control;
@@ -160,6 +186,7 @@ static void do_status(struct client *c, const struct request *request)
 	json_object_set_new(o, "resumable",
 			    json_integer(resumption_count(control->status.resumption)));
 	json_object_set_new(o, "sandbox", confine_json(control->status.confinement));
+	json_object_set_new(o, "ending", ending(control));
 	client_say(c, o);
 	c->state = CLIENT_ANSWERED;
 }
@@ -186,6 +213,7 @@ static void do_list(struct client *c, const struct request *request)
 		all = all && list_one(c, &found.records[i]);
 	free(found.records);
 	c->state = CLIENT_ANSWERED;
+	c->pass_on = all && has_elders(c);
 	if (!all)
 		client_error(c, "there are more connections than one answer may hold");
 }
@@ -273,6 +301,11 @@ static void do_verify(struct client *c, const struct request *request)
 		v.worker = &ws->all[i];
 		worker_call(v.worker, verify_ask, &v);
 	}
+	if (!v.found && has_elders(c)) {
+		c->state = CLIENT_ANSWERED;
+		c->pass_on = true;
+		return;
+	}
 	if (!v.found) {
 		client_error(c, "no such connection: not found among those of this daemon");
 		return;
@@ -294,9 +327,19 @@ static void verify_established(struct client *c)
 		verify_go_on(c, &v);
 }
 
+static void do_upgrade(struct client *c, const struct request *request)
+{
+	const char *error = succession_offer(c->control->status.succession, c->source.fd,
+					     request->layout);
+
+	if (error)
+		client_error(c, error);
+	c->state = CLIENT_ANSWERED;
+}
+
 static void (*const commands[REQUEST_N_COMMANDS])(struct client *, const struct request *) = {
 	[REQUEST_STATUS] = do_status, [REQUEST_LIST] = do_list,	  [REQUEST_WATCH] = do_watch,
-	[REQUEST_VERIFY] = do_verify, [REQUEST_FLUSH] = do_flush,
+	[REQUEST_VERIFY] = do_verify, [REQUEST_FLUSH] = do_flush, [REQUEST_UPGRADE] = do_upgrade,
 };
 
 static void client_request(struct client *c, size_t len)
@@ -304,9 +347,11 @@ static void client_request(struct client *c, size_t len)
 	struct request request;
 	const char *error = request_read(c->request, len, &request);
 
+	c->request_len = len;
 	if (error)
 		client_error(c, error);
-	else if (request.command == REQUEST_FLUSH && !c->visitor.trusted)
+	else if ((request.command == REQUEST_FLUSH && !c->visitor.trusted) ||
+		 (request.command == REQUEST_UPGRADE && c->visitor.uid != 0))
 		client_error(c, "only root may do that");
 	else
 		commands[request.command](c, &request);
@@ -362,7 +407,8 @@ static void client_refuse(int fd)
 	close(fd);
 }
 
-static void client_new(struct control *control, int fd)
+/* NULL: it was refused. */
+static struct client *client_new(struct control *control, int fd)
 {
 	struct visitor visitor;
 	struct client *c;
@@ -371,7 +417,7 @@ static void client_new(struct control *control, int fd)
 	c = has_room(control, &visitor) ? calloc(1, sizeof(*c)) : NULL;
 	if (!c) {
 		client_refuse(fd);
-		return;
+		return NULL;
 	}
 	c->control = control;
 	c->visitor = visitor;
@@ -380,17 +426,32 @@ static void client_new(struct control *control, int fd)
 	if (loop_add(control->loop, &c->source, EPOLLIN | EPOLLOUT | EPOLLET)) {
 		close(fd);
 		free(c);
-		return;
+		return NULL;
 	}
 	c->deadline = loop_now(control->loop) + REQUEST_SECONDS;
 	TAILQ_INSERT_TAIL(&control->clients, c, entry);
 	control->n_clients++;
+	return c;
+}
+
+void control_client(struct control *control, int fd, const char *request, size_t len)
+{
+	struct client *c = client_new(control, fd);
+
+	if (!c)
+		return;
+	if (len > REQUEST_MAX)
+		len = REQUEST_MAX;
+	memcpy(c->request, request, len);
+	c->request_len = len;
+	client_request(c, len);
+	client_flush(c);
 }
 
 static void accept_all(struct control *control)
 {
 	/* Whoever connects as fast as he is refused must not keep us: the rest is for later. */
-	for (int i = 0; i < ACCEPT_BUDGET; i++) {
+	for (int i = 0; control->serves && i < ACCEPT_BUDGET; i++) {
 		int fd = accept4(control->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd < 0)
@@ -516,6 +577,8 @@ static int control_listen(struct control *c, const char *run_dir)
 	c->dir_fd = open(run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (c->dir_fd < 0)
 		return -errno;
+	if (c->listener.fd >= 0)
+		return 0;
 	c->listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (c->listener.fd < 0) {
 		error = -errno;
@@ -539,19 +602,23 @@ static int control_listen(struct control *c, const char *run_dir)
 	return 0;
 }
 
-int control_open(struct workers *ws, struct loop *loop, const char *run_dir,
+int control_open(struct workers *ws, struct loop *loop, const char *run_dir, int listener,
 		 const struct control_status *status, struct control **ret)
 {
 	struct control *c = calloc(1, sizeof(*c));
 	const struct news_reader reader = { control_event, control_lost, c };
 	int error;
 
-	if (!c)
+	if (!c) {
+		if (listener >= 0)
+			close(listener);
 		return -ENOMEM;
+	}
 	c->workers = ws;
 	c->loop = loop;
 	c->status = *status;
 	TAILQ_INIT(&c->clients);
+	c->listener.fd = listener;
 	c->listener.handler = control_ready;
 	if ((size_t)snprintf(c->path, sizeof(c->path), "%s/%s", run_dir, CONTROL_SOCKET_NAME) >=
 	    sizeof(c->path))
@@ -562,7 +629,7 @@ int control_open(struct workers *ws, struct loop *loop, const char *run_dir,
 		free(c);
 		return error;
 	}
-	error = loop_add(loop, &c->listener, EPOLLIN | EPOLLET);
+	error = listener < 0 ? control_serve(c) : 0;
 	if (!error)
 		error = news_open(loop, &reader, &c->news);
 	if (error) {
@@ -572,6 +639,36 @@ int control_open(struct workers *ws, struct loop *loop, const char *run_dir,
 	workers_set_watcher(ws, news_tell, c->news);
 	*ret = c;
 	return 0;
+}
+
+void control_yield(struct control *c)
+{
+	loop_remove(c->loop, &c->listener);
+	c->serves = false;
+}
+
+int control_serve(struct control *c)
+{
+	c->serves = true;
+	return loop_add(c->loop, &c->listener, EPOLLIN | EPOLLET);
+}
+
+int control_listener(const struct control *c)
+{
+	return c->listener.fd;
+}
+
+void control_pass_watchers(struct control *control)
+{
+	struct client *c, *next;
+
+	for (c = TAILQ_FIRST(&control->clients); c; c = next) {
+		next = TAILQ_NEXT(c, entry);
+		if (c->state == CLIENT_WATCHING && client_flush(c) && !c->output_len &&
+		    succession_pass(control->status.succession, true, c->source.fd, c->request,
+				    c->request_len))
+			client_free(c);
+	}
 }
 
 void control_set_state(struct control *c, const char *state)
@@ -602,7 +699,8 @@ void control_close(struct control *c)
 		client_free(TAILQ_FIRST(&c->clients));
 	loop_remove(c->loop, &c->listener);
 	close(c->listener.fd);
-	unlinkat(c->dir_fd, CONTROL_SOCKET_NAME, 0);
+	if (c->serves)
+		unlinkat(c->dir_fd, CONTROL_SOCKET_NAME, 0);
 	close(c->dir_fd);
 	free(c);
 }

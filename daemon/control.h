@@ -11,6 +11,7 @@ struct control;
 struct confinement;
 struct crypto_choice;
 struct resumption;
+struct succession;
 
 /* What `status` tells besides the ledger's totals; the strings stay the caller's. */
 struct control_status {
@@ -24,12 +25,25 @@ struct control_status {
 	const char *(*interface)(void *data, size_t i); /* NULL behind the last */
 	void *data;
 	const struct confinement *confinement;
+	struct succession *succession;
 };
 
 /* Listens on RUN_DIR/control.sock, served by the loop: the main thread's, which may call the
- * workers. 0 or a negative errno value. */
-int control_open(struct workers *ws, struct loop *loop, const char *run_dir,
+ * workers. With the listener of a daemon that is to be replaced (else -1; taken in every case) it
+ * does so from control_serve() on. 0 or a negative errno value. */
+int control_open(struct workers *ws, struct loop *loop, const char *run_dir, int listener,
 		 const struct control_status *status, struct control **ret);
+
+/* Another daemon has the listener from now on; and it does not. */
+void control_yield(struct control *c);
+int control_serve(struct control *c);
+int control_listener(const struct control *c);
+
+/* Sends those who watch to the other daemon. */
+void control_pass_watchers(struct control *c);
+
+/* A client whom another daemon sends, with its request. The descriptor is taken. */
+void control_client(struct control *c, int fd, const char *request, size_t len);
 
 /* What `status` calls the daemon's state, key log and policy from now on. */
 void control_set_state(struct control *c, const char *state);

@@ -145,10 +145,41 @@ void host_unlock(struct host_lock *lock)
 	if (lock->dir_fd)
 		close(lock->dir_fd);
 	if (lock->claim_fd) {
-		unlink(lock->path);
+		if (!lock->theirs)
+			unlink(lock->path);
 		close(lock->claim_fd);
 	}
 	memset(lock, 0, sizeof(*lock));
+}
+
+int host_lock_bequeath(const struct host_lock *lock, struct heritage *to)
+{
+	int error = heritage_add(to, "lock", "namespace", lock->claim_fd);
+
+	return error ? error : heritage_add(to, "lock", "run-dir", lock->dir_fd);
+}
+
+int host_lock_inherit(struct host_lock *lock, struct heritage *from)
+{
+	int claim_fd = heritage_take(from, "lock", "namespace");
+	int dir_fd = heritage_take(from, "lock", "run-dir");
+	struct stat ours, held;
+	uint64_t cookie;
+	int error = engine_find_netns(&cookie);
+
+	lock->claim_fd = claim_fd > 0 ? claim_fd : 0;
+	lock->dir_fd = dir_fd > 0 ? dir_fd : 0;
+	lock->theirs = true;
+	if (error)
+		return error;
+	claim_path(cookie, lock->path);
+	/* It must be for this namespace. */
+	if (!lock->claim_fd || !lock->dir_fd || stat(lock->path, &ours) ||
+	    fstat(lock->claim_fd, &held) || ours.st_ino != held.st_ino) {
+		log_error("the running tcpcryptd serves another network namespace");
+		return -EXDEV;
+	}
+	return 0;
 }
 
 /* Whether a directory has nothing in it but our socket: then it was made for us. */

@@ -6,6 +6,7 @@
 #ifndef DAEMON_HOST_H
 #define DAEMON_HOST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -17,6 +18,7 @@ struct host_lock {
 	char path[CLAIM_PATH_MAX]; /* of the file that stands for the namespace */
 	int claim_fd;		   /* 0: not held */
 	int dir_fd;		   /* 0: not held */
+	bool theirs;		   /* another daemon takes it away */
 };
 
 /* Claims the namespace: no other daemon starts in it meanwhile. 0 or a negative errno value,
@@ -27,6 +29,11 @@ int host_claim(struct host_lock *lock);
  * negative errno value. */
 int host_lock(struct host_lock *lock, const char *run_dir);
 void host_unlock(struct host_lock *lock);
+
+/* The lock, kept by a daemon and by the one that replaces it: it is held as long as either lives.
+ * 0 or a negative errno value. */
+int host_lock_bequeath(const struct host_lock *lock, struct heritage *to);
+int host_lock_inherit(struct host_lock *lock, struct heritage *from);
 
 /* Lets another user take away at the end what host_lock() and the control socket made. */
 void host_hand_over(const struct host_lock *lock, uid_t uid, gid_t gid);

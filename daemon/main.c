@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "crypto/fastest.h"
+#include "daemon/background.h"
 #include "daemon/clock.h"
 #include "daemon/config.h"
 #include "daemon/confine.h"
@@ -24,12 +25,18 @@
 #include "daemon/loop.h"
 #include "daemon/refusal.h"
 #include "daemon/resumption.h"
+#include "daemon/succession.h"
 #include "daemon/workers.h"
+#include "engine/cgroup.h"
 #include "engine/engine.h"
 
 #define DEFAULT_RUN_DIR "/run/tcpcrypt"
 
 #define EXIT_USAGE 2
+
+/* How long one that was replaced waits for handshakes that had begun with it, and for connections
+ * that come of them. */
+#define LINGER_SECONDS 20
 
 struct daemon {
 	const char *config_path;
@@ -37,7 +44,8 @@ struct daemon {
 	bool verbose;
 	bool check_config;
 	bool guard_only;
-	bool engine_only;      /* only programs in in-process mode are served */
+	bool engine_only; /* only programs in in-process mode are served */
+	bool upgrade;
 	struct config *config; /* replaced as a whole: the workers read it */
 	int keylog_fd;
 	struct host_lock lock;
@@ -50,13 +58,17 @@ struct daemon {
 	struct host_links *links;
 	struct control *control;
 	struct loop_source signals;
-	double drain_until; /* while the workers drain */
+	struct succession succession;
+	struct heritage heritage; /* what the daemon leaves that this one replaces */
+	bool stopping;
+	double drain_until; /* then */
+	double yielded;	    /* when another one took over; 0: none has */
 };
 
 static void usage(FILE *to)
 {
 	fprintf(to, "usage: tcpcryptd [--config FILE] [--check-config] [--engine-only] [--guard]\n"
-		    "                 [--run-dir DIR] [--verbose]\n"
+		    "                 [--upgrade] [--run-dir DIR] [--verbose]\n"
 		    "\n"
 		    "Encrypts the TCP connections of every program in this network namespace\n"
 		    "with hosts that do the same. See tcpcryptd(8).\n");
@@ -71,6 +83,7 @@ static int options_read(struct daemon *d, int argc, char **argv)
 		{ "engine-only", no_argument, NULL, 'e' },
 		{ "check-config", no_argument, NULL, 'k' },
 		{ "guard", no_argument, NULL, 'g' },
+		{ "upgrade", no_argument, NULL, 'u' },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
@@ -78,7 +91,7 @@ static int options_read(struct daemon *d, int argc, char **argv)
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "c:ekgr:vhV", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "c:ekgur:vhV", options, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			d->config_path = optarg;
@@ -94,6 +107,9 @@ static int options_read(struct daemon *d, int argc, char **argv)
 			break;
 		case 'g':
 			d->guard_only = true;
+			break;
+		case 'u':
+			d->upgrade = true;
 			break;
 		case 'v':
 			d->verbose = true;
@@ -122,6 +138,17 @@ static void heartbeat(struct daemon *d)
 	engine_heartbeat(d->engine, (uint64_t)(workers_alive(&d->workers) * 1e9));
 }
 
+/* Is there nothing more to do? */
+static bool is_over(const struct daemon *d)
+{
+	double now = loop_now(d->loop);
+	bool idle = !intake_flows(&d->workers.intake);
+
+	if (d->stopping)
+		return now > d->drain_until || (idle && !succession_count(&d->succession));
+	return d->yielded && idle && now > d->yielded + LINGER_SECONDS;
+}
+
 static void tick(void *data)
 {
 	struct daemon *d = data;
@@ -131,29 +158,32 @@ static void tick(void *data)
 	engine_time_out_run(d->engine);
 	resumption_tick(d->resumption, loop_now(d->loop));
 	control_tick(d->control);
-	if (d->drain_until &&
-	    (!intake_flows(&d->workers.intake) || loop_now(d->loop) > d->drain_until))
+	succession_tick(&d->succession);
+	if (is_over(d))
 		loop_stop(d->loop);
 }
 
-/* SIGTERM: connections under way may end by themselves, new ones are left alone. A second
- * signal, or their time being up, ends it. */
-static void drain(struct daemon *d)
+/* SIGTERM: connections under way may end by themselves, here and in the daemons that this one
+ * has replaced; new ones are left alone. A second signal, or their time being up, ends it. */
+static void drain(void *data)
 {
-	struct intake *intake = &d->workers.intake;
-	size_t n = intake_flows(intake);
+	struct daemon *d = data;
+	size_t n = intake_flows(&d->workers.intake);
 
-	if (intake_is_closed(intake) || !n || !d->config->drain_seconds) {
+	succession_stop(&d->succession);
+	if (d->stopping || !d->config->drain_seconds || !(n + succession_count(&d->succession))) {
 		log_info("ending");
 		loop_stop(d->loop);
 		return;
 	}
 	log_info("ending when %zu connection%s ended, in %u seconds at the latest", n,
 		 n == 1 ? " has" : "s have", d->config->drain_seconds);
+	d->stopping = true;
 	d->drain_until = loop_now(d->loop) + d->config->drain_seconds;
-	intake_set_closed(intake, true);
+	intake_set_closed(&d->workers.intake, true);
 	control_set_state(d->control, "stopping");
-	sd_notify(0, "STOPPING=1");
+	if (!d->yielded)
+		sd_notify(0, "STOPPING=1");
 }
 
 /* NULL when there is an error, which is logged. */
@@ -286,7 +316,9 @@ static void signal_ready(struct loop_source *source, uint32_t events)
 
 	if (read(source->fd, &info, sizeof(info)) != sizeof(info))
 		return;
-	if (info.ssi_signo == SIGHUP)
+	if (info.ssi_signo == SIGHUP && d->yielded)
+		log_warning("another tcpcryptd has taken over: SIGHUP is for that");
+	else if (info.ssi_signo == SIGHUP)
 		reload(d);
 	else
 		drain(d);
@@ -333,9 +365,20 @@ static int engine_start(struct daemon *d)
 		.out_port = workers_out_port(&d->workers),
 		.n_workers = d->workers.n,
 		.policy = policy_of(d->config),
+		.heritage = d->upgrade ? &d->heritage : NULL,
 	};
 	int error = engine_open(&params, &d->engine);
 
+	if (error == -ESTALE) {
+		log_error("the running tcpcryptd cannot be replaced in place: its BPF maps are not "
+			  "as this one's; stop it and start this one instead");
+		return error;
+	}
+	if (error == -ENOSPC && d->upgrade) {
+		log_error("the running tcpcryptd cannot be replaced in place: too many older ones "
+			  "still have connections");
+		return error;
+	}
 	if (step(error, "the BPF programs cannot be loaded (Linux 6.1 or later, root and cgroup "
 			"v2 are needed)"))
 		return error;
@@ -370,17 +413,130 @@ static int workers_prepare(struct daemon *d)
 	return step(workers_init(&d->workers, &params), "the workers");
 }
 
+/* What only the daemon does that serves. */
+static int serve(struct daemon *d)
+{
+	int error = step(host_links_open(d->engine, d->loop, &d->links), "interfaces");
+
+	if (!error)
+		error = step(refusals_open(&d->refusals, &d->workers.all[0]),
+			     "the policy's events");
+	return error ? error
+		     : step(engine_enforce(d->engine, d->config->rules, d->config->n_rules),
+			    "the policy's rules");
+}
+
+/* Serves in place of another daemon, from one moment to the next. */
+static int take_over(struct daemon *d)
+{
+	int error = serve(d);
+
+	if (error)
+		return error;
+	intake_set_closed(&d->workers.intake, d->engine_only);
+	error = step(engine_take_over(d->engine), "the BPF programs cannot be replaced");
+	if (error)
+		return error;
+	d->lock.theirs = false;
+	return step(control_serve(d->control), "the control socket");
+}
+
+static int bequeath(void *data, struct heritage *to)
+{
+	struct daemon *d = data;
+	int error = engine_bequeath(d->engine, to);
+
+	if (!error)
+		error = host_lock_bequeath(&d->lock, to);
+	if (!error)
+		error = heritage_add(to, "socket", "control", control_listener(d->control));
+	return error ? error : heritage_add(to, "log", "stderr", STDERR_FILENO);
+}
+
+static void yield(void *data, pid_t to)
+{
+	struct daemon *d = data;
+
+	engine_yield(d->engine);
+	resumption_retire(d->resumption);
+	refusals_close(&d->refusals);
+	control_yield(d->control);
+	host_links_close(d->links);
+	d->links = NULL;
+	d->lock.theirs = true;
+	d->yielded = loop_now(d->loop);
+	intake_set_closed(&d->workers.intake, true);
+	/* It believes only the one that it has believed so far. */
+	sd_notifyf(0, "MAINPID=%d", (int)to);
+	log_info("tcpcryptd %d has taken over; this one ends with its last connection", (int)to);
+}
+
+static void yielded(void *data)
+{
+	struct daemon *d = data;
+
+	control_pass_watchers(d->control);
+}
+
+static void take_back(void *data)
+{
+	struct daemon *d = data;
+
+	d->yielded = 0;
+	resumption_configure(d->resumption, d->config);
+	/* If it fails, the programs notice as they do when a daemon hangs. */
+	take_over(d);
+	sd_notifyf(0, "MAINPID=%d", (int)getpid());
+}
+
+static void sweep(void *data)
+{
+	struct daemon *d = data;
+
+	engine_sweep_slots(d->engine, succession_in_use, &d->succession);
+}
+
+static void client_come(void *data, int fd, const char *request, size_t len)
+{
+	struct daemon *d = data;
+
+	control_client(d->control, fd, request, len);
+}
+
+static const struct succession_ops succession_ops = {
+	.bequeath = bequeath,
+	.yield = yield,
+	.yielded = yielded,
+	.take_back = take_back,
+	.stop = drain,
+	.client = client_come,
+	.sweep = sweep,
+};
+
+static int control_start(struct daemon *d)
+{
+	const struct control_status status = { .state = d->engine_only ? "engine-only"
+								       : "intercepting",
+					       .engine = d->engine,
+					       .crypto = crypto_choose(),
+					       .key_log = d->config->key_log,
+					       .n_rules = d->config->n_rules,
+					       .n_required = config_n_required(d->config),
+					       .started = clock_wall(),
+					       .interface = interface_name,
+					       .data = d,
+					       .confinement = &d->confinement,
+					       .resumption = d->resumption,
+					       .succession = &d->succession };
+	int listener = heritage_take(&d->heritage, "socket", "control");
+
+	return step(control_open(&d->workers, d->loop, d->run_dir, listener, &status, &d->control),
+		    "the control socket");
+}
+
 /* Everything up to the moment at which connections are taken. */
 static int daemon_start(struct daemon *d)
 {
-	struct control_status status = { .state = d->engine_only ? "engine-only" : "intercepting",
-					 .key_log = d->config->key_log,
-					 .n_rules = d->config->n_rules,
-					 .n_required = config_n_required(d->config),
-					 .started = clock_wall(),
-					 .interface = interface_name,
-					 .data = d,
-					 .confinement = &d->confinement };
 	int error;
 
 	if ((error = step(loop_new(&d->loop), "the event loop")) ||
@@ -388,21 +544,14 @@ static int daemon_start(struct daemon *d)
 	    (error = step(workers_open(&d->workers, workers_count(d->config->workers)),
 			  "loopback listeners")) ||
 	    (error = engine_start(d)) || (error = keylog_start(d->config, &d->keylog_fd)) ||
-	    (error = workers_prepare(d)) ||
-	    (error = step(host_links_open(d->engine, d->loop, &d->links), "interfaces")) ||
-	    (error = step(refusals_open(&d->refusals, &d->workers.all[0]),
-			  "the policy's events")) ||
-	    (error = step(engine_enforce(d->engine, d->config->rules, d->config->n_rules),
-			  "the policy's rules")))
+	    (error = workers_prepare(d)) || (!d->upgrade && (error = serve(d))) ||
+	    (error = control_start(d)) ||
+	    (error = step(succession_open(&d->succession, d->loop, d->workers.first_slot,
+					  d->workers.n),
+			  "the other daemons")))
 		return error;
-	status.engine = d->engine;
-	status.crypto = crypto_choose();
-	status.resumption = d->resumption;
-	error = step(control_open(&d->workers, d->loop, d->run_dir, &status, &d->control),
-		     "the control socket");
 	/* Before there are threads: each has capabilities of its own. */
-	if (!error)
-		error = confine(&d->confinement, d->config, &d->lock, d->engine);
+	error = confine(&d->confinement, d->config, &d->lock, d->engine);
 	if (!error)
 		error = step(workers_start(&d->workers), "the workers' threads");
 	if (error)
@@ -411,9 +560,28 @@ static int daemon_start(struct daemon *d)
 		log_warning("%s cannot be read by the user %s: SIGHUP will not reload it",
 			    d->config_path, d->config->user);
 	loop_set_tick(d->loop, tick, d);
-	if (!d->engine_only)
-		intake_set_closed(&d->workers.intake, false);
-	return 0;
+	if (!d->upgrade) {
+		intake_set_closed(&d->workers.intake, d->engine_only);
+		return 0;
+	}
+	error = step(succession_take(&d->succession), "the running tcpcryptd does not yield");
+	return error ? error : take_over(d);
+}
+
+/* What the running daemon leaves, before anything else. */
+static int inherit(struct daemon *d)
+{
+	int error = succession_ask(d->run_dir, &d->heritage);
+
+	if (error)
+		return error;
+	error = step(succession_inherit(&d->succession, &d->heritage), "the running tcpcryptd");
+	if (error)
+		return error;
+	/* Where a service manager looks for the service's processes. */
+	if (cgroup_join(succession_elder(&d->succession, 0)->pid))
+		log_warning("this is not in the cgroup of the tcpcryptd that it replaces");
+	return host_lock_inherit(&d->lock, &d->heritage);
 }
 
 static void daemon_stop(struct daemon *d)
@@ -423,11 +591,13 @@ static void daemon_stop(struct daemon *d)
 	control_close(d->control);
 	host_links_close(d->links);
 	workers_close(&d->workers);
-	if (d->engine && config_n_required(d->config))
+	if (d->engine && !d->lock.theirs && config_n_required(d->config))
 		log_info("policy still requires encryption: what it is required for is refused "
 			 "while no tcpcryptd runs (tcpcrypt cleanup --guard ends that)");
 	resumption_free(d->resumption);
 	engine_close(d->engine);
+	succession_close(&d->succession);
+	heritage_close(&d->heritage);
 	if (d->keylog_fd >= 0)
 		close(d->keylog_fd);
 	if (d->signals.fd >= 0)
@@ -458,7 +628,8 @@ int main(int argc, char **argv)
 {
 	struct daemon d = { .run_dir = DEFAULT_RUN_DIR, .signals.fd = -1, .keylog_fd = -1 };
 	int status = options_read(&d, argc, argv);
-	int error;
+	int report = -1;
+	int error = 0;
 
 	if (status >= 0)
 		return status;
@@ -477,12 +648,21 @@ int main(int argc, char **argv)
 	}
 	if (d.guard_only)
 		return guard_only(&d);
+	succession_init(&d.succession, &succession_ops, &d);
+	if (d.upgrade)
+		error = step(background_begin(&report), "a new process");
 	confine_begin(&d.confinement);
 	files_raise();
-	error = host_lock(&d.lock, d.run_dir);
+	if (!error)
+		error = d.upgrade ? inherit(&d) : host_lock(&d.lock, d.run_dir);
 	if (!error)
 		error = daemon_start(&d);
 	if (!error) {
+		if (d.upgrade) {
+			background_ready(report, heritage_take(&d.heritage, "log", "stderr"));
+			log_init(d.verbose);
+		}
+		heritage_close(&d.heritage);
 		log_info("intercepting; control socket in %s", d.run_dir);
 		sd_notify(0, "READY=1");
 		error = loop_run(d.loop);

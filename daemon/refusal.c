@@ -99,12 +99,32 @@ static void ready(struct loop_source *source, uint32_t events)
 	engine_refusals_dispatch(r->worker->engine, refused, r);
 }
 
+static void begin(void *data)
+{
+	struct refusals *r = data;
+
+	engine_pinned_refusals(r->worker->engine, refused, r);
+	r->error = loop_add(r->worker->loop, &r->source, EPOLLIN);
+}
+
 int refusals_open(struct refusals *r, struct worker *w)
 {
 	memset(r, 0, sizeof(*r));
 	r->worker = w;
 	r->source.fd = engine_refusals_fd(w->engine);
 	r->source.handler = ready;
-	engine_pinned_refusals(w->engine, refused, r);
-	return loop_add(w->loop, &r->source, EPOLLIN);
+	worker_call(w, begin, r);
+	return r->error;
+}
+
+static void end(void *data)
+{
+	struct refusals *r = data;
+
+	loop_remove(r->worker->loop, &r->source);
+}
+
+void refusals_close(struct refusals *r)
+{
+	worker_call(r->worker, end, r);
 }

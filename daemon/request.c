@@ -2,13 +2,14 @@
 #include "daemon/request.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "daemon/address.h"
 
 static const char *const names[REQUEST_N_COMMANDS] = {
 	[REQUEST_STATUS] = "status", [REQUEST_LIST] = "list",	[REQUEST_WATCH] = "watch",
-	[REQUEST_VERIFY] = "verify", [REQUEST_FLUSH] = "flush",
+	[REQUEST_VERIFY] = "verify", [REQUEST_FLUSH] = "flush", [REQUEST_UPGRADE] = "upgrade",
 };
 
 static enum request_command command_of(const char *name)
@@ -30,6 +31,16 @@ static const char *read_ends(const json_t *object, struct request *r)
 	return NULL;
 }
 
+static const char *read_layout(const json_t *object, struct request *r)
+{
+	const char *layout = json_string_value(json_object_get(object, "layout"));
+
+	if (!layout ||
+	    (size_t)snprintf(r->layout, sizeof(r->layout), "%s", layout) >= sizeof(r->layout))
+		return "upgrade wants the layout as a short string";
+	return NULL;
+}
+
 static const char *read_object(const json_t *object, struct request *r)
 {
 	const char *name = json_string_value(json_object_get(object, "command"));
@@ -40,6 +51,8 @@ static const char *read_object(const json_t *object, struct request *r)
 	if (r->command == REQUEST_N_COMMANDS)
 		return "unknown command";
 	r->recent = json_is_true(json_object_get(object, "recent"));
+	if (r->command == REQUEST_UPGRADE)
+		return read_layout(object, r);
 	return r->command == REQUEST_VERIFY ? read_ends(object, r) : NULL;
 }
 

@@ -11,6 +11,8 @@
 
 #include "bpf/shared.h"
 
+#define REQUEST_LAYOUT_MAX 32
+
 #define REQUEST_MAX 4096 /* bytes of a request, without its end of line */
 
 enum request_command {
@@ -19,6 +21,7 @@ enum request_command {
 	REQUEST_WATCH,
 	REQUEST_VERIFY,
 	REQUEST_FLUSH,
+	REQUEST_UPGRADE,
 	REQUEST_N_COMMANDS,
 };
 
@@ -26,6 +29,7 @@ struct request {
 	enum request_command command;
 	bool recent;			    /* list: also those that ended */
 	struct shared_endpoint local, peer; /* verify */
+	char layout[REQUEST_LAYOUT_MAX];    /* upgrade: of what two daemons share */
 };
 
 /* Reads one request. NULL, or what is wrong with it: static text for the client; then *ret

@@ -220,6 +220,14 @@ void resumption_flush(struct resumption *r)
 	pthread_mutex_unlock(&r->lock);
 }
 
+void resumption_retire(struct resumption *r)
+{
+	pthread_mutex_lock(&r->lock);
+	r->max = 0;
+	forget_all(r);
+	pthread_mutex_unlock(&r->lock);
+}
+
 /* 8548-3.5-21: a secret that a SYN has claimed is not used again, whatever became of the SYN. */
 static void forget_claims(struct resumption *r, double now)
 {

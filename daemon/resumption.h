@@ -89,6 +89,9 @@ void resumption_store(struct resumption *r, const struct tcpcrypt_next_secret *n
 void resumption_forget(struct resumption *r, const struct resumption_chain *c);
 void resumption_flush(struct resumption *r);
 
+/* Forgets all, and keeps nothing more until resumption_configure(). */
+void resumption_retire(struct resumption *r);
+
 /* About once a second: forgets what is too old. */
 void resumption_tick(struct resumption *r, double now);
 

@@ -217,6 +217,7 @@ static const struct {
 	{ "bpf", 0, UINT32_MAX, BPF_MAP_DELETE_BATCH },
 	{ "bpf", 0, UINT32_MAX, BPF_OBJ_GET_INFO_BY_FD },
 	{ "bpf", 0, UINT32_MAX, BPF_ITER_CREATE },
+	{ "bpf", 0, UINT32_MAX, BPF_LINK_UPDATE }, /* an upgrade, and when it fails */
 	{ "ioctl", 1, UINT32_MAX, SIOCATMARK },
 	/* the guards, of policy and of programs that encrypt by themselves: when the first comes for which
 	 * there must be one */

@@ -37,3 +37,31 @@ int cgroup_open(char *path, size_t size)
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
+
+int cgroup_join(int pid)
+{
+	char path[1100], line[768], mount[256];
+	int error = cgroup_find(mount, sizeof(mount));
+	FILE *f;
+
+	if (error)
+		return error;
+	snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	error = -ENOENT;
+	while (error && fgets(line, sizeof(line), f))
+		error = strncmp(line, "0::/", 4) ? -ENOENT : 0;
+	fclose(f);
+	if (error)
+		return error;
+	line[strcspn(line, "\n")] = '\0';
+	snprintf(path, sizeof(path), "%s%s/cgroup.procs", mount, line + 3);
+	f = fopen(path, "we");
+	if (!f)
+		return -errno;
+	/* 0 is who writes it. */
+	error = fputs("0\n", f) < 0 ? -EIO : 0;
+	return fclose(f) ? -errno : error;
+}

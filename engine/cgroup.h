@@ -11,4 +11,7 @@ int cgroup_find(char *path, size_t size);
 /* The same, opened: a descriptor. */
 int cgroup_open(char *path, size_t size);
 
+/* Moves the calling process into the cgroup v2 of another one. 0 or a negative errno value. */
+int cgroup_join(int pid);
+
 #endif

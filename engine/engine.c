@@ -6,6 +6,8 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,8 +22,10 @@
 
 #include "engine/cgroup.h"
 #include "engine/expiry.h"
+#include "engine/hooks.h"
 #include "engine/guard.h"
 #include "engine/lane.h"
+#include "engine/maps.h"
 #include "engine/tc.h"
 
 /* Generated, and not as strict as we are. */
@@ -38,18 +42,21 @@ struct engine {
 	struct shared_settings *settings; /* the settings map, mapped */
 	struct shared_worker *workers;	  /* likewise, SHARED_SLOTS of them */
 	struct window window;
+	struct hooks hooks;
 	struct tc tc;
 	struct guard *guard; /* whose maps the programs share */
 	bool guarded;	     /* it is installed */
 	int cgroup_fd;
 	bool dying; /* programs' sockets wait for engine_time_out_run() */
 	char cgroup[256];
-	struct shared_settings initial;
+	struct shared_settings own; /* what the settings are while this daemon serves */
+	bool serves;		    /* and not another one */
+	pthread_mutex_t lock;	    /* of the settings, but for the heartbeat */
 };
 
 static union shared_serving serving(const struct engine *e)
 {
-	return (union shared_serving){ .word = e->initial.serving };
+	return (union shared_serving){ .word = e->own.serving };
 }
 
 static uint64_t now_ns(void)
@@ -148,7 +155,7 @@ static int settings_policy(struct shared_settings *s, const struct engine_policy
 
 static int settings_prepare(struct engine *e, const struct engine_params *params)
 {
-	struct shared_settings *s = &e->initial;
+	struct shared_settings *s = &e->own;
 	int error;
 
 	if (!params->n_workers || params->n_workers > SHARED_WORKERS_MAX)
@@ -181,18 +188,40 @@ static void *map_view(const struct bpf_map *map, size_t size)
 	return view == MAP_FAILED ? NULL : view;
 }
 
-static int programs_load(struct engine *e)
+/* So many slots in a row, of which nobody has a ring. */
+static int slots_find(struct engine *e)
+{
+	int fd = bpf_map__fd(e->programs->maps.events);
+	union shared_serving own = serving(e);
+	unsigned int n = 0;
+	uint32_t id;
+
+	for (uint32_t slot = 0; slot < SHARED_SLOTS && n < own.n_workers; slot++) {
+		n = bpf_map_lookup_elem(fd, &slot, &id) ? n + 1 : 0;
+		own.first_slot = slot + 1 - n;
+	}
+	if (n < own.n_workers)
+		return -ENOSPC;
+	e->own.serving = own.word;
+	return 0;
+}
+
+static int programs_load(struct engine *e, struct heritage *heritage)
 {
 	libbpf_print_fn_t print = libbpf_set_print(libbpf_quiet);
 	int error;
 
-	error = guard_load(e->initial.netns_cookie, &e->guard);
+	error = guard_load(e->own.netns_cookie, heritage, &e->guard);
 	if (!error) {
 		e->programs = programs__open();
 		error = e->programs ? guard_share_maps(e->guard, e->programs->obj) : -errno;
 	}
+	if (!error && heritage)
+		error = maps_inherit(e->programs->obj, heritage);
 	if (!error)
 		error = programs__load(e->programs);
+	if (!error && heritage)
+		error = hooks_inherit(&e->hooks, heritage);
 	libbpf_set_print(print);
 	if (error)
 		return error;
@@ -202,8 +231,12 @@ static int programs_load(struct engine *e)
 	e->workers = map_view(e->programs->maps.workers, WORKERS_SIZE);
 	if (!e->workers)
 		return -errno;
+	error = slots_find(e);
+	if (error)
+		return error;
+	e->own.claims = heritage && !e->settings->claims;
 	return window_open(&e->window, bpf_map__fd(e->programs->maps.resumptions),
-			   bpf_map__fd(e->programs->maps.claims));
+			   bpf_map__fd(e->programs->maps.claims), e->own.claims);
 }
 
 int engine_open(const struct engine_params *params, struct engine **ret)
@@ -215,6 +248,8 @@ int engine_open(const struct engine_params *params, struct engine **ret)
 	if (!e)
 		return -ENOMEM;
 	e->cgroup_fd = -1;
+	hooks_init(&e->hooks);
+	pthread_mutex_init(&e->lock, NULL);
 	/* Kernels without memory accounting for BPF count maps as locked memory. */
 	setrlimit(RLIMIT_MEMLOCK, &unlimited);
 	error = settings_prepare(e, params);
@@ -224,87 +259,123 @@ int engine_open(const struct engine_params *params, struct engine **ret)
 		error = e->cgroup_fd < 0 ? e->cgroup_fd : 0;
 	}
 	if (!error)
-		error = programs_load(e);
+		error = programs_load(e, params->heritage);
 	if (error) {
 		engine_close(e);
 		return error;
 	}
 	tc_init(&e->tc, bpf_program__fd(e->programs->progs.tcpcrypt_steer),
 		bpf_program__fd(e->programs->progs.tcpcrypt_hold));
+	e->own.paused = true;
+	e->serves = !params->heritage;
 	*ret = e;
 	return 0;
-}
-
-/* Links end with the process: whatever kills it, the programs go. */
-static int cgroup_attach(struct engine *e, struct bpf_program *program, struct bpf_link **link)
-{
-	*link = bpf_program__attach_cgroup(program, e->cgroup_fd);
-	return *link ? 0 : -errno;
-}
-
-static int lookup_attach(struct engine *e)
-{
-	int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	int error = 0;
-
-	if (fd < 0)
-		return -errno;
-	e->programs->links.tcpcrypt_lookup = bpf_program__attach_netns(
-		e->programs->progs.tcpcrypt_lookup, fd);
-	if (!e->programs->links.tcpcrypt_lookup)
-		error = -errno;
-	close(fd);
-	return error;
 }
 
 int engine_attach(struct engine *e)
 {
 	struct programs *p = e->programs;
-	const struct {
-		struct bpf_program *program;
-		struct bpf_link **link;
-	} hooks[] = {
-		{ p->progs.tcpcrypt_sockops, &p->links.tcpcrypt_sockops },
-		{ p->progs.tcpcrypt_getpeername4, &p->links.tcpcrypt_getpeername4 },
-		{ p->progs.tcpcrypt_getpeername6, &p->links.tcpcrypt_getpeername6 },
-		{ p->progs.tcpcrypt_getsockname4, &p->links.tcpcrypt_getsockname4 },
-		{ p->progs.tcpcrypt_getsockname6, &p->links.tcpcrypt_getsockname6 },
-		{ p->progs.tcpcrypt_connect4, &p->links.tcpcrypt_connect4 },
-		{ p->progs.tcpcrypt_connect6, &p->links.tcpcrypt_connect6 },
-		{ p->progs.tcpcrypt_getsockopt, &p->links.tcpcrypt_getsockopt },
-		{ p->progs.tcpcrypt_setsockopt, &p->links.tcpcrypt_setsockopt },
-	};
 
-	e->initial.heartbeat_ns = now_ns();
-	e->initial.paused = true;
-	*e->settings = e->initial;
-	for (size_t i = 0; i < sizeof(hooks) / sizeof(hooks[0]); i++) {
-		int error = cgroup_attach(e, hooks[i].program, hooks[i].link);
-
-		if (error)
-			return error;
-	}
 	p->links.tcpcrypt_time_out = bpf_program__attach_iter(p->progs.tcpcrypt_time_out, NULL);
-	return p->links.tcpcrypt_time_out ? lookup_attach(e) : -errno;
+	if (!p->links.tcpcrypt_time_out)
+		return -errno;
+	if (!e->serves)
+		return 0;
+	e->own.heartbeat_ns = now_ns();
+	*e->settings = e->own;
+	return hooks_attach(&e->hooks, p->obj, e->cgroup_fd);
+}
+
+int engine_bequeath(struct engine *e, struct heritage *to)
+{
+	int error = hooks_bequeath(&e->hooks, to);
+
+	return error ? error : maps_bequeath(e->programs->obj, to);
+}
+
+void engine_yield(struct engine *e)
+{
+	pthread_mutex_lock(&e->lock);
+	e->serves = false;
+	pthread_mutex_unlock(&e->lock);
+	tc_forget(&e->tc);
+}
+
+/* All but the mark that programs have wishes, which is theirs; who serves changes last. */
+static void settings_write(struct engine *e)
+{
+	struct shared_settings *s = e->settings;
+	struct shared_settings own = e->own;
+	size_t behind = offsetof(struct shared_settings, wishes) + sizeof(s->wishes);
+
+	own.serving = s->serving;
+	own.guarded = s->guarded;
+	memcpy(s, &own, offsetof(struct shared_settings, wishes));
+	memcpy((uint8_t *)s + behind, (uint8_t *)&own + behind, sizeof(own) - behind);
+	__atomic_store_n(&s->serving, e->own.serving, __ATOMIC_RELEASE);
+}
+
+int engine_take_over(struct engine *e)
+{
+	int error = hooks_replace(&e->hooks, e->programs->obj);
+
+	/* It may be the other's alone, which was asked for it meanwhile. */
+	if (!error && e->settings->guarded)
+		error = hooks_attach_inproc(&e->hooks, e->programs->obj, e->cgroup_fd);
+	if (error)
+		return error;
+	pthread_mutex_lock(&e->lock);
+	e->serves = true;
+	e->own.heartbeat_ns = now_ns();
+	settings_write(e);
+	pthread_mutex_unlock(&e->lock);
+	return 0;
+}
+
+void engine_sweep_slots(struct engine *e, bool (*in_use)(void *data, unsigned int slot), void *data)
+{
+	unsigned int first = serving(e).first_slot, n = serving(e).n_workers;
+	int fd = bpf_map__fd(e->programs->maps.events);
+
+	for (uint32_t slot = 0; slot < SHARED_SLOTS; slot++)
+		if (slot - first >= n && !in_use(data, slot))
+			bpf_map_delete_elem(fd, &slot);
+}
+
+size_t engine_flows(const struct engine *e, unsigned int first_slot, unsigned int n)
+{
+	size_t flows = 0;
+
+	for (unsigned int i = 0; i < n && first_slot + i < SHARED_SLOTS; i++)
+		flows += __atomic_load_n(&e->workers[first_slot + i].flows, __ATOMIC_RELAXED);
+	return flows;
 }
 
 int engine_inproc_guard(struct engine *e)
 {
 	int error = 0;
 
-	if (!e->programs->links.tcpcrypt_inproc_guard)
-		error = cgroup_attach(e, e->programs->progs.tcpcrypt_inproc_guard,
-				      &e->programs->links.tcpcrypt_inproc_guard);
-	if (!error)
-		__atomic_store_n(&e->settings->guarded, 1, __ATOMIC_RELEASE);
+	pthread_mutex_lock(&e->lock);
+	/* Otherwise the program asks again, and then another daemon. */
+	if (e->serves) {
+		error = hooks_attach_inproc(&e->hooks, e->programs->obj, e->cgroup_fd);
+		if (!error)
+			__atomic_store_n(&e->settings->guarded, 1, __ATOMIC_RELEASE);
+	}
+	pthread_mutex_unlock(&e->lock);
 	return error;
 }
 
 int engine_configure(struct engine *e, const struct engine_policy *policy)
 {
-	int error = settings_policy(&e->initial, policy);
+	int error;
 
-	return error ? error : settings_policy(e->settings, policy);
+	pthread_mutex_lock(&e->lock);
+	error = settings_policy(&e->own, policy);
+	if (!error && e->serves)
+		error = settings_policy(e->settings, policy);
+	pthread_mutex_unlock(&e->lock);
+	return error;
 }
 
 static bool any_required(const struct policy_rule *rules, size_t n)
@@ -354,27 +425,42 @@ void engine_refusals_dispatch(struct engine *e, guard_refusal_handler *handler, 
 	guard_refusals_dispatch(e->guard, handler, data);
 }
 
+/* Sets a byte of the settings; what they have while another daemon serves is its own. */
+static void flag_set(struct engine *e, size_t at, bool value)
+{
+	pthread_mutex_lock(&e->lock);
+	((uint8_t *)&e->own)[at] = value;
+	if (e->serves)
+		__atomic_store_n((uint8_t *)e->settings + at, (uint8_t)value, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&e->lock);
+}
+
 void engine_set_paused(struct engine *e, bool paused)
 {
-	__atomic_store_n(&e->settings->paused, paused, __ATOMIC_RELAXED);
+	flag_set(e, offsetof(struct shared_settings, paused), paused);
 }
 
 void engine_set_loopback(struct engine *e, bool up)
 {
-	__atomic_store_n(&e->settings->loopback, up, __ATOMIC_RELAXED);
+	flag_set(e, offsetof(struct shared_settings, loopback), up);
 }
 
 void engine_leave_servers_v6(struct engine *e, unsigned int seconds)
 {
-	__atomic_store_n(&e->settings->full_until, now_ns() + seconds * NS_PER_SECOND,
-			 __ATOMIC_RELAXED);
+	pthread_mutex_lock(&e->lock);
+	e->own.full_until = now_ns() + seconds * NS_PER_SECOND;
+	if (e->serves)
+		__atomic_store_n(&e->settings->full_until, e->own.full_until, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&e->lock);
 }
 
 void engine_close(struct engine *e)
 {
 	if (!e)
 		return;
-	tc_deinit(&e->tc);
+	if (e->serves)
+		tc_deinit(&e->tc);
+	tc_forget(&e->tc);
 	window_close(&e->window);
 	if (e->settings)
 		munmap(e->settings, sizeof(*e->settings));
@@ -389,7 +475,8 @@ void engine_close(struct engine *e)
 
 void engine_heartbeat(struct engine *e, uint64_t time_ns)
 {
-	__atomic_store_n(&e->settings->heartbeat_ns, time_ns, __ATOMIC_RELAXED);
+	if (e->serves)
+		__atomic_store_n(&e->settings->heartbeat_ns, time_ns, __ATOMIC_RELAXED);
 }
 
 const char *engine_cgroup(const struct engine *e)
@@ -399,7 +486,7 @@ const char *engine_cgroup(const struct engine *e)
 
 uint64_t engine_netns_cookie(const struct engine *e)
 {
-	return e->initial.netns_cookie;
+	return e->own.netns_cookie;
 }
 
 int engine_interface_add(struct engine *e, int ifindex, bool loopback)
@@ -500,7 +587,10 @@ struct window *engine_window(struct engine *e)
 
 int engine_eno(struct engine *e, int fd, struct eno_sock *ret)
 {
-	return bpf_map_lookup_elem(bpf_map__fd(e->programs->maps.eno_socks), &fd, ret);
+	int error = bpf_map_lookup_elem(bpf_map__fd(e->programs->maps.eno_socks), &fd, ret);
+
+	ret->resumed_slot = window_slot(&e->window, ret->resumed_slot);
+	return error;
 }
 
 int engine_remember_plain(struct engine *e, const struct shared_endpoint *dst, unsigned int seconds,

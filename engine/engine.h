@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "bpf/shared.h"
+#include "engine/heritage.h"
 #include "engine/guard.h"
 #include "engine/window.h"
 
@@ -38,6 +39,7 @@ struct engine_params {
 	uint16_t out_port;	/* loopback listeners for local programs; 0: no outgoing steering */
 	unsigned int n_workers; /* 1 to SHARED_WORKERS_MAX */
 	struct engine_policy policy;
+	struct heritage *heritage; /* NULL, or what the daemon leaves that is to be replaced */
 };
 
 /* The number by which the kernel knows the calling thread's network namespace. */
@@ -45,13 +47,14 @@ int engine_find_netns(uint64_t *ret);
 
 /*
  * Loads the programs for the calling thread's network namespace and finds the cgroup v2
- * hierarchy.
+ * hierarchy. With a heritage they share its maps; -ESTALE: these are not what they expect;
+ * -ENOSPC: so many daemons are ending that there are no slots for the workers.
  */
 int engine_open(const struct engine_params *params, struct engine **ret);
 
 /*
  * Attaches the programs, which from now on see the marked sockets; listeners must be opened
- * after this. No connection is taken before engine_set_paused(e, false); interfaces are added
+ * after this. (With a heritage the other daemon's do, until engine_take_over().) No connection is taken before engine_set_paused(e, false); interfaces are added
  * by engine_interface_add().
  */
 int engine_attach(struct engine *e);
@@ -89,7 +92,25 @@ void engine_set_paused(struct engine *e, bool paused);
 int engine_inproc_guard(struct engine *e);
 int engine_destroy(uint64_t cookie);
 
-/* Detaches everything and frees the engine. Accepts NULL. */
+/*
+ * An engine leaves its maps and links to another daemon's, which loads its programs and opens its
+ * lanes beside it. Then this one yields: it stops to write settings and to care for interfaces;
+ * its flows go on. The other takes over: all at once the programs are its own, and new
+ * connections. The first may take over again if the other is gone. Taking over is for who has
+ * just heard of all interfaces and addresses: it comes back to what was set while it had yielded.
+ */
+int engine_bequeath(struct engine *e, struct heritage *to);
+void engine_yield(struct engine *e);
+int engine_take_over(struct engine *e);
+
+/* Frees the slots of daemons that were killed: all but this one's and those that in_use tells. */
+void engine_sweep_slots(struct engine *e, bool (*in_use)(void *data, unsigned int slot),
+			void *data);
+
+/* How many flows there are in these slots, whosever they are. */
+size_t engine_flows(const struct engine *e, unsigned int first_slot, unsigned int n);
+
+/* Detaches everything, unless it has yielded, and frees the engine. Accepts NULL. */
 void engine_close(struct engine *e);
 
 /* Tells the programs that the daemon was alive at that time, in nanoseconds of CLOCK_MONOTONIC;

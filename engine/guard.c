@@ -17,6 +17,7 @@
 #include "engine/cgroup.h"
 #include "engine/engine.h"
 #include "engine/links.h"
+#include "engine/maps.h"
 
 /* Generated, and not as strict as we are. */
 #pragma GCC diagnostic push
@@ -84,7 +85,7 @@ static int refusal_handle(void *ctx, void *data, size_t size)
 	return 0;
 }
 
-int guard_load(uint64_t netns_cookie, struct guard **ret)
+int guard_load(uint64_t netns_cookie, const struct heritage *heritage, struct guard **ret)
 {
 	struct guard *g = calloc(1, sizeof(*g));
 	int error = 0;
@@ -101,7 +102,10 @@ int guard_load(uint64_t netns_cookie, struct guard **ret)
 	}
 	g->programs->rodata->guard_netns = netns_cookie;
 	maps_choose(g->programs->obj);
-	error = guard_programs__load(g->programs);
+	if (heritage)
+		error = maps_inherit(g->programs->obj, heritage);
+	if (!error)
+		error = guard_programs__load(g->programs);
 	if (!error) {
 		g->refusals = ring_buffer__new(bpf_map__fd(g->programs->maps.refusals),
 					       refusal_handle, g, NULL);
@@ -139,6 +143,14 @@ int guard_share_maps(struct guard *g, struct bpf_object *obj)
 	return 0;
 }
 
+/* Those in force, which another daemon may have set that this one replaces. */
+static int active_read(struct guard *g)
+{
+	uint32_t zero = 0;
+
+	return bpf_map_lookup_elem(bpf_map__fd(g->programs->maps.policy_active), &zero, &g->active);
+}
+
 static int activate(struct guard *g, uint64_t active)
 {
 	uint32_t zero = 0;
@@ -155,13 +167,19 @@ static int activate(struct guard *g, uint64_t active)
 int guard_set_rules(struct guard *g, const struct policy_rule *rules, size_t n)
 {
 	int fd = bpf_map__fd(g->programs->maps.policy_rules);
-	uint32_t base = g->active >> 32 ? 0 : POLICY_RULES_MAX;
+	uint32_t base;
+	int error;
 
 	if (n > POLICY_RULES_MAX)
 		return -E2BIG;
+	error = active_read(g);
+	if (error)
+		return error;
+	base = g->active >> 32 ? 0 : POLICY_RULES_MAX;
 	for (size_t i = 0; i < n; i++) {
 		uint32_t index = base + i;
-		int error = bpf_map_update_elem(fd, &index, &rules[i], BPF_ANY);
+
+		error = bpf_map_update_elem(fd, &index, &rules[i], BPF_ANY);
 
 		if (error)
 			return error;
@@ -439,7 +457,7 @@ int guard_leave(const struct policy_rule *rules, size_t n)
 	int error = cgroup_fd < 0 ? cgroup_fd : engine_find_netns(&cookie);
 
 	if (!error)
-		error = guard_load(cookie, &g);
+		error = guard_load(cookie, NULL, &g);
 	if (!error)
 		error = links_open(&ops, g, &links);
 	if (!error)

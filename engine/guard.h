@@ -15,14 +15,16 @@
 #include <sys/types.h>
 
 #include "bpf/policy.h"
+#include "engine/heritage.h"
 
 struct bpf_object;
 struct guard;
 
 typedef void guard_refusal_handler(const struct shared_refusal *refusal, void *data);
 
-/* Loads the programs for the network namespace with this cookie. */
-int guard_load(uint64_t netns_cookie, struct guard **ret);
+/* Loads the programs for the network namespace with this cookie. heritage: NULL, or whose maps they
+ * use. */
+int guard_load(uint64_t netns_cookie, const struct heritage *heritage, struct guard **ret);
 
 /* Before obj is loaded: it uses the guard's maps for its own of the same names. */
 int guard_share_maps(struct guard *g, struct bpf_object *obj);

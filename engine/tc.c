@@ -131,10 +131,16 @@ void tc_detach(struct tc *tc, int ifindex)
 	}
 }
 
+void tc_forget(struct tc *tc)
+{
+	free(tc->ifindexes);
+	tc->ifindexes = NULL;
+	tc->n = 0;
+}
+
 void tc_deinit(struct tc *tc)
 {
 	while (tc->n)
 		tc_detach(tc, tc->ifindexes[0]);
-	free(tc->ifindexes);
-	tc->ifindexes = NULL;
+	tc_forget(tc);
 }

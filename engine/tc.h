@@ -23,6 +23,9 @@ void tc_init(struct tc *tc, int steer_fd, int hold_fd);
 /* Detaches everywhere. Accepts a zeroed one. */
 void tc_deinit(struct tc *tc);
 
+/* The filters are another daemon's to take away, or to replace, from now on. */
+void tc_forget(struct tc *tc);
+
 /* 0 or a negative errno value. Attaching again is harmless; a dead daemon's filter is replaced. */
 int tc_attach(struct tc *tc, int ifindex, bool loopback);
 void tc_detach(struct tc *tc, int ifindex);

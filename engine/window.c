@@ -6,28 +6,52 @@
 
 #include <bpf/bpf.h>
 
-#define CLAIMS_SIZE (SHARED_RESUMPTIONS_MAX * sizeof(struct shared_claim))
+#define CLAIMS_SIZE (2 * SHARED_RESUMPTIONS_MAX * sizeof(struct shared_claim))
 
-int window_open(struct window *w, int resumptions_fd, int claims_fd)
+/* What a daemon has left that had these claims before. */
+static void clear(struct window *w)
 {
-	void *claims = mmap(NULL, CLAIMS_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, claims_fd, 0);
+	struct shared_resumption secret;
+	struct shared_half half, next;
+	bool more = !bpf_map_get_next_key(w->resumptions_fd, NULL, &next);
 
-	if (claims == MAP_FAILED)
+	while (more) {
+		half = next;
+		more = !bpf_map_get_next_key(w->resumptions_fd, &half, &next);
+		if (!bpf_map_lookup_elem(w->resumptions_fd, &half, &secret) &&
+		    secret.slot - w->base < SHARED_RESUMPTIONS_MAX)
+			bpf_map_delete_elem(w->resumptions_fd, &half);
+	}
+}
+
+int window_open(struct window *w, int resumptions_fd, int claims_fd, bool second)
+{
+	void *view = mmap(NULL, CLAIMS_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, claims_fd, 0);
+
+	if (view == MAP_FAILED)
 		return -errno;
 	w->resumptions_fd = resumptions_fd;
-	w->claims = claims;
+	w->view = view;
+	w->base = second ? SHARED_RESUMPTIONS_MAX : 0;
+	w->claims = (struct shared_claim *)view + w->base;
+	clear(w);
 	return 0;
 }
 
 void window_close(struct window *w)
 {
-	if (w->claims)
-		munmap(w->claims, CLAIMS_SIZE);
-	w->claims = NULL;
+	if (w->view)
+		munmap(w->view, CLAIMS_SIZE);
+	w->view = NULL;
+}
+
+uint32_t window_slot(const struct window *w, uint32_t number)
+{
+	return number - w->base;
 }
 
 int window_add(struct window *w, const struct shared_half *halves,
-	       const struct shared_resumption *secrets, size_t n)
+	       struct shared_resumption *secrets, size_t n)
 {
 	LIBBPF_OPTS(bpf_map_batch_opts, opts);
 	uint32_t count = n;
@@ -39,12 +63,14 @@ int window_add(struct window *w, const struct shared_half *halves,
 		claim->since = 0;
 		claim->sent = SHARED_SENT_NOTHING;
 		__atomic_store_n(&claim->state, secrets[i].token, __ATOMIC_RELEASE);
+		secrets[i].slot += w->base;
 	}
 	error = bpf_map_update_batch(w->resumptions_fd, halves, secrets, &count, &opts);
 	if (!error)
 		return 0;
 	for (size_t i = 0; i < n; i++) {
-		__atomic_store_n(&w->claims[secrets[i].slot].state, 0, __ATOMIC_RELEASE);
+		__atomic_store_n(&w->claims[window_slot(w, secrets[i].slot)].state, 0,
+				 __ATOMIC_RELEASE);
 		bpf_map_delete_elem(w->resumptions_fd, &halves[i]);
 	}
 	return error;

@@ -14,19 +14,25 @@
 
 struct window {
 	int resumptions_fd; /* the engine's */
+	void *view;	    /* of the map */
 	struct shared_claim *claims;
+	uint32_t base; /* the first of them in the map */
 };
 
-/* Over the maps of the programs. 0 or a negative errno value. */
-int window_open(struct window *w, int resumptions_fd, int claims_fd);
+/* Over the maps of the programs, in the first or second half of the claims, which is cleared. Slots
+ * count from there. 0 or a negative errno value. */
+int window_open(struct window *w, int resumptions_fd, int claims_fd, bool second);
+
+/* The slot that the programs know by this number. */
+uint32_t window_slot(const struct window *w, uint32_t number);
 void window_close(struct window *w);
 
 /*
  * Lets n secrets be claimed by SYNs with these halves. Slots must be unused, tokens new, and
- * without the highest bit. 0 or a negative errno value; then none of them can be.
+ * without the highest bit. In secrets slots become what the programs know them by. 0 or a negative errno value; then none of them can be.
  */
 int window_add(struct window *w, const struct shared_half *halves,
-	       const struct shared_resumption *secrets, size_t n);
+	       struct shared_resumption *secrets, size_t n);
 
 /* Takes a secret back, whose slot may then be used again. False when a SYN has claimed it: then
  * nothing changes. */

@@ -89,7 +89,8 @@ static void test_workers(void **state)
 /* How many were resumed, and why the others were not. */
 static void test_resumed(void **state)
 {
-	struct ledger *l = ledger_new(0, 1);
+	uint64_t begun = 0;
+	struct ledger *l = ledger_new(0, &begun);
 	struct record r[4] = { { .resumed = true },
 			       { .not_resumed = "no-session" },
 			       { .not_resumed = "busy" },
@@ -154,10 +155,8 @@ static void test_address_text(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_life),
-		cmocka_unit_test(test_workers),
-		cmocka_unit_test(test_resumed),
-		cmocka_unit_test(test_recent_is_bounded),
+		cmocka_unit_test(test_life),	     cmocka_unit_test(test_workers),
+		cmocka_unit_test(test_resumed),	     cmocka_unit_test(test_recent_is_bounded),
 		cmocka_unit_test(test_address_text),
 	};
 

@@ -19,7 +19,7 @@ static size_t n_claims; /* of those that are there */
 static bool full;
 
 int window_add(struct window *w, const struct shared_half *halves,
-	       const struct shared_resumption *secrets, size_t n)
+	       struct shared_resumption *secrets, size_t n)
 {
 	if (full)
 		return -1;
