@@ -155,6 +155,19 @@ static void print_workers(const json_t *workers)
 	       (long long)least, (long long)most);
 }
 
+/* Daemons that were replaced. */
+static void print_ending(const json_t *ending)
+{
+	for (size_t i = 0; i < json_array_size(ending); i++) {
+		const json_t *daemon = json_array_get(ending, i);
+
+		print_label("replaced, ending");
+		printf("%lld connections of process %lld\n",
+		       (long long)json_integer_value(json_object_get(daemon, "connections")),
+		       (long long)json_integer_value(json_object_get(daemon, "pid")));
+	}
+}
+
 static void print_policy(const json_t *policy)
 {
 	const json_t *rules = json_object_get(policy, "rules");
@@ -196,6 +209,7 @@ static void print_status(const json_t *status)
 	print_sandbox(json_object_get(status, "sandbox"));
 	print_count("connections now", json_object_get(status, "connections"), "");
 	print_workers(json_object_get(status, "workers"));
+	print_ending(json_object_get(status, "ending"));
 	print_count("encrypted", json_object_get(status, "encrypted"), "");
 	print_count("  resumed", json_object_get(status, "resumed"), "");
 	print_reasons("  fresh keys", json_object_get(status, "fresh"));

@@ -36,6 +36,22 @@ static void test_commands(void **state)
 	}
 }
 
+static void test_upgrade(void **state)
+{
+	static const char *const bad[] = {
+		"{\"command\":\"upgrade\"}",
+		"{\"command\":\"upgrade\",\"layout\":7}",
+		"{\"command\":\"upgrade\",\"layout\":\"a name of more than 31 characters\"}",
+	};
+	struct request r;
+
+	assert_null(read_text("{\"command\":\"upgrade\",\"layout\":\"abc\"}", &r));
+	assert_int_equal(r.command, REQUEST_UPGRADE);
+	assert_string_equal(r.layout, "abc");
+	for (size_t i = 0; i < N_ELEMENTS(bad); i++)
+		assert_non_null(read_text(bad[i], &r));
+}
+
 static void test_verify(void **state)
 {
 	static const char text[] = "{\"command\":\"verify\",\"local\":\"10.0.0.1:5000\","
@@ -86,6 +102,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_commands),
+		cmocka_unit_test(test_upgrade),
 		cmocka_unit_test(test_verify),
 		cmocka_unit_test(test_errors),
 	};

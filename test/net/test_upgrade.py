@@ -1,0 +1,474 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""A daemon takes over from a running one (--upgrade): no connection is refused or broken."""
+import array
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import signal
+import socket
+import threading
+
+from apps import Server, bound_time, connect, echo, read_exactly
+from harness import TCPCRYPTD, Net, check, check_equal, libc, main, wait_for
+
+MESSAGE = b"It goes on as if nothing were. " * 40
+PR_SET_CHILD_SUBREAPER = 36
+SESSID = 1027
+UPGRADES = 5
+LINGER = 60  # for a daemon that was replaced to end; it takes 20 s without connections
+
+
+def upgrade(daemon, *args, config=None):
+    """Runs --upgrade to its end."""
+    config = config or daemon.dir / "tcpcryptd.conf"
+    return daemon.host.run(
+        [TCPCRYPTD, "--upgrade", "--run-dir", daemon.run_dir, "--config", config, *args],
+        check=False,
+    )
+
+
+def upgraded(daemon):
+    """Upgrades; the new daemon's pid."""
+    before = daemon.pid()
+    done = upgrade(daemon)
+    check_equal(done.returncode, 0, "--upgrade says that it is done")
+    after = daemon.pid()
+    check(after != before, "and another process serves", after)
+    return after
+
+
+def daemons_in(host):
+    """The pids of the host's daemons."""
+    found = []
+    for pid in host.pids():
+        with contextlib.suppress(OSError):
+            if pathlib.Path(f"/proc/{pid}/comm").read_text() == "tcpcryptd\n":
+                found.append(pid)
+    return sorted(found)
+
+
+def held_by(pid):
+    """How many descriptors a process holds, by kind."""
+    kinds = {}
+    for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            kind = os.readlink(fd).partition(":[")[0]
+            kinds[kind] = kinds.get(kind, 0) + 1
+    return kinds
+
+
+class Flood:
+    """Short connections, one after the other, in some threads: each must get its echo."""
+
+    def __init__(self, client, address, port, threads=2):
+        self.where = client, address, port
+        self.done = 0
+        self.errors = []
+        self.stopped = False
+        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(threads)]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        wait_for(lambda: self.done > 0 or self.errors, "the first connection")
+        return self
+
+    def __exit__(self, *_):
+        self.stopped = True
+        for thread in self.threads:
+            thread.join()
+
+    def run(self):
+        while not self.stopped:
+            try:
+                with connect(*self.where) as sock:
+                    sock.sendall(MESSAGE)
+                    sock.shutdown(socket.SHUT_WR)
+                    if read_exactly(sock, len(MESSAGE)) != MESSAGE or sock.recv(1):
+                        raise EOFError("not what was sent")
+            except (OSError, EOFError) as error:
+                self.errors.append(repr(error))
+            self.done += 1
+
+
+class Transfer:
+    """A long transfer that goes on until told to end; whether all of it came, and in order."""
+
+    def __init__(self, client, server):
+        self.client, self.server = client, server
+        self.sent, self.came = hashlib.sha256(), hashlib.sha256()
+        self.stopped = False
+        self.errors = []
+        self.bytes = 0
+        self.threads = [
+            threading.Thread(target=self.guarded, args=(run,), daemon=True)
+            for run in (self.send, self.receive)
+        ]
+        for thread in self.threads:
+            thread.start()
+
+    def guarded(self, run):
+        try:
+            run()
+        except OSError as error:
+            self.errors.append(repr(error))
+
+    def send(self):
+        block = os.urandom(1 << 16)
+        while not self.stopped:
+            self.client.sendall(block)
+            self.sent.update(block)
+        self.client.shutdown(socket.SHUT_WR)
+
+    def receive(self):
+        while data := self.server.recv(1 << 16):
+            self.came.update(data)
+            self.bytes += len(data)
+
+    def check(self, text):
+        self.stopped = True
+        for thread in self.threads:
+            thread.join()
+        same = self.sent.digest() == self.came.digest()
+        check(same and self.bytes and not self.errors, f"{text}: equal hash", self.errors)
+
+
+@contextlib.contextmanager
+def pair_of(client_host, server_host):
+    """A connection: the client's socket, the server's."""
+    with server_host.socket() as listener:
+        listener.bind((server_host.addresses[socket.AF_INET], 0))
+        listener.listen(8)
+        with connect(client_host, *listener.getsockname()) as client:
+            server, _ = listener.accept()
+            with bound_time(server):
+                client.sendall(b"x")
+                read_exactly(server, 1)
+                yield client, server
+
+
+def names(client, server):
+    """What programs may ask about their connection."""
+    ids = [s.getsockopt(socket.IPPROTO_TCP, SESSID, 128) for s in (client, server)]
+    ends = [f() for s in (client, server) for f in (s.getsockname, s.getpeername)]
+    return ends, ids
+
+
+def under_load():
+    """Five upgrades at both ends while connections come and go in all directions."""
+    with Net() as net:
+        a, b = net.pair()
+        plain = net.host()
+        beside = net.number(a, net.link(a, plain), 77, 1)[socket.AF_INET]
+        net.number(plain, plain.interfaces[0], 77, 2)
+        first = [net.daemon(host) for host in (a, b)]
+        with contextlib.ExitStack() as stack:
+            servers = {host: stack.enter_context(Server(host, echo)) for host in (a, b, plain)}
+            address = {host: host.addresses[socket.AF_INET] for host in (a, b, plain)}
+            client, server = stack.enter_context(pair_of(a, b))
+            transfer = Transfer(*stack.enter_context(pair_of(a, b)))
+            before = names(client, server)
+            holds = {daemon: held_by(daemon.pid()) for daemon in first}
+            floods = [
+                stack.enter_context(Flood(x, address[y], servers[y].port))
+                for x, y in ((a, b), (b, a), (a, plain))
+            ]
+            floods.append(stack.enter_context(Flood(plain, beside, servers[a].port)))
+            for _ in range(UPGRADES):
+                for daemon in first:
+                    counts = [flood.done for flood in floods]
+                    upgraded(daemon)
+                    check_equal(names(client, server), before, "an old connection's names and id")
+                    wait_for(
+                        lambda: all(f.done > n + 3 for f, n in zip(floods, counts)),
+                        "connections to go on",
+                    )
+            listed = [c for c in first[0].list(recent=False) if c["session_id"]]
+            check(
+                before[1][0].hex() in [c["session_id"] for c in listed],
+                "the old daemon's connections are listed",
+                [c["session_id"] for c in listed],
+            )
+            client.sendall(b"and still")
+            check_equal(read_exactly(server, 9), b"and still", "the first connection lives")
+            for flood in floods:
+                flood.stopped = True
+            for flood in floods:
+                for thread in flood.threads:
+                    thread.join()
+                check_equal(flood.errors[:5], [], f"{flood.done} connections, none refused or broken")
+            transfer.check("a transfer through all of it")
+            check_equal([s.errors for s in servers.values()], [[], [], []], "servers saw no error")
+        recent = first[0].list()
+        check(any(c["encrypted"] for c in recent), "new connections are encrypted")
+        for daemon in first:
+            wait_for(lambda d=daemon: len(daemons_in(d.host)) == 1, "old ones to end", LINGER)
+            check_equal(daemon.status()["ending"], [], "none is said to be ending")
+            now = held_by(daemon.pid())
+            keys = ("anon_inode:bpf-map", "anon_inode:bpf-prog", "anon_inode:bpf_link")
+            check_equal(
+                [now.get(k) for k in keys], [holds[daemon].get(k) for k in keys],
+                "maps, programs and links are as many as at first",
+            )
+            end_all(daemon)
+
+
+def end_all(daemon):
+    """Ends what --upgrade has started, which is not the harness's process."""
+    with contextlib.suppress(RuntimeError):
+        os.kill(daemon.pid(), signal.SIGTERM)
+    wait_for(lambda: not daemons_in(daemon.host), "all daemons to end", LINGER)
+    check(not list(daemon.run_dir.iterdir()), "nothing is left in the run directory")
+    daemon.process.wait()
+    daemon.stopped = True
+
+
+def generations():
+    """A second upgrade while the first one's predecessor still has connections."""
+    with Net() as net:
+        a, b = net.pair()
+        daemon = net.daemon(a, "drain-seconds = 1\n")
+        net.daemon(b)
+        with pair_of(a, b) as oldest:
+            upgraded(daemon)
+            with pair_of(a, b) as older:
+                upgraded(daemon)
+                with pair_of(a, b) as newest:
+                    check_equal(len(daemons_in(a)), 3, "three daemons have a connection each")
+                    ending = daemon.status()["ending"]
+                    check_equal([e["connections"] for e in ending], [1, 1], "status says so")
+                    ids = {names(*p)[1][0].hex() for p in (oldest, older, newest)}
+                    listed = daemon.list(recent=False)
+                    check_equal({c["session_id"] for c in listed}, ids, "list has all three")
+                    check_equal(len({c["id"] for c in listed}), 3, "each with an id of its own")
+                    for client, server in (oldest, older, newest):
+                        done = verify(daemon, client)
+                        check(done.get("peer_confirmed"), "verify proves the other end", done)
+                        exchange_one(client, server)
+                    check("error" in ask(daemon, command="verify", local="10.9.9.9:1",
+                                         peer="10.9.9.8:2"), "and says what is not found")
+                    os.kill(daemon.pid(), signal.SIGTERM)
+                    wait_for(lambda: not daemons_in(a), "SIGTERM to end all three", LINGER)
+        daemon.process.wait()
+        daemon.stopped = True
+
+
+def exchange_one(client, server):
+    client.sendall(MESSAGE)
+    check_equal(read_exactly(server, len(MESSAGE)), MESSAGE, "data goes through")
+
+
+def ask(daemon, **request):
+    """The first line of the answer to a request."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(30)
+        sock.connect(str(daemon.run_dir / "control.sock"))
+        sock.sendall(json.dumps(request).encode() + b"\n")
+        answer = b""
+        while more := sock.recv(65536):
+            answer += more
+    return json.loads(answer.splitlines()[0])
+
+
+def verify(daemon, client):
+    local, peer = ("%s:%d" % end for end in (client.getsockname(), client.getpeername()))
+    return ask(daemon, command="verify", local=local, peer=peer)
+
+
+def encrypts(daemon, a, b, text):
+    """A new connection works and is encrypted."""
+    with pair_of(a, b) as (client, server):
+        exchange_one(client, server)
+        local = "%s:%d" % client.getsockname()
+        found = [c for c in daemon.list(recent=False) if c["local"] == local]
+        check([c["state"] for c in found] == ["encrypted"], text, found)
+
+
+def the_new_one_dies():
+    """kill -9 of the one that has taken over: the old one takes connections again."""
+    with Net() as net:
+        a, b = net.pair()
+        daemon = net.daemon(a)
+        net.daemon(b)
+        first = daemon.pid()
+        with pair_of(a, b) as old:
+            pid = upgraded(daemon)
+            with pair_of(a, b) as (client, _):
+                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ConnectionError):
+                    check_equal(client.recv(1), "ECONNRESET", "its own connections are reset")
+            wait_for(lambda: "taking connections again" in daemon.log(), "the old one to notice")
+            check_equal(daemon.pid(), first, "the old one answers")
+            encrypts(daemon, a, b, "and encrypts new connections")
+            exchange_one(*old)
+            pid = upgraded(daemon)
+            encrypts(daemon, a, b, "another upgrade works")
+            exchange_one(*old)
+        end_all(daemon)
+
+
+def nothing_changes():
+    """An upgrade that cannot be leaves the daemon as it is."""
+    with Net() as net:
+        a, b = net.pair()
+        daemon = net.daemon(a)
+        net.daemon(b)
+        first = daemon.pid()
+        bad = net.directory() / "bad.conf"
+        bad.write_text("teps = rot13\n")
+        done = upgrade(daemon, config=bad)
+        check_equal(done.returncode, 1, "a bad configuration")
+        check(f"{bad}:1" in done.stderr, "is told with its line", done.stderr)
+        elsewhere = b.run([TCPCRYPTD, "--upgrade", "--run-dir", daemon.run_dir], check=False)
+        check_equal(elsewhere.returncode, 1, "from another network namespace")
+        check("namespace" in elsewhere.stderr, "which it says", elsewhere.stderr)
+        wait_for(lambda: "that was to replace this one is gone" in daemon.log(), "the old to know")
+        nowhere = a.run(
+            [TCPCRYPTD, "--upgrade", "--run-dir", net.directory()], check=False
+        )
+        check_equal(nowhere.returncode, 1, "nobody to replace")
+        check("no tcpcryptd" in nowhere.stderr, "which it says", nowhere.stderr)
+        answer = ask(daemon, command="upgrade", layout="of another version")
+        check("laid out" in answer["error"], "another layout of the maps is refused", answer)
+        answer = as_user(65534, lambda: ask(daemon, command="upgrade", layout="x"))
+        check_equal(answer, {"error": "only root may do that"}, "only root may")
+        check_equal(daemon.pid(), first, "the same daemon answers")
+        encrypts(daemon, a, b, "and encrypts")
+        half_way(daemon)
+        check_equal(daemon.pid(), first, "the same daemon answers")
+        encrypts(daemon, a, b, "and encrypts")
+        upgraded(daemon)
+        encrypts(daemon, a, b, "an upgrade works after all")
+        end_all(daemon)
+
+
+def as_user(uid, question):
+    """Asks as another user."""
+    here, there = os.pipe()
+    pid = os.fork()
+    if not pid:
+        with contextlib.suppress(Exception):
+            os.setresuid(uid, uid, uid)
+            os.write(there, json.dumps(question()).encode())
+        os._exit(0)
+    os.close(there)
+    with os.fdopen(here) as answer:
+        text = answer.read()
+    os.waitpid(pid, 0)
+    return json.loads(text)
+
+
+def layout_of_this_version():
+    """As it stands in the program."""
+    program = pathlib.Path(TCPCRYPTD).read_bytes()
+    start = program.index(b'{"command":"upgrade","layout":"') + 31
+    return program[start : start + 16].decode()
+
+
+def half_way(daemon):
+    """A new one that gives up: before it takes over, and before it says who it is."""
+    for take in (False, True):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(daemon.run_dir / "control.sock"))
+            request = {"command": "upgrade", "layout": layout_of_this_version()}
+            sock.sendall(json.dumps(request).encode() + b"\n")
+            reply, ancillary, _, _ = sock.recvmsg(1 << 16, socket.CMSG_SPACE(128 * 4))
+        fds = array.array("i")
+        fds.frombytes(ancillary[0][2])
+        found = json.loads(reply)["names"]
+        check_equal(len(found), len(fds), "each descriptor has its name")
+        again = ask(daemon, command="upgrade", layout=layout_of_this_version())
+        check("under way" in again.get("error", ""), "one upgrade at a time", again)
+        (channel,) = [fd for name, fd in zip(found, fds) if name.startswith("daemon ")]
+        if take:
+            with socket.socket(fileno=os.dup(channel)) as end:
+                end.setblocking(True)
+                end.send(b"take 1 1000 1")
+                check_equal(end.recv(99), b"given", "the old one yields")
+        for fd in fds:
+            os.close(fd)
+        wait_for(
+            lambda t=take: ("taking connections again" if t else "was to replace") in daemon.log(),
+            "the old one to notice",
+        )
+
+
+def required():
+    """Where policy requires encryption, nothing is refused either; and all is when all are dead."""
+    with Net() as net:
+        a, b = net.pair()
+        daemon = net.daemon(a, "rule = require out\n")
+        net.daemon(b)
+        with Server(b, echo) as server:
+            with Flood(a, b.addresses[socket.AF_INET], server.port) as flood:
+                for _ in range(3):
+                    count = flood.done
+                    upgraded(daemon)
+                    wait_for(lambda n=count: flood.done > n + 3, "connections to go on")
+            check_equal(flood.errors[:5], [], f"{flood.done} connections, none refused or broken")
+            for pid in daemons_in(a):
+                os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: not daemons_in(a), "all daemons to be dead")
+            daemon.process.wait()
+            daemon.stopped = True
+            try:
+                connect(a, b.addresses[socket.AF_INET], server.port).close()
+                check(False, "with all dead, what is required is refused")
+            except ConnectionRefusedError:
+                check(True, "with all dead, what is required is refused")
+        daemon.tool("cleanup", "--guard", check=False)
+
+
+def service_manager():
+    """The one that is replaced tells the service manager who the main process is."""
+    with Net() as net:
+        a, _ = net.pair()
+        daemon = net.daemon(a)
+        path = daemon.dir / "notify"
+        path.unlink()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.bind(str(path))
+            path.chmod(0o777)
+            notify.settimeout(30)
+            pid = upgraded(daemon)
+            check_equal(notify.recv(4096), f"MAINPID={pid}".encode(), "MAINPID")
+            check_equal(notify.recv(4096), b"READY=1", "and the new one is ready")
+            os.kill(pid, signal.SIGKILL)
+            told = notify.recv(4096)
+            check_equal(told, f"MAINPID={daemon.process.pid}".encode(), "and when it is gone, back")
+        end_all(daemon)
+
+
+def restart_under_load():
+    """SIGTERM and a start while plain and encrypted connections come: none is refused."""
+    with Net() as net:
+        a, b = net.pair()
+        daemon = net.daemon(a)
+        net.daemon(b)
+        with Server(b, echo) as server:
+            with Flood(a, b.addresses[socket.AF_INET], server.port) as flood:
+                check_equal(daemon.stop(), "", "SIGTERM under load")
+                count = flood.done
+                wait_for(lambda: flood.done > count + 3, "connections to go on without a daemon")
+                again = net.daemon(a)
+                count = flood.done
+                wait_for(lambda: flood.done > count + 3, "connections to go on with another one")
+            check_equal(flood.errors[:5], [], f"{flood.done} connections, none refused or broken")
+        check(any(c["encrypted"] for c in again.list()), "and encrypted again")
+
+
+if __name__ == "__main__":
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    main(
+        __doc__,
+        under_load,
+        generations,
+        the_new_one_dies,
+        nothing_changes,
+        required,
+        service_manager,
+        restart_under_load,
+    )
