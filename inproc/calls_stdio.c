@@ -40,7 +40,7 @@ CALL FILE *fdopen(int fd, const char *mode)
 	return next()->fdopen(fd, mode);
 }
 
-static int print(int fd, const char *format, va_list ap)
+__attribute__((format(printf, 2, 0))) static int print(int fd, const char *format, va_list ap)
 {
 	char *text;
 	int len = vasprintf(&text, format, ap), done = 0;
