@@ -286,8 +286,11 @@ static void reload(struct daemon *d)
 		config_drop(config);
 		return;
 	}
-	/* First what may fail, and changes nothing then. */
+	/* The workers first: a handshake that the programs lead here by the new rules is judged by
+	 * the new ones. What fails then is taken back. */
+	workers_configure(&d->workers, config, keylog_fd);
 	if (step(engine_enforce(d->engine, config->rules, config->n_rules), "the policy's rules")) {
+		workers_configure(&d->workers, old, d->keylog_fd);
 		if (keylog_fd >= 0)
 			close(keylog_fd);
 		config_drop(config);
@@ -297,7 +300,6 @@ static void reload(struct daemon *d)
 		log_warning("another number of workers takes a restart");
 	policy = policy_of(config);
 	engine_configure(d->engine, &policy);
-	workers_configure(&d->workers, config, keylog_fd);
 	control_set_key_log(d->control, config->key_log);
 	control_set_policy(d->control, config->n_rules, config_n_required(config));
 	resumption_configure(d->resumption, config);
