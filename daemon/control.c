@@ -540,6 +540,11 @@ static void control_lost(void *data)
 	}
 }
 
+size_t control_clients(const struct control *c)
+{
+	return c->n_clients;
+}
+
 void control_tick(struct control *control)
 {
 	bool wanted = false;

@@ -45,6 +45,9 @@ void control_pass_watchers(struct control *c);
 /* A client whom another daemon sends, with its request. The descriptor is taken. */
 void control_client(struct control *c, int fd, const char *request, size_t len);
 
+/* How many are being answered, or watch. */
+size_t control_clients(const struct control *c);
+
 /* What `status` calls the daemon's state, key log and policy from now on. */
 void control_set_state(struct control *c, const char *state);
 void control_set_key_log(struct control *c, const char *key_log);

@@ -146,7 +146,8 @@ static bool is_over(const struct daemon *d)
 
 	if (d->stopping)
 		return now > d->drain_until || (idle && !succession_count(&d->succession));
-	return d->yielded && idle && now > d->yielded + LINGER_SECONDS;
+	return d->yielded && idle && !control_clients(d->control) &&
+	       now > d->yielded + LINGER_SECONDS;
 }
 
 static void tick(void *data)
