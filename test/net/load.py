@@ -116,7 +116,8 @@ def cpu_ticks(pid):
 
 
 def is_sanitized(pid):
-    return "libasan" in pathlib.Path(f"/proc/{pid}/maps").read_text()
+    maps = pathlib.Path(f"/proc/{pid}/maps").read_text()
+    return "libasan" in maps or "libtsan" in maps
 
 
 def descriptors(pid):
