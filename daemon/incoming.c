@@ -114,6 +114,7 @@ void incoming_accepted(struct worker *w, int fd, const struct shared_endpoint *c
 
 	if (!f) {
 		flow_refuse(fd);
+		worker_is_exhausted(w, -ENOMEM);
 		return;
 	}
 	f->record.local = address_local(fd);
