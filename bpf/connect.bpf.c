@@ -20,25 +20,15 @@
  * not this host's (what IP_TRANSPARENT and IP_FREEBIND let a program do, they do not let us)? */
 static __always_inline int is_tied(struct bpf_sock_addr *ctx)
 {
-	struct shared_endpoint src = {};
-	__u32 *w = (__u32 *)src.addr;
 	struct bpf_sock *sk = ctx->sk;
+	struct shared_endpoint src;
 
 	if (!sk || sk->bound_dev_if || sk->src_port)
 		return 1;
-	if (sk->family == AF_INET) {
-		endpoint_set_v4(&src, sk->src_ip4, 0);
-		if (!w[3])
-			return 0;
-	} else {
-		w[0] = sk->src_ip6[0];
-		w[1] = sk->src_ip6[1];
-		w[2] = sk->src_ip6[2];
-		w[3] = sk->src_ip6[3];
-		if (!w[0] && !w[1] && !w[2] && !w[3])
-			return 0;
-	}
-	return is_loopback(w) || !bpf_map_lookup_elem(&own_addresses, src.addr);
+	if (!bound_to(sk, &src))
+		return 0;
+	return is_loopback((const __u32 *)src.addr) ||
+	       !bpf_map_lookup_elem(&own_addresses, src.addr);
 }
 
 static __always_inline void program_set(struct app_sock *app, struct bpf_sock_addr *ctx,
@@ -239,6 +229,7 @@ static __always_inline int steer(struct bpf_sock_addr *ctx, const struct shared_
 	struct shared_settings *s = settings_get();
 	struct policy_verdict verdict = {};
 	struct shared_wishes *w = NULL;
+	struct shared_endpoint src;
 	enum shared_left_alone why;
 	struct eno_sock *sock;
 
@@ -254,8 +245,10 @@ static __always_inline int steer(struct bpf_sock_addr *ctx, const struct shared_
 		bpf_sk_storage_delete(&eno_socks, ctx->sk);
 	if (s->wishes)
 		w = bpf_sk_storage_get(&wishes, ctx->sk, NULL, 0);
-	if (is_governed(dst))
-		verdict = policy_out(ctx->sk, dst);
+	if (is_governed(dst)) {
+		bound_to(ctx->sk, &src);
+		verdict = policy_out(ctx->sk, &src, dst);
+	}
 	why = left_alone(ctx, s, w, dst, verdict.action);
 	if (!why && w && w->inproc) {
 		bpf_sk_storage_delete(&app_socks, ctx->sk);

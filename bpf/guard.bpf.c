@@ -41,6 +41,7 @@ static __always_inline int offers_eno(const struct eno_sock *sock)
 
 static __always_inline int refuses(struct bpf_sock_addr *ctx, const struct shared_endpoint *dst)
 {
+	struct shared_endpoint src = {};
 	struct policy_verdict policy;
 	struct eno_sock *sock;
 
@@ -53,7 +54,9 @@ static __always_inline int refuses(struct bpf_sock_addr *ctx, const struct share
 		return 0;
 	if (!is_governed(dst))
 		return 0;
-	policy = policy_out(ctx->sk, dst);
+	if (ctx->sk)
+		bound_to(ctx->sk, &src);
+	policy = policy_out(ctx->sk, &src, dst);
 	if (policy.action != POLICY_REQUIRE)
 		return 0;
 	refusal_tell_out(dst, SHARED_NO_DAEMON, policy.line);
@@ -149,7 +152,8 @@ static __always_inline int may_open(struct __sk_buff *skb, struct bpf_sock *sk, 
 
 	if (offers_eno(sock) && has_eno(skb, p))
 		return 1;
-	return !(sock && sock->required) && policy_out(sk, &p->dst).action != POLICY_REQUIRE;
+	return !(sock && sock->required) &&
+	       policy_out(sk, &p->src, &p->dst).action != POLICY_REQUIRE;
 }
 
 static __noinline int may_leave(struct __sk_buff *skb, struct packet *p)
@@ -167,7 +171,7 @@ static __noinline int may_leave(struct __sk_buff *skb, struct packet *p)
 /* With IPv6 extension headers, which programs may ask for: nobody looks for ENO behind them. */
 static __noinline int may_leave_unread(struct __sk_buff *skb)
 {
-	struct shared_endpoint dst = {};
+	struct shared_endpoint src, dst = {};
 	struct bpf_sock *sk = skb->sk;
 	__u32 *w = (__u32 *)dst.addr;
 
@@ -179,7 +183,8 @@ static __noinline int may_leave_unread(struct __sk_buff *skb)
 	w[2] = sk->dst_ip6[2];
 	w[3] = sk->dst_ip6[3];
 	dst.port = bpf_ntohs(sk->dst_port);
-	return policy_out(sk, &dst).action != POLICY_REQUIRE;
+	bound_to(sk, &src);
+	return policy_out(sk, &src, &dst).action != POLICY_REQUIRE;
 }
 
 SEC("cgroup_skb/egress")

@@ -22,6 +22,24 @@ static __always_inline int is_loopback(const __u32 *w)
 			       : !w[0] && !w[1] && !w[2] && (!w[3] || w[3] == bpf_htonl(1));
 }
 
+/* The address that a socket which is about to connect is bound to; 0: none, the kernel will choose. */
+static __always_inline int bound_to(struct bpf_sock *sk, struct shared_endpoint *ret)
+{
+	__u32 *w = (__u32 *)ret->addr;
+
+	__builtin_memset(ret, 0, sizeof(*ret));
+	if (sk->family == AF_INET) {
+		if (sk->src_ip4)
+			endpoint_set_v4(ret, sk->src_ip4, 0);
+	} else {
+		w[0] = sk->src_ip6[0];
+		w[1] = sk->src_ip6[1];
+		w[2] = sk->src_ip6[2];
+		w[3] = sk->src_ip6[3];
+	}
+	return w[0] || w[1] || w[2] || w[3];
+}
+
 static __always_inline int stays_on_host(const struct shared_endpoint *dst)
 {
 	return is_loopback((const __u32 *)dst->addr) ||

@@ -55,7 +55,7 @@ struct policy_query {
 	uint32_t outgoing;
 	uint32_t user; /* outgoing: who made the socket */
 	struct shared_endpoint remote;
-	struct shared_endpoint local; /* outgoing: not known */
+	struct shared_endpoint local; /* outgoing: zero while the kernel is still to choose */
 };
 
 /* What the rules say: the line is that of the rule, 0 for POLICY_NONE. */
@@ -90,14 +90,29 @@ static inline int policy_ports_have(const struct policy_rule *r, uint16_t port)
 	return found;
 }
 
+/*
+ * A socket that is not bound to an address has none before its SYN is made. Until then a rule for
+ * such addresses holds if it requires encryption: what might be required is.
+ */
+static inline int policy_local_has(const struct policy_rule *r, const struct policy_query *q)
+{
+	const struct policy_prefix *p = &r->local;
+	const uint32_t *w = (const uint32_t *)q->local.addr;
+	uint32_t unknown = !(w[0] | w[1] | w[2] | w[3]);
+	uint32_t any = !(p->mask[0] | p->mask[1] | p->mask[2] | p->mask[3] | p->v6_only);
+
+	if (q->outgoing && unknown)
+		return any || r->action == POLICY_REQUIRE;
+	return policy_prefix_has(p, q->local.addr);
+}
+
 /* All but the control group, which only the kernel side can see. */
 static inline int policy_matches(const struct policy_rule *r, const struct policy_query *q)
 {
 	if (r->outgoing != q->outgoing || (r->by_user && r->user != q->user))
 		return 0;
 	return policy_ports_have(r, q->outgoing ? q->remote.port : q->local.port) &&
-	       policy_prefix_has(&r->remote, q->remote.addr) &&
-	       policy_prefix_has(&r->local, q->local.addr);
+	       policy_prefix_has(&r->remote, q->remote.addr) && policy_local_has(r, q);
 }
 
 #endif

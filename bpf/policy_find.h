@@ -182,11 +182,13 @@ static __always_inline int policy_is_empty(void)
 	return !active || !(*(volatile __u64 *)active & 0xffffffff);
 }
 
-/* For a connection from this host; sk, which may be NULL, is the socket that opens it. */
+/* For a connection from this host; sk, which may be NULL, is the socket that opens it, local zero
+ * if it is not bound yet. */
 static __always_inline struct policy_verdict policy_out(void *sk,
+							const struct shared_endpoint *local,
 							const struct shared_endpoint *remote)
 {
-	struct policy_scan s = { .query = { .outgoing = 1, .remote = *remote } };
+	struct policy_scan s = { .query = { .outgoing = 1, .remote = *remote, .local = *local } };
 	struct sock___owned *owned;
 
 	if (policy_is_empty())

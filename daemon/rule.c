@@ -230,9 +230,6 @@ static int check(struct parser *p)
 		return wrong(p, "user and cgroup are for outgoing connections");
 	if (p->from_family && p->to_family && p->from_family != p->to_family)
 		return wrong(p, "no connection is from IPv4 to IPv6");
-	if (r->outgoing && p->from_family)
-		return wrong(p, "from is for incoming connections: the source address of an "
-				"outgoing one is chosen too late");
 	return 0;
 }
 

@@ -104,6 +104,33 @@ static void test_ends(void **state)
 	assert_false(out_matches("off in", "192.0.2.9", 25, 0));
 }
 
+static bool bound_matches(const char *text, const char *local)
+{
+	const struct policy_rule rule = parsed(text);
+	const struct policy_query query = { .outgoing = 1,
+					    .remote = endpoint("192.0.2.1", 80),
+					    .local = endpoint(local, 0) };
+
+	return policy_matches(&rule, &query);
+}
+
+static void test_source(void **state)
+{
+	assert_true(bound_matches("off out from 10.0.0.0/8", "10.1.2.3"));
+	assert_false(bound_matches("off out from 10.0.0.0/8", "11.1.2.3"));
+	assert_false(bound_matches("require out from 10.0.0.0/8", "11.1.2.3"));
+	assert_true(bound_matches("require out from 2001:db8::/32", "2001:db8::1"));
+	assert_false(bound_matches("off out from 0.0.0.0/0", "2001:db8::1"));
+	assert_false(bound_matches("off out from ::/0", "10.1.2.3"));
+	/* Not bound: only what must not be missed holds. */
+	assert_false(out_matches("off out from 10.0.0.0/8", "192.0.2.1", 80, 0));
+	assert_false(out_matches("prefer out from 10.0.0.0/8", "192.0.2.1", 80, 0));
+	assert_true(out_matches("require out from 10.0.0.0/8", "192.0.2.1", 80, 0));
+	assert_false(out_matches("require out from 10.0.0.0/8 port 81", "192.0.2.1", 80, 0));
+	assert_false(out_matches("off out from ::/0", "192.0.2.1", 80, 0));
+	assert_true(out_matches("off out", "192.0.2.1", 80, 0));
+}
+
 static void test_ports_and_users(void **state)
 {
 	static const char *const rule = "require out port 80,8000-8100,65535 user 70";
@@ -177,7 +204,6 @@ static void test_errors(void **state)
 		{ "off out cgroup /", "wants a path" },
 		{ "off out cgroup /a//b", "empty" },
 		{ "off out cgroup /a/b/c/d/e/f/g", "levels" },
-		{ "off out from 10.0.0.0/8", "for incoming" },
 		{ "off in from 10.0.0.0/8 to ::/0", "IPv4 to IPv6" },
 		{ "off in sometimes", "none of" },
 	};
@@ -195,9 +221,13 @@ static void test_errors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_parts),	    cmocka_unit_test(test_prefixes),
-		cmocka_unit_test(test_ends),	    cmocka_unit_test(test_ports_and_users),
-		cmocka_unit_test(test_first_match), cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_parts),
+		cmocka_unit_test(test_prefixes),
+		cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_source),
+		cmocka_unit_test(test_ports_and_users),
+		cmocka_unit_test(test_first_match),
+		cmocka_unit_test(test_errors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,6 +21,7 @@ REFUSED = errno.ECONNREFUSED
 CGROUP_ROOT = pathlib.Path("/sys/fs/cgroup/unified")
 SO_BINDTODEVICE = 25
 IPPROTO_MPTCP = 262
+IP_BIND_ADDRESS_NO_PORT = 24
 
 
 def connect_error(host, address, port, family=socket.AF_INET):
@@ -335,6 +336,44 @@ def prefixes_and_order():
             check(encrypted(da, a, server, "10.1.0.2"), "a rule overrules the ports left alone")
 
 
+def error_from(host, source, address, port, family):
+    """connect()'s error with the socket bound to an address, or not at all."""
+    with contextlib.closing(host.socket(family)) as sock:
+        if source:
+            sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+            sock.bind((source, 0))
+        return errno_of(lambda: sock.connect((address, port)))
+
+
+def sources():
+    """Rules for connections from some of the host's own addresses."""
+    for family, special in ((socket.AF_INET, "10.9.0.1"), (socket.AF_INET6, "fd09::1")):
+        with Net() as net:
+            a, b = net.pair()
+            usual, address = a.addresses[family], b.addresses[family]
+            prefix = "32" if family == socket.AF_INET else "128"
+            a.ip("addr", "add", f"{special}/{prefix}", "dev", a.interfaces[0], "nodad")
+            b.ip("route", "add", f"{special}/{prefix}", "dev", b.interfaces[0])
+            with Server(b, echo, family) as server, Server(b, echo, family) as open_to_all:
+                daemon = net.daemon(a, f"rule = require out from {special} port {server.port}\n"
+                                       f"rule = off out from {special}\n")
+                text = f"by source, {family_name(family)}"
+
+                def error(source, to=server):
+                    return error_from(a, source, address, to.port, family)
+
+                check_equal(error(special), REFUSED, f"{text}: required from there")
+                check_equal(error(usual), 0, f"{text}: not from elsewhere")
+                check_equal(error(None), REFUSED, f"{text}: required while nobody has chosen")
+                check_equal(error(special, open_to_all), 0, f"{text}: off from there")
+                check_equal(daemon.list(port=open_to_all.port), [], f"{text}: not the daemon's")
+                check_equal(error(usual, open_to_all), 0, f"{text}: the rest as without rules")
+                daemon.wait_list(port=open_to_all.port, reason="no-eno")
+                daemon.kill()
+                check_equal(error(special), REFUSED, f"{text}: with the daemon dead, too")
+                check_equal(error(usual), 0, f"{text}: and nothing but that")
+
+
 def check_refused_only(error, daemon, text):
     check_equal(error, REFUSED, f"{text}: ECONNREFUSED")
     wait_for(lambda: daemon.status()["failed"].get("policy"), "it to be counted")
@@ -471,6 +510,7 @@ if __name__ == "__main__":
         syn_cookies,
         prefixes_and_order,
         incoming_prefixes,
+        sources,
         users_and_cgroups,
         limits_reached,
         reloads,
