@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* The calls with which connections begin. */
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 
-#include "bpf/shared.h"
 #include "inproc/calls.h"
 #include "inproc/helper.h"
+#include "inproc/negotiated.h"
 #include "inproc/next.h"
 #include "inproc/settings.h"
 
@@ -101,40 +100,19 @@ CALL int listen(int fd, int backlog)
 
 /*
  * A connection that was accepted. What the engine knows of it decides; has the engine gone since,
- * then a connection whose SYN had no ENO is plain, and of any other nobody knows.
+ * then a connection whose SYN had no ENO is plain, and of any other nobody knows. Returns false
+ * when it must not be used.
  */
-static bool syn_had_eno(int fd)
-{
-	uint8_t syn[256];
-	socklen_t len = sizeof(syn);
-	size_t at, end;
-
-	if (next()->getsockopt(fd, IPPROTO_TCP, TCP_SAVED_SYN, syn, &len) || len < 40)
-		return false;
-	at = syn[0] >> 4 == 4 ? (syn[0] & 15) * 4 : 40;
-	if (at + 20 > len)
-		return true;
-	end = at + (syn[at + 12] >> 4) * 4;
-	for (at += 20; at + 1 < end && end <= len;) {
-		if (syn[at] == 0)
-			return false;
-		if (syn[at] == 69)
-			return true;
-		at += syn[at] == 1 ? 1 : syn[at + 1] < 2 ? end : syn[at + 1];
-	}
-	return end > len;
-}
-
-/* Returns false when the connection must not be used. */
 static bool adopt(int fd)
 {
 	struct shared_inproc inproc;
-	socklen_t len = sizeof(inproc);
 	struct conn *c;
 	bool failed;
+	int r;
 
-	if (next()->getsockopt(fd, IPPROTO_TCP, TCP_CRYPT_INPROC, &inproc, &len))
-		return errno == ENOENT || !syn_had_eno(fd);
+	r = negotiated_ask(fd, &inproc);
+	if (r)
+		return r == -ENOENT || !negotiated_syn_had_eno(fd);
 	if (inproc.state == ENO_SOCK_DISABLED)
 		return !inproc.required;
 	c = table_holds(fd) && settings_on() ? conn_new() : NULL;

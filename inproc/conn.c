@@ -2,15 +2,12 @@
 #include "inproc/conn.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <tcpcrypt/eno.h>
 
-#include "bpf/shared.h"
 #include "inproc/arena.h"
+#include "inproc/negotiated.h"
 #include "inproc/next.h"
-#include "inproc/settings.h"
 #include "inproc/stream.h"
 
 /* Robust: a process may be killed in the middle of a call, and others still have the socket. */
@@ -121,23 +118,19 @@ int conn_fail(struct conn *c, int fd)
 	return -ECONNRESET;
 }
 
-static int session_start(struct conn *c, const struct shared_inproc *inproc)
+int conn_fail_for(struct conn *c, int fd, int cause)
 {
-	/* What was enabled when the option was made stands in the option itself. */
-	static const uint8_t implemented[] = { TCPCRYPT_TEP_X25519, TCPCRYPT_TEP_P256,
-					       TCPCRYPT_TEP_X448, TCPCRYPT_TEP_P521 };
-	const struct tcpcrypt_eno_settings settings = {
-		.opener = inproc->passive ? TCPCRYPT_ENO_PASSIVE : TCPCRYPT_ENO_ACTIVE,
-		.teps = implemented,
-		.n_teps = sizeof(implemented),
-		.mandatory_app_aware = inproc->mandatory_app_aware,
-	};
+	if (c->phase != CONN_FAILED)
+		c->cause = cause;
+	return conn_fail(c, fd);
+}
+
+static int session_start(struct conn *c, int fd, const struct shared_inproc *inproc)
+{
+	uint16_t aeads[TCPCRYPT_AEADS_MAX];
 	struct tcpcrypt_eno_result result;
 
-	if (inproc->own_len > SHARED_OPTION_MAX || inproc->peer_len > SHARED_OPTION_MAX)
-		return TCPCRYPT_E_ARGUMENT;
-	tcpcrypt_eno_negotiate(&settings, inproc->own_len ? inproc->own : NULL, inproc->own_len,
-			       inproc->peer_len ? inproc->peer : NULL, inproc->peer_len, &result);
+	negotiated_decide(inproc, &result);
 	/* Kernel and core must agree (8547-4.6-7, 8548-3.2-5). */
 	if (result.reason != TCPCRYPT_ENO_OK)
 		return TCPCRYPT_E_STATE;
@@ -148,8 +141,9 @@ static int session_start(struct conn *c, const struct shared_inproc *inproc)
 		.tep_byte = result.tep_byte,
 		.transcript = result.transcript,
 		.transcript_len = result.transcript_len,
-		.aeads = settings_aeads(result.role),
-		.n_aeads = settings_n_aeads(result.role),
+		.aeads = aeads,
+		.n_aeads = negotiated_aeads(fd, result.role, aeads),
+		.rekey_bytes = c->rekey_bytes,
 	};
 
 	return tcpcrypt_session_init(c->session, &params);
@@ -157,19 +151,14 @@ static int session_start(struct conn *c, const struct shared_inproc *inproc)
 
 void conn_negotiated(struct conn *c, int fd)
 {
-	struct shared_inproc inproc = {};
-	socklen_t len = sizeof(inproc);
+	struct shared_inproc inproc;
+	int r = negotiated_ask(fd, &inproc);
 
-	if (next()->getsockopt(fd, IPPROTO_TCP, TCP_CRYPT_INPROC, &inproc, &len)) {
-		/* ENOENT: policy left it alone. Otherwise the engine is gone, and not knowing
-		 * is no licence for plain text. */
-		if (errno == ENOENT)
-			c->phase = CONN_PLAIN;
-		else
-			conn_fail(c, fd);
-		return;
-	}
-	if (inproc.state == ENO_SOCK_PENDING)
+	if (r == -ENOENT)
+		c->phase = CONN_PLAIN;
+	else if (r)
+		conn_fail(c, fd);
+	if (r || inproc.state == ENO_SOCK_PENDING)
 		return;
 	if (inproc.state == ENO_SOCK_DISABLED) {
 		if (inproc.required)
@@ -179,8 +168,9 @@ void conn_negotiated(struct conn *c, int fd)
 		return;
 	}
 	c->passive = inproc.passive;
-	if (session_start(c, &inproc)) {
-		conn_fail(c, fd);
+	r = session_start(c, fd, &inproc);
+	if (r) {
+		conn_fail_for(c, fd, r);
 		return;
 	}
 	c->phase = CONN_EXPECT_KEYS;

@@ -58,8 +58,10 @@ struct conn {
 	/* Zeroed for each connection from here on. */
 	enum conn_phase phase;
 	int rx_error, tx_error; /* not yet told to the program */
+	int cause;		/* of CONN_FAILED, if it is the session's: enum tcpcrypt_error */
 	unsigned int refs;	/* descriptors of all processes */
 	unsigned int holds;	/* others that keep the slot */
+	uint64_t rekey_bytes;	/* 0: the AEAD's default */
 	bool passive;
 	bool eof;	 /* the peer's FINp was opened */
 	bool rx_shut;	 /* by the program */
@@ -90,6 +92,9 @@ void conn_negotiated(struct conn *c, int fd);
 
 /* Resets the connection: calls that follow fail with ECONNRESET. Returns -ECONNRESET. */
 int conn_fail(struct conn *c, int fd);
+
+/* The same, because the session says so. */
+int conn_fail_for(struct conn *c, int fd, int cause);
 
 /* The kernel says that the connection is gone. Returns -error. */
 int conn_broken(struct conn *c, int error);

@@ -42,12 +42,15 @@ static int room_make(struct conn *c, size_t len)
 /* TCP's end of stream: an end of file only after FINp (8548-3.7-2, 8548-3.7-3). */
 static int stream_ended(struct conn *c, int fd)
 {
+	int r;
+
 	/* The program does not want to know; the kernel tells it what it told itself. */
 	c->rx.ended = true;
 	if (c->rx_shut)
 		return 0;
-	if (tcpcrypt_session_receive_fin(c->session, c->rx.end - c->rx.start))
-		return conn_fail(c, fd);
+	r = tcpcrypt_session_receive_fin(c->session, c->rx.end - c->rx.start);
+	if (r)
+		return conn_fail_for(c, fd, r);
 	c->eof = true;
 	return 0;
 }
@@ -95,7 +98,7 @@ static int open_next(struct conn *c, int fd, bool held)
 		return -EAGAIN;
 	r = tcpcrypt_session_receive(c->session, rx->buffer + rx->start, rx->end - rx->start, &got);
 	if (r < 0)
-		return conn_fail(c, fd);
+		return conn_fail_for(c, fd, r);
 	if (r == TCPCRYPT_AGAIN) {
 		rx->need = got.need;
 		return -EAGAIN;
@@ -183,7 +186,7 @@ int rx_keys(struct conn *c, int fd)
 		if (n < 0)
 			return n;
 		if (!n)
-			return conn_fail(c, fd);
+			return conn_fail_for(c, fd, TCPCRYPT_E_TRUNCATED);
 	}
 	return c->phase == CONN_OPEN ? 0 : -ECONNRESET;
 }
@@ -212,7 +215,7 @@ static int nothing_follows(struct conn *c, int fd)
 	uint8_t byte;
 
 	if (next()->recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 1)
-		return conn_fail(c, fd);
+		return conn_fail_for(c, fd, TCPCRYPT_E_AFTER_FIN);
 	return 0;
 }
 

@@ -10,8 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "bpf/shared.h"
 #include "inproc/keys.h"
+#include "inproc/negotiated.h"
 #include "inproc/next.h"
 
 /* For the engine to attach its guard, when this is the first process that asks. */
@@ -19,24 +19,6 @@
 #define GUARD_PAUSE_NS 10000000L
 
 static bool on;
-static uint16_t aeads[2][TCPCRYPT_AEADS_MAX];
-static size_t n_aeads[2];
-
-/* The options list them as RFC 8548's examples do: for host B the last is preferred. */
-static void aeads_read(int fd, int option, enum tcpcrypt_role role)
-{
-	uint8_t bytes[2 * TCPCRYPT_AEADS_MAX];
-	socklen_t len = sizeof(bytes);
-
-	if (next()->getsockopt(fd, IPPROTO_TCP, option, bytes, &len))
-		return;
-	n_aeads[role] = len / 2;
-	for (size_t i = 0; i < n_aeads[role]; i++) {
-		size_t at = role == TCPCRYPT_ROLE_A ? i : n_aeads[role] - 1 - i;
-
-		aeads[role][at] = bytes[2 * i] << 8 | bytes[2 * i + 1];
-	}
-}
 
 static void ask(void)
 {
@@ -44,6 +26,7 @@ static void ask(void)
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	const char *how = getenv("TCPCRYPT_INPROC");
 	int one = 1, error = EAGAIN;
+	uint16_t aeads[TCPCRYPT_AEADS_MAX];
 
 	if (fd < 0)
 		return;
@@ -57,10 +40,9 @@ static void ask(void)
 				? errno
 				: 0;
 	}
-	aeads_read(fd, TCP_CRYPT_ACONF, TCPCRYPT_ROLE_A);
-	aeads_read(fd, TCP_CRYPT_BCONF, TCPCRYPT_ROLE_B);
+	on = !error && negotiated_aeads(fd, TCPCRYPT_ROLE_A, aeads) &&
+	     negotiated_aeads(fd, TCPCRYPT_ROLE_B, aeads) && keys_crypto();
 	next()->close(fd);
-	on = !error && n_aeads[0] && n_aeads[1] && keys_crypto();
 }
 
 /* Asked for by `tcpcrypt run --require` and by a unit's drop-in. */
@@ -96,14 +78,4 @@ void settings_off(void)
 {
 	settings_on();
 	on = false;
-}
-
-const uint16_t *settings_aeads(enum tcpcrypt_role role)
-{
-	return aeads[role];
-}
-
-size_t settings_n_aeads(enum tcpcrypt_role role)
-{
-	return n_aeads[role];
 }

@@ -4,18 +4,11 @@
 #define INPROC_SETTINGS_H
 
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <tcpcrypt/session.h>
 
 /* Is there an engine, and is everything else there? Finds out at the first call. */
 bool settings_on(void);
 
 /* Nothing is negotiated from now on: the program does its I/O in ways that we do not see. */
 void settings_off(void);
-
-/* AEADs in decreasing preference, for this role. */
-const uint16_t *settings_aeads(enum tcpcrypt_role role);
-size_t settings_n_aeads(enum tcpcrypt_role role);
 
 #endif

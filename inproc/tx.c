@@ -55,14 +55,16 @@ static int say(struct conn *c, int fd)
 {
 	struct conn_tx *tx = &c->tx;
 	size_t len;
+	int r;
 
 	while (tcpcrypt_session_has_output(c->session)) {
 		if (buffer_get(c, fd, &tx->buffer))
 			return -ECONNRESET;
 		if (tx->end + TCPCRYPT_OUTPUT_MAX > ARENA_BUFFER_SIZE)
 			return -EAGAIN;
-		if (tcpcrypt_session_output(c->session, tx->buffer + tx->end, &len))
-			return conn_fail(c, fd);
+		r = tcpcrypt_session_output(c->session, tx->buffer + tx->end, &len);
+		if (r)
+			return conn_fail_for(c, fd, r);
 		tx->end += len;
 	}
 	return 0;
@@ -82,6 +84,7 @@ static ssize_t seal(struct conn *c, int fd, struct bytes *from)
 	struct conn_tx *tx = &c->tx;
 	size_t frame;
 	ssize_t done = 0;
+	int r;
 
 	if (buffer_get(c, fd, &tx->buffer))
 		return -ECONNRESET;
@@ -96,8 +99,9 @@ static ssize_t seal(struct conn *c, int fd, struct bytes *from)
 
 		if (n <= 0)
 			return done ? done : n;
-		if (tcpcrypt_session_send(c->session, tx->buffer + tx->end, n, 0, 0, &frame))
-			return conn_fail(c, fd);
+		r = tcpcrypt_session_send(c->session, tx->buffer + tx->end, n, 0, 0, &frame);
+		if (r)
+			return conn_fail_for(c, fd, r);
 		tx->end += frame;
 		done += n;
 		chunk_grow(tx, n);
@@ -200,9 +204,10 @@ int tx_finish(struct conn *c, int fd, bool closing)
 		r = say(c, fd);
 		if (r)
 			return r;
-		if (tcpcrypt_session_send(c->session, c->tx.buffer + c->tx.end, 0, TCPCRYPT_TX_FIN,
-					  0, &frame))
-			return conn_fail(c, fd);
+		r = tcpcrypt_session_send(c->session, c->tx.buffer + c->tx.end, 0, TCPCRYPT_TX_FIN,
+					  0, &frame);
+		if (r)
+			return conn_fail_for(c, fd, r);
 		c->tx.end += frame;
 		c->fin_sealed = true;
 	}

@@ -4,7 +4,7 @@
 import subprocess
 import sys
 
-from apps import url
+from apps import Server, echo, url
 from harness import TCPCRYPT, Net, check, check_equal, main, wait_for
 from inproc import LIBRARY, RAW_WRITER, SECRET, V4, Pair, each_role, loaded
 from packets import Capture
@@ -128,6 +128,28 @@ def engine_only():
                 check_equal(capture.contains(SECRET), readable, f"{name}: readable on the wire")
 
 
+WISHER = """
+import socket, sys
+s = socket.socket()
+s.setsockopt(socket.IPPROTO_TCP, 1042, b"\\0\\x10")
+s.settimeout(20)
+s.connect((sys.argv[1], int(sys.argv[2])))
+s.sendall(b"x")
+print(s.recv(1))
+"""
+
+
+def wishes():
+    """A program's own choice of ciphers (TCP_CRYPT_ACONF) holds in this mode, too."""
+    with Net() as net:
+        pair = Pair(net, "client")
+        with Server(pair.b, echo) as server:
+            args = [sys.executable, "-c", WISHER, pair.b.addresses[V4], server.port]
+            check_equal(pair.a.run(loaded(args)).stdout.strip(), "b'x'", "wished cipher: it works")
+            found = pair.db.wait_list(port=server.port, encrypted=True)
+            check_equal(found[0]["aead"], "chacha20-poly1305", "wished cipher: it is used")
+
+
 def guard():
     """What is written past the library never leaves, and the connection ends."""
     with Net() as net:
@@ -168,6 +190,7 @@ if __name__ == "__main__":
         fork_after_accept,
         plain_peer,
         engine_only,
+        wishes,
         guard,
         refusals,
     )

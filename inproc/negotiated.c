@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "inproc/negotiated.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "inproc/next.h"
+
+/* Engines of other versions may say more. */
+#define ANSWER_ROOM 512
+
+int negotiated_ask(int fd, struct shared_inproc *ret)
+{
+	union {
+		struct shared_inproc inproc;
+		uint8_t room[ANSWER_ROOM];
+	} answer = {};
+	socklen_t len = sizeof(answer);
+
+	if (next()->getsockopt(fd, IPPROTO_TCP, TCP_CRYPT_INPROC, &answer, &len))
+		return -errno;
+	*ret = answer.inproc;
+	return 0;
+}
+
+void negotiated_decide(const struct shared_inproc *inproc, struct tcpcrypt_eno_result *ret)
+{
+	/* What was enabled when the option was made stands in the option itself. */
+	static const uint8_t implemented[] = { TCPCRYPT_TEP_X25519, TCPCRYPT_TEP_P256,
+					       TCPCRYPT_TEP_X448, TCPCRYPT_TEP_P521 };
+	const struct tcpcrypt_eno_settings settings = {
+		.opener = inproc->passive ? TCPCRYPT_ENO_PASSIVE : TCPCRYPT_ENO_ACTIVE,
+		.teps = implemented,
+		.n_teps = sizeof(implemented),
+		.mandatory_app_aware = inproc->mandatory_app_aware,
+	};
+
+	*ret = (struct tcpcrypt_eno_result){ .reason = TCPCRYPT_ENO_ILL_FORMED };
+	if (inproc->own_len > SHARED_OPTION_MAX || inproc->peer_len > SHARED_OPTION_MAX)
+		return;
+	tcpcrypt_eno_negotiate(&settings, inproc->own_len ? inproc->own : NULL, inproc->own_len,
+			       inproc->peer_len ? inproc->peer : NULL, inproc->peer_len, ret);
+}
+
+/* The options list them as RFC 8548's examples do: for host B the last is preferred. */
+size_t negotiated_aeads(int fd, enum tcpcrypt_role role, uint16_t ret[TCPCRYPT_AEADS_MAX])
+{
+	const int option = role == TCPCRYPT_ROLE_A ? TCP_CRYPT_ACONF : TCP_CRYPT_BCONF;
+	uint8_t bytes[2 * TCPCRYPT_AEADS_MAX];
+	socklen_t len = sizeof(bytes);
+	size_t n;
+
+	if (next()->getsockopt(fd, IPPROTO_TCP, option, bytes, &len))
+		return 0;
+	n = len / 2;
+	for (size_t i = 0; i < n; i++) {
+		size_t at = role == TCPCRYPT_ROLE_A ? i : n - 1 - i;
+
+		ret[at] = bytes[2 * i] << 8 | bytes[2 * i + 1];
+	}
+	return n;
+}
+
+bool negotiated_syn_had_eno(int fd)
+{
+	uint8_t syn[256];
+	socklen_t len = sizeof(syn);
+	size_t at, end;
+
+	if (next()->getsockopt(fd, IPPROTO_TCP, TCP_SAVED_SYN, syn, &len) || len < 40)
+		return false;
+	at = syn[0] >> 4 == 4 ? (syn[0] & 15) * 4 : 40;
+	if (at + 20 > len)
+		return true;
+	end = at + (syn[at + 12] >> 4) * 4;
+	for (at += 20; at + 1 < end && end <= len;) {
+		if (syn[at] == 0)
+			return false;
+		if (syn[at] == TCPCRYPT_ENO_KIND)
+			return true;
+		at += syn[at] == 1 ? 1 : syn[at + 1] < 2 ? end : syn[at + 1];
+	}
+	return end > len;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a socket negotiated whose program encrypts by itself: the engine's word, and core's. Used
+ * by the in-process library and by libtcpcrypt; it keeps nothing.
+ */
+#ifndef INPROC_NEGOTIATED_H
+#define INPROC_NEGOTIATED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <tcpcrypt/eno.h>
+
+#include "bpf/shared.h"
+
+/* Asks the engine: 0, or a negative errno value. -ENOENT: it left the socket alone. Anything else
+ * means that it is not there any more, and not knowing is no licence for plain text. */
+int negotiated_ask(int fd, struct shared_inproc *ret);
+
+/* What core makes of the two options. For a connection that the engine calls encrypted it must
+ * come to the same (8547-4.6-7, 8548-3.2-5): *ret has the reason when it does not. */
+void negotiated_decide(const struct shared_inproc *inproc, struct tcpcrypt_eno_result *ret);
+
+/* The AEADs that the socket offers as host A or accepts as host B, in decreasing preference: the
+ * program's own wish, or the host's settings. How many; 0: there is no engine. */
+size_t negotiated_aeads(int fd, enum tcpcrypt_role role, uint16_t ret[TCPCRYPT_AEADS_MAX]);
+
+/* Had the SYN of an accepted connection an ENO option? Without an engine only one that had none
+ * is known to be plain. */
+bool negotiated_syn_had_eno(int fd);
+
+#endif
