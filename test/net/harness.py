@@ -29,7 +29,8 @@ LONG = os.environ.get("TCPCRYPT_TEST_LONG") == "1"
 USER = "nobody"  # there is one everywhere; the daemon's own may not have been made
 PREFIX = "tct-"  # of every namespace, tct-PID-N, and temporary directory
 NETNS_DIR = pathlib.Path("/run/netns")
-GUARD_DIR = pathlib.Path("/sys/fs/bpf/tcpcrypt")
+# Where guards are pinned: in the usual place, or in the daemon's own where nothing is mounted there.
+GUARD_DIRS = (pathlib.Path("/sys/fs/bpf/tcpcrypt"), pathlib.Path("/run/tcpcrypt-bpf/tcpcrypt"))
 SO_NETNS_COOKIE = 71
 CLONE_NEWNET = 0x40000000
 PATIENCE = 30.0  # seconds to wait for what should come at once: a bound, never a measure
@@ -137,10 +138,11 @@ class Host:
         wait_for(lambda: port in self.listeners(), f"a listener on port {port}")
 
     def guard(self):
-        """Where this host's guard is pinned, if it is."""
+        """Where this host's guard is pinned, if it is; else a path that is not there."""
         with self.socket() as sock:
             cookie = sock.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8)
-        return GUARD_DIR / str(int.from_bytes(cookie, sys.byteorder))
+        name = str(int.from_bytes(cookie, sys.byteorder))
+        return next((d / name for d in GUARD_DIRS if (d / name).exists()), GUARD_DIRS[0] / name)
 
     def pids(self):
         out = subprocess.run(["ip", "netns", "pids", self.name], capture_output=True, text=True)
