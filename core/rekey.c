@@ -57,12 +57,16 @@ static void commit_generation(struct rekey_direction *d, uint8_t master[static W
 	d->key_frames = 0;
 }
 
-int rekey_advance(struct rekey_direction *d, const struct tcpcrypt_crypto *crypto)
+int rekey_advance(struct rekey_direction *d, const struct rekey_direction *other,
+		  const struct tcpcrypt_crypto *crypto)
 {
 	uint8_t next[WIRE_K_LEN];
-	int r;
+	int r = 0;
 
-	r = kdf_next_master(crypto, d->master, next);
+	if (other->generation == d->generation + 1)
+		memcpy(next, other->master, WIRE_K_LEN);
+	else
+		r = kdf_next_master(crypto, d->master, next);
 	if (r == 0)
 		r = load_traffic_key(d, crypto, next);
 	if (r == 0)

@@ -32,8 +32,12 @@ int rekey_init(struct rekey_direction *d, const struct tcpcrypt_crypto *crypto, 
 /* Wipes the keys; what was counted can still be read. */
 void rekey_deinit(struct rekey_direction *d, const struct tcpcrypt_crypto *crypto);
 
-/* Goes to the next generation for good; the older key is overwritten. */
-int rekey_advance(struct rekey_direction *d, const struct tcpcrypt_crypto *crypto);
+/*
+ * Goes to the next generation for good; the older key is overwritten. other: the session's other
+ * direction, which may be there already and then has the master key of both.
+ */
+int rekey_advance(struct rekey_direction *d, const struct rekey_direction *other,
+		  const struct tcpcrypt_crypto *crypto);
 
 /*
  * Opens the next frame of the direction, with the next generation's keys if it says so, and

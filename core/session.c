@@ -345,7 +345,7 @@ static int seal_frame(struct tcpcrypt_session *s, uint8_t *frame, struct frame_c
 	/* 8548-3.8-2, 8548-3.8-3: rekey = 1 on the first frame of a key and on no other. */
 	content->rekey = s->tx.generation < s->local_generation;
 	if (content->rekey)
-		r = rekey_advance(&s->tx, s->crypto);
+		r = rekey_advance(&s->tx, &s->rx, s->crypto);
 	return r < 0 ? r : rekey_seal(&s->tx, s->crypto, frame, content, ret_len);
 }
 

@@ -39,7 +39,7 @@
  * begin so many a second, and one more for so many bytes of data; then it is read no further
  * until the next second, and its TCP window closes. No honest peer comes near it.
  */
-#define REKEYS_A_SECOND 64
+#define REKEYS_A_SECOND 8
 #define DATA_PER_REKEY	4096
 #define WIRE_REKEY_BIT	0x01 /* of a frame's first byte */
 

@@ -38,7 +38,7 @@ static size_t peer_seal(struct peer *p, uint8_t *out, uint8_t control, const uin
 	uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN];
 
 	if (control & WIRE_CONTROL_REKEY)
-		FUZZ_EXPECT(rekey_advance(&p->tx, crypto) == 0);
+		FUZZ_EXPECT(rekey_advance(&p->tx, &p->tx, crypto) == 0);
 	memcpy(nonce, p->tx.randomizer, sizeof(nonce));
 	for (size_t i = 0; i < 8; i++)
 		nonce[WIRE_FRAME_ID_OFFSET + i] ^= (uint8_t)(p->tx.offset >> (56 - 8 * i));

@@ -71,7 +71,7 @@ static void test_frame_limit(void **state)
 	e.tx.key_frames = e.tx.limits->max_frames - 1;
 	assert_int_equal(seal(&e, false), 0);
 	assert_int_equal(seal(&e, false), TCPCRYPT_E_LIMIT);
-	assert_int_equal(rekey_advance(&e.tx, crypto()), 0);
+	assert_int_equal(rekey_advance(&e.tx, &e.rx, crypto()), 0);
 	assert_int_equal(seal(&e, true), 0);
 	ends_deinit(&e);
 }
@@ -101,7 +101,7 @@ static void test_generations(void **state)
 	uint8_t old[WIRE_K_LEN];
 
 	memcpy(old, e.tx.master, sizeof(old));
-	assert_int_equal(rekey_advance(&e.tx, crypto()), 0);
+	assert_int_equal(rekey_advance(&e.tx, &e.rx, crypto()), 0);
 	assert_int_equal(e.tx.generation, 1);
 	assert_memory_not_equal(e.tx.master, old, sizeof(old));
 	assert_int_equal(seal(&e, true), 0);
@@ -112,6 +112,29 @@ static void test_generations(void **state)
 	e.frame[0] |= WIRE_CONTROL_REKEY; /* forged */
 	assert_int_equal(open_frame(&e), TCPCRYPT_E_AUTH);
 	assert_int_equal(e.rx.generation, 1);
+	ends_deinit(&e);
+}
+
+/* A direction that follows the other takes the master key from there, and it is the same one. */
+static void test_follows(void **state)
+{
+	struct ends e = ends_at(0), behind = ends_at(0);
+
+	for (int i = 1; i <= 3; i++) {
+		assert_int_equal(rekey_advance(&e.tx, &e.tx, crypto()), 0);
+		assert_int_equal(rekey_advance(&behind.tx, &e.tx, crypto()), 0);
+		assert_int_equal(behind.tx.generation, i);
+		assert_memory_equal(behind.tx.master, e.tx.master, WIRE_K_LEN);
+		assert_int_equal(seal(&behind, true), 0);
+		assert_int_equal(open_frame(&behind), 0);
+	}
+	/* Two generations ahead it is of no use. */
+	assert_int_equal(rekey_advance(&e.tx, &e.tx, crypto()), 0);
+	assert_int_equal(rekey_advance(&e.tx, &e.tx, crypto()), 0);
+	assert_int_equal(rekey_advance(&behind.tx, &e.tx, crypto()), 0);
+	assert_int_equal(seal(&behind, true), 0);
+	assert_int_equal(open_frame(&behind), 0);
+	ends_deinit(&behind);
 	ends_deinit(&e);
 }
 
@@ -130,7 +153,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_offset_limit), cmocka_unit_test(test_frame_limit),
 		cmocka_unit_test(test_due),	     cmocka_unit_test(test_generations),
-		cmocka_unit_test(test_unknown_aead),
+		cmocka_unit_test(test_follows),	     cmocka_unit_test(test_unknown_aead),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
