@@ -423,6 +423,14 @@ static bool inward_throttles(const struct flow *f)
 	       in->rekeys >= REKEYS_A_SECOND + in->rekey_data / DATA_PER_REKEY;
 }
 
+/* A peer that is gone is not waited for: what it had sent too many of ends with it. */
+static int inward_throttled(struct flow *f)
+{
+	if (f->inward.plain_n)
+		return 0;
+	return relay_end_failed(f, &f->net) ? RELAY_ENDED : RELAY_BLOCKED;
+}
+
 /* One frame or Init message. Returns what the session did. */
 static int inward_receive(struct flow *f, struct tcpcrypt_received *rx)
 {
@@ -459,7 +467,7 @@ static int inward_open(struct flow *f, struct relay_outcome *ret)
 
 		in->throttled = inward_throttles(f);
 		if (in->throttled)
-			return in->plain_n ? 0 : RELAY_BLOCKED;
+			return inward_throttled(f);
 		outcome = inward_receive(f, &rx);
 		if (outcome < 0)
 			return fail(ret, tcpcrypt_error_name(outcome));

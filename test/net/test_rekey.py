@@ -235,6 +235,8 @@ def storm():
             bounded(daemon, link, connection, blob[sent:])
             # Whoever comes with data, or slowly, is not slowed down.
             connection.close()
+            daemon.wait_list(peer=f"{link.address}:{connection.port}", state="closed")
+            check(True, "reset, a storm has ended")
             check_honest(link, victim, server)
         check_equal(link.violations, [], "no violation")
 
