@@ -177,6 +177,28 @@ static __always_inline int self_gopt(struct bpf_sockopt *ctx, const struct share
 	return app && app->passive ? gopt | TCP_ENO_GOPT_B : gopt;
 }
 
+static __always_inline void ends_read(struct bpf_sock *sk, struct shared_tuple *ends)
+{
+	__u32 *local = (__u32 *)ends->local.addr, *remote = (__u32 *)ends->remote.addr;
+
+	if (sk->family == AF_INET) {
+		endpoint_set_v4(&ends->local, sk->src_ip4, sk->src_port);
+		endpoint_set_v4(&ends->remote, sk->dst_ip4, bpf_ntohs(sk->dst_port));
+		return;
+	}
+	local[0] = sk->src_ip6[0];
+	local[1] = sk->src_ip6[1];
+	local[2] = sk->src_ip6[2];
+	local[3] = sk->src_ip6[3];
+	remote[0] = sk->dst_ip6[0];
+	remote[1] = sk->dst_ip6[1];
+	remote[2] = sk->dst_ip6[2];
+	remote[3] = sk->dst_ip6[3];
+	ends->local.port = sk->src_port;
+	ends->remote.port = bpf_ntohs(sk->dst_port);
+	ends->local.pad = ends->remote.pad = 0;
+}
+
 static __always_inline int inproc_read(struct bpf_sockopt *ctx)
 {
 	struct eno_sock *sock = bpf_sk_storage_get(&eno_socks, ctx->sk, NULL, 0);
@@ -194,6 +216,7 @@ static __always_inline int inproc_read(struct bpf_sockopt *ctx)
 	out->peer_len = sock->peer_len;
 	out->required = sock->required;
 	out->pad = 0;
+	ends_read(ctx->sk, &out->ends);
 	__builtin_memcpy(out->own, sock->own, sizeof(out->own));
 	__builtin_memcpy(out->peer, sock->peer, sizeof(out->peer));
 	optlen_set(ctx, sizeof(*out));

@@ -309,6 +309,7 @@ struct shared_inproc {
 	uint8_t pad;
 	uint8_t own[SHARED_OPTION_MAX];
 	uint8_t peer[SHARED_OPTION_MAX];
+	struct shared_tuple ends;
 };
 
 /* A local program's socket in "app_socks" (socket storage): what its owner sees. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "engine/cleanup.h"
+#include "inproc/message.h"
 
 static const char *plural(size_t n)
 {
@@ -40,10 +41,10 @@ static void print(const struct cleanup *c, bool stale)
 }
 
 /* Nobody answers: a daemon in another namespace may well have the same run directory. */
-static bool socket_is_stale(const char *path)
+static bool socket_is_stale(const char *path, int type)
 {
 	struct sockaddr_un to = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	bool stale;
 
 	if (fd < 0 ||
@@ -72,8 +73,11 @@ int cleanup_main(const struct command_options *options, char **arguments)
 					     "first");
 	if (error)
 		return report_error(options, "cleaning up failed: %s", strerror(-error));
+	snprintf(path, sizeof(path), "%s/" MESSAGE_SOCKET_NAME, options->run_dir);
+	if (socket_is_stale(path, SOCK_SEQPACKET))
+		unlink(path);
 	snprintf(path, sizeof(path), "%s/" CONTROL_SOCKET, options->run_dir);
-	stale = socket_is_stale(path) && !unlink(path);
+	stale = socket_is_stale(path, SOCK_STREAM) && !unlink(path);
 	if (options->json)
 		report_json(json_pack("{s:I, s:b, s:b, s:I, s:s}", "filters", (json_int_t)c.filters,
 				      "control_socket", stale, "lock", c.claim, "gone_guards",

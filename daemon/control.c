@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -16,6 +17,7 @@
 #include "daemon/confine.h"
 #include "daemon/container.h"
 #include "daemon/flow.h"
+#include "daemon/inproc_channel.h"
 #include "daemon/json.h"
 #include "daemon/log.h"
 #include "daemon/news.h"
@@ -27,6 +29,7 @@
 
 #define VERIFY_SECONDS	10
 #define REQUEST_SECONDS 10
+#define COUNTS_SECONDS	1
 #define READ_SECONDS	60 /* for an answer; who is not trusted has no more */
 #define ACCEPT_BUDGET	64
 
@@ -38,8 +41,9 @@
 
 enum client_state {
 	CLIENT_EXPECT_REQUEST,
-	CLIENT_EXPECT_KEYS,  /* verify: the connection is still negotiating */
-	CLIENT_EXPECT_REKEY, /* verify: the other end's key update */
+	CLIENT_EXPECT_KEYS,   /* verify: the connection is still negotiating */
+	CLIENT_EXPECT_REKEY,  /* verify: the other end's key update */
+	CLIENT_EXPECT_COUNTS, /* list: programs' word about what they have carried */
 	CLIENT_WATCHING,
 	CLIENT_ANSWERED, /* closes when all is written */
 };
@@ -52,6 +56,7 @@ struct client {
 	enum client_state state;
 	char request[REQUEST_MAX];
 	size_t request_len;
+	bool recent;  /* list */
 	bool pass_on; /* when all is written: an older daemon may have more to say */
 	char *output;
 	size_t output_start, output_len, output_size;
@@ -69,6 +74,7 @@ struct control {
 	struct news *news;
 	struct control_status status;
 	struct loop_source listener;
+	struct loop_source counted; /* who were asked what they carried have answered */
 	struct client_list clients;
 	size_t n_clients;
 	bool serves; /* the listener is not another daemon's */
@@ -200,12 +206,12 @@ static bool list_one(struct client *c, const struct record *r)
 	return true;
 }
 
-static void do_list(struct client *c, const struct request *request)
+static void list(struct client *c)
 {
 	struct survey_records found;
 	bool all = true;
 
-	if (survey_records(c->control->workers, &c->visitor, request->recent, &found)) {
+	if (survey_records(c->control->workers, &c->visitor, c->recent, &found)) {
 		client_error(c, "out of memory");
 		return;
 	}
@@ -216,6 +222,41 @@ static void do_list(struct client *c, const struct request *request)
 	c->pass_on = all && has_elders(c);
 	if (!all)
 		client_error(c, "there are more connections than one answer may hold");
+}
+
+static void do_list(struct client *c, const struct request *request)
+{
+	c->recent = request->recent;
+	if (!inproc_channel_ask(c->control->status.inproc, &c->visitor)) {
+		list(c);
+		return;
+	}
+	c->state = CLIENT_EXPECT_COUNTS;
+	c->deadline = loop_now(c->control->loop) + COUNTS_SECONDS;
+}
+
+/* All that were asked have answered, or need not any more. */
+static void list_counted(struct control *control)
+{
+	struct client *c, *next;
+
+	for (c = TAILQ_FIRST(&control->clients); c; c = next) {
+		next = TAILQ_NEXT(c, entry);
+		if (c->state != CLIENT_EXPECT_COUNTS)
+			continue;
+		list(c);
+		c->deadline = loop_now(control->loop) + READ_SECONDS;
+		client_flush(c);
+	}
+}
+
+static void counted(struct loop_source *source, uint32_t events)
+{
+	struct control *control = container_of(source, struct control, counted);
+	eventfd_t n;
+
+	if (!eventfd_read(source->fd, &n))
+		list_counted(control);
 }
 
 static void do_watch(struct client *c, const struct request *request)
@@ -547,12 +588,19 @@ size_t control_clients(const struct control *c)
 
 void control_tick(struct control *control)
 {
-	bool wanted = false;
+	bool wanted = false, waited = false;
 	struct client *c, *next;
 
-	TAILQ_FOREACH (c, &control->clients, entry)
+	TAILQ_FOREACH (c, &control->clients, entry) {
 		wanted |= wants_news(c);
+		waited |= c->state == CLIENT_EXPECT_COUNTS &&
+			  c->deadline <= loop_now(control->loop);
+	}
 	news_want(control->news, wanted);
+	if (waited) {
+		inproc_channel_give_up(control->status.inproc);
+		list_counted(control);
+	}
 	for (c = TAILQ_FIRST(&control->clients); c; c = next) {
 		next = TAILQ_NEXT(c, entry);
 		if (c->deadline > loop_now(control->loop))
@@ -625,6 +673,8 @@ int control_open(struct workers *ws, struct loop *loop, const char *run_dir, int
 	TAILQ_INIT(&c->clients);
 	c->listener.fd = listener;
 	c->listener.handler = control_ready;
+	c->counted.fd = status->inproc->answered_fd;
+	c->counted.handler = counted;
 	if ((size_t)snprintf(c->path, sizeof(c->path), "%s/%s", run_dir, CONTROL_SOCKET_NAME) >=
 	    sizeof(c->path))
 		error = -ENAMETOOLONG;
@@ -637,6 +687,8 @@ int control_open(struct workers *ws, struct loop *loop, const char *run_dir, int
 	error = listener < 0 ? control_serve(c) : 0;
 	if (!error)
 		error = news_open(loop, &reader, &c->news);
+	if (!error)
+		error = loop_add(loop, &c->counted, EPOLLIN);
 	if (error) {
 		control_close(c);
 		return error;
@@ -702,6 +754,7 @@ void control_close(struct control *c)
 	news_close(c->news);
 	while (!TAILQ_EMPTY(&c->clients))
 		client_free(TAILQ_FIRST(&c->clients));
+	loop_remove(c->loop, &c->counted);
 	loop_remove(c->loop, &c->listener);
 	close(c->listener.fd);
 	if (c->serves)

@@ -10,6 +10,7 @@
 struct control;
 struct confinement;
 struct crypto_choice;
+struct inproc_channel;
 struct resumption;
 struct succession;
 
@@ -18,6 +19,7 @@ struct control_status {
 	const char *state;
 	struct engine *engine;
 	struct resumption *resumption;
+	struct inproc_channel *inproc;
 	const struct crypto_choice *crypto;
 	const char *key_log;				/* empty: none */
 	size_t n_rules, n_required;			/* of the policy */

@@ -18,6 +18,7 @@
 #include "daemon/log.h"
 #include "engine/claim.h"
 #include "engine/links.h"
+#include "inproc/message.h"
 
 #define INTERFACES_MAX 256
 
@@ -182,7 +183,7 @@ int host_lock_inherit(struct host_lock *lock, struct heritage *from)
 	return 0;
 }
 
-/* Whether a directory has nothing in it but our socket: then it was made for us. */
+/* Whether a directory has nothing in it but our sockets: then it was made for us. */
 static bool is_ours(int dir_fd)
 {
 	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -194,7 +195,8 @@ static bool is_ours(int dir_fd)
 		close(fd);
 	while (ours && (entry = readdir(dir)))
 		ours = !strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") ||
-		       !strcmp(entry->d_name, CONTROL_SOCKET_NAME);
+		       !strcmp(entry->d_name, CONTROL_SOCKET_NAME) ||
+		       !strcmp(entry->d_name, MESSAGE_SOCKET_NAME);
 	if (dir)
 		closedir(dir);
 	return ours;

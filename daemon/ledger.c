@@ -92,6 +92,17 @@ void ledger_established(struct ledger *l, struct record *r)
 	tell(l, LEDGER_ESTABLISHED, r);
 }
 
+void ledger_adopted(struct ledger *l, struct record *r)
+{
+	r->state = RECORD_ENCRYPTED;
+	r->encrypted = true;
+}
+
+void ledger_forget(struct ledger *l, const struct record *r)
+{
+	l->totals.live--;
+}
+
 void ledger_plain(struct ledger *l, struct record *r, const char *reason)
 {
 	r->state = RECORD_PLAIN;

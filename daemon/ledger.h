@@ -82,6 +82,9 @@ void ledger_set_watcher(struct ledger *l,
 /* A connection begins; the record is the caller's. */
 void ledger_begin(struct ledger *l, struct record *r);
 void ledger_established(struct ledger *l, struct record *r);
+/* It has been encrypted since before this daemon began, or goes on with another one. */
+void ledger_adopted(struct ledger *l, struct record *r);
+void ledger_forget(struct ledger *l, const struct record *r);
 void ledger_plain(struct ledger *l, struct record *r, const char *reason);
 void ledger_rekeyed(struct ledger *l, struct record *r);
 /* It ends; failed_reason NULL: cleanly. A copy goes to the recent ones. */

@@ -20,6 +20,7 @@
 #include "daemon/container.h"
 #include "daemon/control.h"
 #include "daemon/host.h"
+#include "daemon/inproc_channel.h"
 #include "daemon/keylog.h"
 #include "daemon/log.h"
 #include "daemon/loop.h"
@@ -57,6 +58,7 @@ struct daemon {
 	struct refusals refusals;
 	struct host_links *links;
 	struct control *control;
+	struct inproc_channel *inproc;
 	struct loop_source signals;
 	struct succession succession;
 	struct heritage heritage; /* what the daemon leaves that this one replaces */
@@ -441,7 +443,8 @@ static int take_over(struct daemon *d)
 	if (error)
 		return error;
 	d->lock.theirs = false;
-	return step(control_serve(d->control), "the control socket");
+	error = step(inproc_channel_serve(d->inproc), "the socket for in-process mode");
+	return error ? error : step(control_serve(d->control), "the control socket");
 }
 
 static int bequeath(void *data, struct heritage *to)
@@ -453,6 +456,8 @@ static int bequeath(void *data, struct heritage *to)
 		error = host_lock_bequeath(&d->lock, to);
 	if (!error)
 		error = heritage_add(to, "socket", "control", control_listener(d->control));
+	if (!error)
+		error = heritage_add(to, "socket", "inproc", d->inproc->listener.fd);
 	return error ? error : heritage_add(to, "log", "stderr", STDERR_FILENO);
 }
 
@@ -464,6 +469,7 @@ static void yield(void *data, pid_t to)
 	resumption_retire(d->resumption);
 	refusals_close(&d->refusals);
 	control_yield(d->control);
+	inproc_channel_yield(d->inproc);
 	host_links_close(d->links);
 	d->links = NULL;
 	d->lock.theirs = true;
@@ -530,11 +536,20 @@ static int control_start(struct daemon *d)
 					       .data = d,
 					       .confinement = &d->confinement,
 					       .resumption = d->resumption,
+					       .inproc = d->inproc,
 					       .succession = &d->succession };
 	int listener = heritage_take(&d->heritage, "socket", "control");
 
 	return step(control_open(&d->workers, d->loop, d->run_dir, listener, &status, &d->control),
 		    "the control socket");
+}
+
+static int inproc_start(struct daemon *d)
+{
+	int listener = heritage_take(&d->heritage, "socket", "inproc");
+
+	return step(inproc_channel_open(&d->workers.all[0], d->run_dir, listener, &d->inproc),
+		    "the socket for in-process mode");
 }
 
 /* Everything up to the moment at which connections are taken. */
@@ -548,7 +563,7 @@ static int daemon_start(struct daemon *d)
 			  "loopback listeners")) ||
 	    (error = engine_start(d)) || (error = keylog_start(d->config, &d->keylog_fd)) ||
 	    (error = workers_prepare(d)) || (!d->upgrade && (error = serve(d))) ||
-	    (error = control_start(d)) ||
+	    (error = inproc_start(d)) || (error = control_start(d)) ||
 	    (error = step(succession_open(&d->succession, d->loop, d->workers.first_slot,
 					  d->workers.n),
 			  "the other daemons")))
@@ -592,6 +607,7 @@ static void daemon_stop(struct daemon *d)
 	/* First of all nothing new comes; what is under way ends with an error that is one. */
 	workers_stop(&d->workers);
 	control_close(d->control);
+	inproc_channel_close(d->inproc);
 	host_links_close(d->links);
 	workers_close(&d->workers);
 	if (d->engine && !d->lock.theirs && config_n_required(d->config))

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/flow.h"
+#include "daemon/inproc_channel.h"
 
 /* One worker's part of a survey. */
 struct question {
@@ -55,6 +56,16 @@ static void record_add(struct survey_records *s, const struct record *r)
 	s->records[s->n++] = *r;
 }
 
+/* Those of programs that encrypt by themselves. */
+static void inproc_records_of(const struct inproc_channel *channel, struct survey_records *s)
+{
+	const struct inproc_conn *c;
+
+	TAILQ_FOREACH (c, &channel->conns.all, entry)
+		if (visitor_may_see(s->visitor, &c->record))
+			record_add(s, &c->record);
+}
+
 static void records_of(void *data)
 {
 	const struct question *q = data;
@@ -73,6 +84,8 @@ static void records_of(void *data)
 		flow_record_update(f);
 		record_add(s, &f->record);
 	}
+	if (q->worker->inproc)
+		inproc_records_of(q->worker->inproc, s);
 }
 
 static int order(double a, double b)

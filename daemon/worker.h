@@ -28,6 +28,7 @@
 #include "engine/engine.h"
 
 struct flow;
+struct inproc_channel;
 struct resumption;
 TAILQ_HEAD(flow_list, flow);
 
@@ -65,6 +66,7 @@ struct worker {
 	struct listener steered;   /* for SYNs from the network */
 	struct loop_source events; /* of the BPF programs */
 	struct call call;	   /* from the main thread */
+	struct inproc_channel *inproc; /* of one of the workers; NULL of the others */
 	pthread_t thread;
 	bool running;
 	_Atomic double alive; /* last sign of life, on its loop's clock */

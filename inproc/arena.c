@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 
 #define BUFFERS_MAX 8192u
 #define BUFFERS_MIN 64u
@@ -22,6 +23,7 @@ struct arena {
 	struct pieces slots;
 	struct pieces buffers;
 	_Atomic uint64_t serial;
+	uint64_t name;
 	atomic_bool slots_taken[ARENA_SLOTS];
 	atomic_bool buffers_taken[BUFFERS_MAX];
 };
@@ -47,6 +49,8 @@ static struct arena *arena_map(uint32_t buffers)
 	if (base == MAP_FAILED)
 		return NULL;
 	madvise(base, size, MADV_DONTDUMP);
+	if (getrandom(&a->name, sizeof(a->name), 0) != sizeof(a->name))
+		a->name = 0;
 	a->slots = (struct pieces){ .base = base + head,
 				    .size = ARENA_SLOT_SIZE,
 				    .n = ARENA_SLOTS,
@@ -129,6 +133,11 @@ void arena_buffer_put(struct arena *arena, uint8_t *buffer)
 {
 	if (buffer)
 		piece_put(&arena->buffers, buffer);
+}
+
+uint64_t arena_name(const struct arena *arena)
+{
+	return arena->name;
 }
 
 uint64_t arena_serial(struct arena *arena)

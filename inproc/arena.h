@@ -35,6 +35,9 @@ size_t arena_slot_index(const struct arena *arena, const void *slot);
 uint8_t *arena_buffer_get(struct arena *arena);
 void arena_buffer_put(struct arena *arena, uint8_t *buffer);
 
+/* Another number, taken at random, for each arena. */
+uint64_t arena_name(const struct arena *arena);
+
 /* A number that this arena's processes have not been given before. */
 uint64_t arena_serial(struct arena *arena);
 

@@ -113,12 +113,14 @@ static bool adopt(int fd)
 	r = negotiated_ask(fd, &inproc);
 	if (r)
 		return r == -ENOENT || !negotiated_syn_had_eno(fd);
-	if (inproc.state == ENO_SOCK_DISABLED)
+	if (inproc.state == ENO_SOCK_DISABLED) {
+		conn_observer->plain(&inproc, inproc.required);
 		return !inproc.required;
+	}
 	c = table_holds(fd) && settings_on() ? conn_new() : NULL;
 	if (!c || conn_lock(c))
 		return false;
-	conn_negotiated(c, fd);
+	conn_begin(c, fd, &inproc);
 	failed = c->phase != CONN_EXPECT_KEYS;
 	if (failed)
 		c->refs--;

@@ -10,6 +10,9 @@
 #include "inproc/next.h"
 #include "inproc/stream.h"
 
+const struct conn_observer *conn_observer;
+atomic_bool conn_unknown;
+
 /* Robust: a process may be killed in the middle of a call, and others still have the socket. */
 static void lock_make(pthread_mutex_t *lock)
 {
@@ -79,11 +82,19 @@ void conn_unlock(struct conn *c)
 	pthread_mutex_unlock(&c->lock);
 }
 
+void conn_ended(struct conn *c)
+{
+	if (conn_observer && c->id)
+		conn_observer->ended(c);
+	c->id = 0;
+}
+
 void conn_unlock_release(struct conn *c)
 {
 	bool free = !c->refs && !c->holds;
 
 	if (free) {
+		conn_ended(c);
 		tcpcrypt_session_deinit(c->session);
 		buffers_drop(c);
 	}
@@ -96,6 +107,9 @@ int conn_broken(struct conn *c, int error)
 {
 	if (c->phase == CONN_FAILED)
 		return -error;
+	if (!c->error)
+		c->error = error;
+	conn_ended(c);
 	tcpcrypt_session_deinit(c->session);
 	buffers_drop(c);
 	c->phase = CONN_FAILED;
@@ -149,6 +163,13 @@ static int session_start(struct conn *c, int fd, const struct shared_inproc *inp
 	return tcpcrypt_session_init(c->session, &params);
 }
 
+void conn_opened(struct conn *c)
+{
+	c->phase = CONN_OPEN;
+	if (conn_observer)
+		conn_observer->established(c);
+}
+
 void conn_negotiated(struct conn *c, int fd)
 {
 	struct shared_inproc inproc;
@@ -160,15 +181,26 @@ void conn_negotiated(struct conn *c, int fd)
 		conn_fail(c, fd);
 	if (r || inproc.state == ENO_SOCK_PENDING)
 		return;
-	if (inproc.state == ENO_SOCK_DISABLED) {
-		if (inproc.required)
+	conn_begin(c, fd, &inproc);
+}
+
+void conn_begin(struct conn *c, int fd, const struct shared_inproc *inproc)
+{
+	int r;
+
+	if (inproc->state == ENO_SOCK_DISABLED && conn_observer)
+		conn_observer->plain(inproc, inproc->required);
+	if (inproc->state == ENO_SOCK_DISABLED) {
+		if (inproc->required)
 			conn_fail(c, fd);
 		else
 			c->phase = CONN_PLAIN;
 		return;
 	}
-	c->passive = inproc.passive;
-	r = session_start(c, fd, &inproc);
+	c->passive = inproc->passive;
+	c->ends = inproc->ends;
+	c->id = arena_serial(c->keys.arena);
+	r = session_start(c, fd, inproc);
 	if (r) {
 		conn_fail_for(c, fd, r);
 		return;

@@ -11,12 +11,14 @@
 #define INPROC_CONN_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <tcpcrypt/session.h>
 
+#include "bpf/shared.h"
 #include "inproc/keys.h"
 
 enum conn_phase {
@@ -70,11 +72,39 @@ struct conn {
 	bool fin_shut;	/* TCP's FIN, too */
 	bool watched;	/* the helper of some process looks after it */
 	bool may_block; /* the last call found that it had to wait: see calls.c */
+	/* What the daemon is told. */
+	uint64_t id; /* in its arena; 0: nothing any more */
+	int error;   /* what broke it: an errno value; 0: nothing */
+	bool reported;
+	uint8_t fresh; /* enum message_fresh */
+	double started;
+	struct shared_tuple ends;
 	struct conn_rx rx;
 	struct conn_tx tx;
 	struct keys_shared keys;
 	struct tcpcrypt_session *session; /* behind this, in the same slot */
 };
+
+/* Who wants to know what becomes of connections (locked): the daemon's ledger, by report.h. */
+struct conn_observer {
+	void (*established)(struct conn *c);
+	/* For whatever reason: the session is there yet. */
+	void (*ended)(struct conn *c);
+	/* Nothing was negotiated; refused: and that is not allowed. */
+	void (*plain)(const struct shared_inproc *inproc, bool refused);
+	/* A process that was forked makes use of its connections. */
+	void (*process)(void);
+};
+extern const struct conn_observer *conn_observer; /* NULL: nobody */
+
+/* They have not heard yet of what this process has: it is a child. */
+extern atomic_bool conn_unknown;
+
+static inline void conn_used(void)
+{
+	if (atomic_load_explicit(&conn_unknown, memory_order_relaxed))
+		conn_observer->process();
+}
 
 /* A connection in the phase CONN_EXPECT_TCP with one reference, or NULL. */
 struct conn *conn_new(void);
@@ -86,9 +116,14 @@ void conn_unlock(struct conn *c);
 /* Unlocks, and frees the slot if nobody has it any more. */
 void conn_unlock_release(struct conn *c);
 
-/* Asks the kernel what was negotiated on a socket that connects, or was accepted, and begins
- * the key exchange. The phase tells the outcome. */
+/* Asks the kernel what was negotiated on a socket that connects, or is told, and begins the key
+ * exchange. The phase tells the outcome. */
 void conn_negotiated(struct conn *c, int fd);
+void conn_begin(struct conn *c, int fd, const struct shared_inproc *inproc);
+
+/* There are keys; nobody will use them any more. */
+void conn_opened(struct conn *c);
+void conn_ended(struct conn *c);
 
 /* Resets the connection: calls that follow fail with ECONNRESET. Returns -ECONNRESET. */
 int conn_fail(struct conn *c, int fd);

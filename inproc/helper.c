@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "inproc/next.h"
+#include "inproc/report.h"
 #include "inproc/stream.h"
 #include "inproc/table.h"
 
@@ -45,6 +46,8 @@ static int epoll_fd = -1, wake_fd = -1;
 static atomic_uint n_adopted;
 static atomic_ullong last_id; /* 0 is wake_fd's */
 
+#define CHANNEL_ID UINT64_MAX
+
 static uint64_t now_ms(void)
 {
 	struct timespec ts;
@@ -53,8 +56,7 @@ static uint64_t now_ms(void)
 	return ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000;
 }
 
-/* A descriptor where no program looks for its own. */
-static int move_up(int fd)
+int helper_move_up(int fd)
 {
 	int moved = fd < 0 ? -1 : next()->fcntl(fd, F_DUPFD_CLOEXEC, FIRST_FD);
 
@@ -194,23 +196,36 @@ static struct watch *find(uint64_t id)
 	return w;
 }
 
+static void handle(uint64_t id)
+{
+	struct watch *w = find(id);
+	uint64_t count;
+
+	if (w)
+		look(w, false);
+	else if (id == CHANNEL_ID)
+		report_ready();
+	else if (!id && next()->read(wake_fd, &count, sizeof(count)) < 0)
+		return;
+}
+
+static int timeout(void)
+{
+	int report = report_work(now_ms());
+	int watches = due();
+
+	return watches < 0 || (report >= 0 && report < watches) ? report : watches;
+}
+
 static void *run(void *data)
 {
 	struct epoll_event events[EVENTS_AT_ONCE];
-	uint64_t count;
 	int n;
 
 	for (;;) {
-		n = epoll_wait(epoll_fd, events, EVENTS_AT_ONCE, due());
-		for (int i = 0; i < n; i++) {
-			struct watch *w = find(events[i].data.u64);
-
-			if (w)
-				look(w, false);
-			else if (!events[i].data.u64 &&
-				 next()->read(wake_fd, &count, sizeof(count)) < 0)
-				continue;
-		}
+		n = epoll_wait(epoll_fd, events, EVENTS_AT_ONCE, timeout());
+		for (int i = 0; i < n; i++)
+			handle(events[i].data.u64);
 		sweep();
 	}
 	return NULL;
@@ -226,8 +241,8 @@ static bool start(void)
 
 	if (started)
 		return true;
-	epoll_fd = move_up(epoll_create1(EPOLL_CLOEXEC));
-	wake_fd = move_up(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	epoll_fd = helper_move_up(epoll_create1(EPOLL_CLOEXEC));
+	wake_fd = helper_move_up(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (epoll_fd < 0 || wake_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, wake_fd, &wake))
 		return false;
 	/* The program's signals are the program's. */
@@ -277,6 +292,27 @@ static void add(struct conn *c, int fd, bool adopted)
 		return;
 }
 
+void helper_wake(void)
+{
+	const uint64_t one = 1;
+	int saved = errno;
+	bool ready;
+
+	pthread_mutex_lock(&lock);
+	ready = start();
+	pthread_mutex_unlock(&lock);
+	if (ready && next()->write(wake_fd, &one, sizeof(one)) < 0)
+		errno = saved;
+	errno = saved;
+}
+
+void helper_poll(int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.u64 = CHANNEL_ID };
+
+	epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
 void helper_watch(struct conn *c, int fd)
 {
 	int saved = errno;
@@ -302,16 +338,19 @@ void helper_finish(void)
 
 	for (int i = 0; i < ADOPTED_MS && atomic_load(&n_adopted); i++)
 		nanosleep(&pause, NULL);
+	report_finish();
 }
 
 void helper_forking(void)
 {
+	report_forking();
 	pthread_mutex_lock(&lock);
 }
 
 void helper_fork_done(void)
 {
 	pthread_mutex_unlock(&lock);
+	report_fork_done();
 }
 
 void helper_forked(void)
@@ -319,6 +358,7 @@ void helper_forked(void)
 	struct watch *w;
 
 	pthread_mutex_init(&lock, NULL);
+	report_forked();
 	TAILQ_FOREACH (w, &polled, entry)
 		if (w->adopted)
 			next()->close(w->fd);

@@ -16,6 +16,15 @@ void helper_watch(struct conn *c, int fd);
 /* Locked. The program closes fd, but its last bytes are not sent yet. */
 void helper_adopt(struct conn *c, int fd);
 
+/* Something is to be reported (report.h). */
+void helper_wake(void);
+
+/* The channel's descriptor, whose events are report_ready()'s. */
+void helper_poll(int fd);
+
+/* A descriptor where no program looks for its own. Takes, and returns, -1 as well. */
+int helper_move_up(int fd);
+
 /* At the end of the process: waits until what was adopted is done, or hopeless. */
 void helper_finish(void);
 

@@ -120,7 +120,7 @@ static int open_next(struct conn *c, int fd, bool held)
 			return r;
 	}
 	if (got.events & TCPCRYPT_RX_ESTABLISHED)
-		c->phase = CONN_OPEN;
+		conn_opened(c);
 	if (got.events & TCPCRYPT_RX_ESTABLISHED && c->rx_shut)
 		next()->shutdown(fd, SHUT_RD);
 	if (c->phase == CONN_OPEN && c->fin_wanted && !c->fin_sealed)
@@ -225,6 +225,7 @@ ssize_t rx_read(struct conn *c, int fd, struct bytes *to, bool discard)
 	ssize_t done = 0, n;
 	int r = 0;
 
+	conn_used();
 	c->rx.ended = false;
 	while (to->left) {
 		if (c->rx.plain_len) {

@@ -74,6 +74,18 @@ static struct conn *settled(int fd)
 	return c;
 }
 
+struct conn *table_lock(int fd)
+{
+	struct conn *c = table_get(fd);
+
+	if (!c || c == &closing || conn_lock(c))
+		return NULL;
+	if (table_get(fd) == c)
+		return c;
+	conn_unlock(c);
+	return NULL;
+}
+
 struct conn *table_use(int fd, int *ret_error)
 {
 	struct conn *c = settled(fd);
@@ -134,8 +146,10 @@ static int finish(struct conn *c, int fd)
 		return r;
 	/* The kernel resets a connection with unread bytes, and so it shall be: no FINp. A FINp
 	 * itself is none of them. */
-	if (c->phase == CONN_OPEN && rx_has_unread(c, fd))
+	if (c->phase == CONN_OPEN && rx_has_unread(c, fd)) {
+		c->error = ECONNABORTED;
 		return 0;
+	}
 	return tx_finish(c, fd, true);
 }
 
@@ -145,11 +159,17 @@ static void leave(struct conn *c, int fd)
 	int r = 0;
 
 	c->refs--;
-	if (!c->refs && (c->phase == CONN_EXPECT_KEYS || c->phase == CONN_OPEN) && !wants_reset(fd))
-		r = finish(c, fd);
+	if (!c->refs && (c->phase == CONN_EXPECT_KEYS || c->phase == CONN_OPEN)) {
+		if (wants_reset(fd))
+			c->error = ECONNABORTED;
+		else
+			r = finish(c, fd);
+	}
 	/* What the kernel did not take yet is still to be sent, and the program gone. */
 	if (r == -EAGAIN)
 		helper_adopt(c, fd);
+	else if (!c->refs)
+		conn_ended(c);
 }
 
 void table_closing(int fd)

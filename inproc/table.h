@@ -41,6 +41,9 @@ void table_enter(int fd, struct conn *c);
  */
 struct conn *table_use(int fd, int *ret_error);
 
+/* The connection of fd as it is, locked; NULL: none. */
+struct conn *table_lock(int fd);
+
 /* fd was duplicated to copy: one more reference. */
 void table_copied(int fd, int copy);
 

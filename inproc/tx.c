@@ -167,6 +167,7 @@ ssize_t tx_write(struct conn *c, int fd, struct bytes *from, int flags)
 
 	if (c->fin_wanted || c->fin_sealed)
 		return -EPIPE;
+	conn_used();
 	if (c->phase == CONN_EXPECT_KEYS)
 		return enqueue(c, fd, from);
 	for (;;) {

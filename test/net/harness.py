@@ -187,11 +187,12 @@ def sockets_of(host, pid):
 
 
 class Daemon:
-    """A tcpcryptd in a host, with its own run directory; wrapper: a command that runs it."""
+    """A tcpcryptd in a host, with its own run directory, or that of another one that has ended
+    (after); wrapper: a command that runs it."""
 
-    def __init__(self, net, host, config="", wrapper=(), program=TCPCRYPTD):
+    def __init__(self, net, host, config="", wrapper=(), program=TCPCRYPTD, after=None):
         self.host = host
-        self.dir = net.directory()
+        self.dir = after.dir if after else net.directory()
         self.run_dir = self.dir / "run"
         self.log_path = self.dir / "stderr"
         self.stopped = False
@@ -204,6 +205,7 @@ class Daemon:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, open(
             self.log_path, "w"
         ) as log:
+            (self.dir / "notify").unlink(missing_ok=True)
             notify.bind(str(self.dir / "notify"))
             (self.dir / "notify").chmod(0o777)
             notify.setblocking(False)

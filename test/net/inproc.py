@@ -3,7 +3,7 @@
 import os
 import socket
 
-from harness import TCPCRYPT, TCPCRYPTD, Net, check, check_equal
+from harness import TCPCRYPT, TCPCRYPTD, Net, check, check_equal, wait_for
 from packets import Capture
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
@@ -15,10 +15,11 @@ LIBRARY = os.environ.get(
 )
 
 
-def loaded(args):
-    """The program as `tcpcrypt run` starts it."""
+def loaded(args, daemon=None):
+    """The program as `tcpcrypt run` starts it; it tells this daemon of its connections."""
     library = f"TCPCRYPT_INPROC_LIBRARY={LIBRARY}"
-    return ["env", library, TCPCRYPT, "run", "--require", "--", *map(str, args)]
+    run_dir = ["--run-dir", daemon.run_dir] if daemon else []
+    return [str(arg) for arg in ("env", library, TCPCRYPT, *run_dir, "run", "--require", "--", *args)]
 
 
 class Pair:
@@ -31,25 +32,27 @@ class Pair:
         self.capture = net.use(Capture(self.a, self.a.interfaces[0]))
 
     def client(self, args):
-        return args if self.role == "server" else loaded(args)
+        return args if self.role == "server" else loaded(args, self.da)
 
     def server(self, args):
-        return args if self.role == "client" else loaded(args)
+        return args if self.role == "client" else loaded(args, self.db)
+
+    def session_ids(self, daemon, port):
+        return {c["session_id"] for c in daemon.list(port=port)}
 
     def check_carried(self, name, port):
-        """The daemons have what is theirs, encrypted, and nothing of the others."""
-        for daemon, own in ((self.da, "server"), (self.db, "client")):
+        """Both daemons list the connections, encrypted, whoever carries them."""
+        wait_for(lambda: self.session_ids(self.da, port) == self.session_ids(self.db, port) != set(),
+                 f"{name}: both ends' lists to have the same session IDs")
+        for daemon in (self.da, self.db):
             found = daemon.list(port=port)
-            if self.role == own:
-                check(found and all(c["session_id"] for c in found),
-                      f"{name}: the proxied end lists session IDs", found)
-                # Programs may reset; and who closes first does not wait for the other end's
-                # FINp, so that its kernel says that nobody reads it.
-                failed = [c for c in found if c["reason"] not in (None, "reset", "local-reset")
-                          or not c["encrypted"]]
-                check_equal(failed, [], f"{name}: all of them are encrypted and end well")
-            else:
-                check_equal(found, [], f"{name}: a daemon leaves in-process programs alone")
+            check(found and all(c["session_id"] for c in found),
+                  f"{name}: each end lists session IDs", found)
+            # Programs may reset; and who closes first does not wait for the other end's
+            # FINp, so that its kernel says that nobody reads it.
+            failed = [c for c in found if c["reason"] not in (None, "reset", "local-reset")
+                      or not c["encrypted"]]
+            check_equal(failed, [], f"{name}: all of them are encrypted and end well")
 
     def check_secret(self, name):
         check(self.capture.packets(), f"{name}: something was captured")

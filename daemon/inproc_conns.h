@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The connections of programs in in-process mode, as these tell of them (inproc/message.h), in the
+ * ledger of one worker, on whose thread all of this is. A user's programs can say what they like
+ * about connections of that user, and nothing about others'.
+ */
+#ifndef DAEMON_INPROC_CONNS_H
+#define DAEMON_INPROC_CONNS_H
+
+#include <sys/queue.h>
+
+#include "daemon/ledger.h"
+#include "inproc/message.h"
+
+#define INPROC_CONNS_MAX      65536 /* live ones that are listed, */
+#define INPROC_CONNS_USER_MAX 16384 /* and of one user; root has no such limit */
+
+#define INPROC_BUCKETS 4096
+
+/* One process has one connection. */
+struct inproc_hold {
+	LIST_ENTRY(inproc_hold) of_conn, of_process;
+	struct inproc_conn *conn;
+	const void *of; /* struct inproc_holds */
+};
+
+LIST_HEAD(inproc_holds, inproc_hold);
+
+struct inproc_conn {
+	LIST_ENTRY(inproc_conn) bucket_entry;
+	TAILQ_ENTRY(inproc_conn) entry;
+	uint64_t id; /* the program's, within the user's */
+	struct record record;
+	struct inproc_holds holds; /* by processes that live */
+};
+
+LIST_HEAD(inproc_bucket, inproc_conn);
+TAILQ_HEAD(inproc_conn_list, inproc_conn);
+
+struct inproc_conns {
+	struct ledger *ledger;
+	struct inproc_conn_list all;
+	size_t n;
+	struct inproc_bucket buckets[INPROC_BUCKETS];
+};
+
+void inproc_conns_init(struct inproc_conns *c, struct ledger *ledger);
+
+/* The process with these holds, and this user and number, has said so. */
+void inproc_conns_told(struct inproc_conns *c, struct inproc_holds *of, uid_t uid, pid_t pid,
+		       const struct message *m);
+
+/* The process is gone, and with it what nobody else has. */
+void inproc_conns_gone(struct inproc_conns *c, struct inproc_holds *of);
+
+/* Another daemon will be told of them. */
+void inproc_conns_forget(struct inproc_conns *c);
+
+#endif

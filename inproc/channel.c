@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "inproc/channel.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "inproc/helper.h"
+#include "inproc/message.h"
+#include "inproc/next.h"
+
+#define RUN_DIR "/run/tcpcrypt"
+
+static struct sockaddr_un daemon_at = { .sun_family = AF_UNIX };
+static atomic_int fd = -1;
+static uint64_t cookie;
+
+/* Early: the program may change its environment. */
+__attribute__((constructor(104))) static void address_note(void)
+{
+	const char *dir = getenv("TCPCRYPT_RUN_DIR");
+
+	if ((size_t)snprintf(daemon_at.sun_path, sizeof(daemon_at.sun_path), "%s/%s",
+			     dir ? dir : RUN_DIR,
+			     MESSAGE_SOCKET_NAME) >= sizeof(daemon_at.sun_path))
+		daemon_at.sun_path[0] = '\0';
+}
+
+static uint64_t cookie_of(int sock)
+{
+	uint64_t value = 0;
+	socklen_t len = sizeof(value);
+
+	return next()->getsockopt(sock, SOL_SOCKET, SO_COOKIE, &value, &len) ? 0 : value;
+}
+
+/* Programs that become daemons close every descriptor that there may be, and open files there. */
+static bool is_ours(void)
+{
+	return fd >= 0 && cookie && cookie_of(fd) == cookie;
+}
+
+static int gone(int error)
+{
+	if (is_ours())
+		next()->close(fd);
+	fd = -1;
+	return error;
+}
+
+int channel_open(void)
+{
+	int sock;
+
+	if (is_ours())
+		return 0;
+	fd = -1;
+	if (!daemon_at.sun_path[0])
+		return -ENAMETOOLONG;
+	sock = next()->socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	sock = helper_move_up(sock);
+	if (sock < 0)
+		return -errno;
+	if (next()->connect(sock, (struct sockaddr *)&daemon_at, sizeof(daemon_at))) {
+		int error = -errno;
+
+		next()->close(sock);
+		return error == -EAGAIN ? -ECONNREFUSED : error;
+	}
+	cookie = cookie_of(sock);
+	fd = sock;
+	helper_poll(sock);
+	return 0;
+}
+
+int channel_send(const void *packet, size_t len)
+{
+	if (!is_ours())
+		return gone(-EBADF);
+	if (next()->send(fd, packet, len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+		return 0;
+	return errno == EAGAIN || errno == EINTR || errno == ENOBUFS ? -EAGAIN : gone(-errno);
+}
+
+int channel_receive(char *ret)
+{
+	ssize_t r;
+
+	if (!is_ours())
+		return gone(-EBADF);
+	r = next()->recv(fd, ret, 1, MSG_DONTWAIT);
+	if (r < 0 && (errno == EAGAIN || errno == EINTR))
+		return -EAGAIN;
+	return r == 1 ? 1 : gone(-ECONNRESET);
+}
+
+int channel_fd(void)
+{
+	return fd;
+}
+
+void channel_forked(void)
+{
+	gone(0);
+	cookie = 0;
+}

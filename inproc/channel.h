@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The socket to the daemon. Nothing here waits. Not for two threads at a time, but for channel_fd(). */
+#ifndef INPROC_CHANNEL_H
+#define INPROC_CHANNEL_H
+
+#include <stddef.h>
+
+/* Connects, if that is not done. 0 or a negative errno value: there is no daemon. */
+int channel_open(void);
+
+/* One packet. 0; -EAGAIN: not now; another negative value: the daemon is gone. */
+int channel_send(const void *packet, size_t len);
+
+/* The one byte of a packet from the daemon: 1, -EAGAIN, or a negative value: it is gone. */
+int channel_receive(char *ret);
+
+/* The descriptor; -1: there is none. */
+int channel_fd(void);
+
+/* In the child of a fork: it has one of its own. */
+void channel_forked(void);
+
+#endif
