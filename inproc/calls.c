@@ -128,7 +128,7 @@ ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 		if (r > 0)
 			continue;
 		if (foreign)
-			poll(NULL, 0, KEYS_MS);
+			next()->poll(NULL, 0, KEYS_MS);
 		r = wait_readable(fd);
 		if (r) {
 			note(fd, r);
@@ -161,7 +161,7 @@ static int wait_writable(int fd, bool for_keys)
 	if (mode < 0 || mode & O_NONBLOCK)
 		return -EAGAIN;
 	do {
-		n = poll(&p, 1, for_keys ? KEYS_MS : send_timeout(fd));
+		n = next()->poll(&p, 1, for_keys ? KEYS_MS : send_timeout(fd));
 	} while (n < 0 && errno == EINTR);
 	return n || for_keys ? 0 : -EAGAIN;
 }

@@ -13,7 +13,8 @@ static int pipe_ready(int fd, short events, unsigned int flags)
 {
 	struct pollfd p = { .fd = fd, .events = events };
 	int mode = next()->fcntl(fd, F_GETFL);
-	int n = poll(&p, 1, flags & SPLICE_F_NONBLOCK || (mode > 0 && mode & O_NONBLOCK) ? 0 : -1);
+	int n = next()->poll(&p, 1,
+			     flags & SPLICE_F_NONBLOCK || (mode > 0 && mode & O_NONBLOCK) ? 0 : -1);
 
 	if (n < 0)
 		return -errno;

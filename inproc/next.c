@@ -44,8 +44,13 @@ __attribute__((constructor(101))) void next_find(void)
 	FIND(listen);
 	FIND(accept);
 	FIND(accept4);
+	FIND(poll);
+	FIND(ppoll);
+	FIND(select);
+	FIND(pselect);
 	FIND(fdopen);
 	FIND(_exit);
 	FIND(execve);
+	FIND(syscall);
 	atomic_store_explicit(&next_found, true, memory_order_release);
 }

@@ -6,9 +6,11 @@
 #ifndef INPROC_NEXT_H
 #define INPROC_NEXT_H
 
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -46,9 +48,15 @@ struct next {
 	int (*listen)(int, int);
 	int (*accept)(int, struct sockaddr *, socklen_t *);
 	int (*accept4)(int, struct sockaddr *, socklen_t *, int);
+	int (*poll)(struct pollfd *, nfds_t, int);
+	int (*ppoll)(struct pollfd *, nfds_t, const struct timespec *, const sigset_t *);
+	int (*select)(int, fd_set *, fd_set *, fd_set *, struct timeval *);
+	int (*pselect)(int, fd_set *, fd_set *, fd_set *, const struct timespec *,
+		       const sigset_t *);
 	FILE *(*fdopen)(int, const char *);
 	void (*_exit)(int);
 	int (*execve)(const char *, char *const[], char *const[]);
+	long (*syscall)(long, ...);
 };
 
 extern struct next next_calls;

@@ -312,6 +312,32 @@ bool rx_has_unread(struct conn *c, int fd)
 	return !fill(c, fd, 1) && c->rx.plain_len;
 }
 
+/* Is there a whole frame with data? That is cheaper to see than to open it here already. */
+static bool has_frame(const struct conn *c, int fd)
+{
+	uint8_t head[FRAME_HEADER];
+	int queued, frame;
+
+	if (c->rx.held || c->rx.start != c->rx.end || next()->ioctl(fd, FIONREAD, &queued) ||
+	    queued <= (int)FRAME_OVERHEAD)
+		return false;
+	if (next()->recv(fd, head, sizeof(head), MSG_DONTWAIT | MSG_PEEK) != sizeof(head))
+		return false;
+	frame = FRAME_HEADER + (head[1] << 8 | head[2]);
+	return frame > (int)FRAME_OVERHEAD && queued >= frame;
+}
+
+bool rx_is_ready(struct conn *c, int fd)
+{
+	int r = 0;
+
+	if (c->phase == CONN_EXPECT_KEYS)
+		r = rx_keys(c, fd);
+	if (!r && c->phase == CONN_OPEN && !c->rx.plain_len && !has_frame(c, fd))
+		r = fill(c, fd, 1);
+	return r != -EAGAIN || c->rx_shut;
+}
+
 /* The data in the complete frames at the front, whose lengths are not secret; and how much is
  * left of the stream behind them. */
 static size_t data_in(const uint8_t *stream, size_t len, size_t *ret_rest)

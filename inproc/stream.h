@@ -18,6 +18,9 @@ size_t rx_available(struct conn *c, int fd);
 /* Is there anything to read? What is not for the program, FINp above all, is taken in. */
 bool rx_has_unread(struct conn *c, int fd);
 
+/* Would a read say anything but EAGAIN? */
+bool rx_is_ready(struct conn *c, int fd);
+
 /* Takes in Init messages as far as they have come. 0: there are keys. */
 int rx_keys(struct conn *c, int fd);
 

@@ -3,6 +3,7 @@
 import os
 import socket
 
+from apps import sha256
 from harness import TCPCRYPT, TCPCRYPTD, Net, check, check_equal, wait_for
 from packets import Capture
 
@@ -15,6 +16,19 @@ LIBRARY = os.environ.get(
 )
 
 
+def secret_file(path, size):
+    """A file of about that size, SECRET all over it and bytes that differ; returns its sha256."""
+    with open(path, "wb") as file:
+        for number in range(0, size, 4096):
+            file.write(SECRET + os.urandom(4096 - 2 * len(SECRET)) + SECRET)
+    return sha256(path)
+
+
+def as_user(user, args):
+    """The program, and the library in it, without root's rights."""
+    return ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *args]
+
+
 def loaded(args, daemon=None):
     """The program as `tcpcrypt run` starts it; it tells this daemon of its connections."""
     library = f"TCPCRYPT_INPROC_LIBRARY={LIBRARY}"
@@ -23,12 +37,16 @@ def loaded(args, daemon=None):
 
 
 class Pair:
-    """Two hosts with daemons; the programs of the role's side have the library."""
+    """
+    Two hosts with daemons; the programs of the role's side have the library. plain: the other
+    side has nothing, neither daemon nor library.
+    """
 
-    def __init__(self, net, role):
-        self.net, self.role = net, role
+    def __init__(self, net, role, plain=False):
+        self.net, self.role, self.plain = net, role, plain
         self.a, self.b = net.pair()
-        self.da, self.db = net.daemon(self.a), net.daemon(self.b)
+        self.da = None if plain and role == "server" else net.daemon(self.a)
+        self.db = None if plain and role == "client" else net.daemon(self.b)
         self.capture = net.use(Capture(self.a, self.a.interfaces[0]))
 
     def client(self, args):
@@ -42,6 +60,11 @@ class Pair:
 
     def check_carried(self, name, port):
         """Both daemons list the connections, encrypted, whoever carries them."""
+        if self.plain:
+            for daemon in filter(None, (self.da, self.db)):
+                found = [c for c in daemon.list(port=port) if c["encrypted"]]
+                check_equal(found, [], f"{name}: nothing is listed as encrypted")
+            return
         wait_for(lambda: self.session_ids(self.da, port) == self.session_ids(self.db, port) != set(),
                  f"{name}: both ends' lists to have the same session IDs")
         for daemon in (self.da, self.db):
@@ -56,14 +79,24 @@ class Pair:
 
     def check_secret(self, name):
         check(self.capture.packets(), f"{name}: something was captured")
-        check(not self.capture.contains(SECRET), f"{name}: nothing is readable on the wire")
+        if self.plain:
+            check(self.capture.contains(SECRET), f"{name}: in plain on the wire")
+        else:
+            check(not self.capture.contains(SECRET), f"{name}: nothing is readable on the wire")
+
+    def check(self, name, port):
+        self.check_carried(name, port)
+        self.check_secret(name)
 
 
-def each_role(name, body):
+def each_role(name, body, plain=True):
+    """The body in every role; and with peers without ENO, where nothing may change."""
     for role in ROLES:
         with Net() as net:
-            pair = Pair(net, role)
-            body(pair, f"{name}, in-process {role}")
+            body(Pair(net, role), f"{name}, in-process {role}")
+    for role in ROLES[:2] if plain else ():
+        with Net() as net:
+            body(Pair(net, role, plain=True), f"{name}, in-process {role} and a plain peer")
 
 
 # Marks its socket as the library does, and writes to it in plain.

@@ -94,6 +94,84 @@ def fork_after_accept():
     each_role("fork after accept", body)
 
 
+READY_SERVER = """
+import select, socket
+listener = socket.create_server(("0.0.0.0", 7004))
+while True:
+    sock, _ = listener.accept()
+    sock.setblocking(False)
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    count = 0
+    try:
+        while True:
+            if count % 2:
+                poll.poll()
+            else:
+                select.select([sock], [], [])
+            data = sock.recv(1000)
+            count += 1
+            if not data:
+                break
+            sock.setblocking(True)
+            sock.sendall(data)
+            sock.setblocking(False)
+    except BlockingIOError:
+        print("EAGAIN")
+    sock.close()
+"""
+READY_CLIENT = """
+import select, socket, sys
+def ask(pause, size):
+    sock = socket.create_connection((sys.argv[1], 7004))
+    select.select([sock], [], [], pause)
+    sock.sendall(bytes(size))
+    sock.shutdown(socket.SHUT_WR)
+    return len(sock.makefile("rb").read()) == size
+print(all([ask(n % 2 * .02, 1 + n * 5000) for n in range(30)]))
+"""
+
+
+def readiness():
+    """Who reads when poll() or select() says so does not meet EAGAIN."""
+
+    def body(pair, name):
+        pair.b.start(pair.server([sys.executable, "-c", READY_SERVER]))
+        pair.b.wait_listening(7004)
+        done = pair.a.run(pair.client([sys.executable, "-c", READY_CLIENT, pair.b.addresses[V4]]))
+        check_equal(done.stdout.strip(), "True", f"{name}: what is readable can be read")
+
+    each_role("readiness", body)
+
+
+BY_NUMBER = """
+import ctypes, os, platform, socket, sys
+close = {"x86_64": 3}.get(platform.machine(), 57)
+call = ctypes.CDLL(None).syscall
+listener = socket.create_server(("0.0.0.0", 7005))
+while True:
+    sock, _ = listener.accept()
+    sock.recv(100)
+    sock.sendall(bytes(1000000))
+    call(close, sock.detach())
+"""
+
+
+def closed_by_number():
+    """A system call that is made by its number ends a connection as well as close() does."""
+
+    def body(pair, name):
+        pair.b.start(pair.server([sys.executable, "-c", BY_NUMBER]))
+        pair.b.wait_listening(7005)
+        client = ("import socket,sys\ns=socket.create_connection((sys.argv[1],7005))\n"
+                  "s.sendall(b'x')\nprint(len(s.makefile('rb').read()))")
+        for _ in range(5):
+            done = pair.a.run(pair.client([sys.executable, "-c", client, pair.b.addresses[V4]]))
+            check_equal(done.stdout.strip(), "1000000", f"{name}: all bytes, then the end")
+
+    each_role("closed by number", body)
+
+
 def plain_peer():
     """Programs with the library talk to hosts without tcpcrypt as if it were not there."""
     with Net() as net:
@@ -188,6 +266,8 @@ if __name__ == "__main__":
         "in-process mode: what programs share, what stays plain, what is held or refused",
         python_asyncio,
         fork_after_accept,
+        readiness,
+        closed_by_number,
         plain_peer,
         engine_only,
         wishes,

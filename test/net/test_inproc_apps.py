@@ -28,19 +28,19 @@ def start_nginx(pair, workers=2):
 def nginx_and_curl():
     def body(pair, name):
         root, directory = start_nginx(pair)
-        digest = make_file(root / "large", 20 << 20)
+        digest = make_file(root / "large", 4 << 20)
         (root / "small").write_bytes(SECRET)
         for family in (V4, V6):
             address = pair.b.addresses[family]
             got = directory / "got"
             args = ["curl", "-q", "--noproxy", "*", "-sS", "--max-time", 60]
             pair.a.run(pair.client([*args, "-o", got, url(address, "large")]))
-            check_equal(sha256(got), digest, f"{name}: 20 MiB by sendfile, family {family}")
+            check_equal(sha256(got), digest, f"{name}: 4 MiB by sendfile, family {family}")
             urls = [url(address, "small")] * 20
             out = pair.a.run(pair.client([*args, *urls])).stdout
             check_equal(out.encode(), SECRET * 20, f"{name}: 20 requests over one connection")
             pair.a.run(pair.client([*args, "-T", got, url(address, "upload/up")]))
-            check_equal(sha256(root / "upload" / "up"), digest, f"{name}: 20 MiB uploaded")
+            check_equal(sha256(root / "upload" / "up"), digest, f"{name}: 4 MiB uploaded")
         out = pair.a.run(pair.client([*args, "-Z", "--parallel-max", 50]
                                      + [a for i in range(200) for a in ("-o", "/dev/null", url(address, f"small?{i}"))]))
         check_equal(out.returncode, 0, f"{name}: 200 transfers, 50 at once")
@@ -53,11 +53,11 @@ def nginx_and_curl():
 def wget():
     def body(pair, name):
         root, directory = start_nginx(pair)
-        digest = make_file(root / "large", 5 << 20)
+        digest = make_file(root / "large", 3 << 20)
         got = directory / "got"
         address = pair.b.addresses[V4]
         pair.a.run(pair.client(["wget", "--no-config", "--no-proxy", "-q", "-O", got, url(address, "large")]))
-        check_equal(sha256(got), digest, f"{name}: 5 MiB")
+        check_equal(sha256(got), digest, f"{name}: 3 MiB")
         pair.check_carried(name, 80)
 
     each_role("nginx and wget", body)
@@ -89,9 +89,9 @@ def iperf3():
     def body(pair, name):
         pair.b.start(pair.server(["iperf3", "-s", "-1", "-p", 5201]), stdout=subprocess.DEVNULL)
         pair.b.wait_listening(5201)
-        args = ["iperf3", "-J", "-P", 4, "-n", "100M", "-c", pair.b.addresses[V4]]
+        args = ["iperf3", "-J", "-P", 4, "-n", "30M", "-c", pair.b.addresses[V4]]
         done = pair.a.run(pair.client(args))
-        check('"error"' not in done.stdout, f"{name}: 4 streams, 100 MB", done.stdout[-300:])
+        check('"error"' not in done.stdout, f"{name}: 4 streams, 30 MB", done.stdout[-300:])
         pair.check_carried(name, 5201)
 
     each_role("iperf3", body)

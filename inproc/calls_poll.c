@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * poll() and select(): what only the key exchange wants to read, or a part of a frame, does not
+ * make a socket readable. Programs that read when they are told to do not expect EAGAIN, nor to
+ * wait; those that use epoll do, so there the kernel has the word.
+ */
+#include <poll.h>
+#include <string.h>
+#include <sys/select.h>
+#include <time.h>
+
+#include "inproc/calls.h"
+#include "inproc/helper.h"
+#include "inproc/next.h"
+
+#define READABLE (POLLIN | POLLRDNORM)
+
+/* Another process makes the keys, of which no event tells: how often to look. */
+#define KEYS_MS 2
+
+static int64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
+}
+
+/* The kernel says that fd is readable: is it, for the program? */
+static bool is_readable(int fd)
+{
+	int saved = errno, error;
+	struct conn *c = table_use(fd, &error);
+	bool ready;
+
+	errno = saved;
+	if (!c)
+		return true;
+	ready = rx_is_ready(c, fd);
+	rx_rest(c);
+	if (c->phase == CONN_EXPECT_KEYS)
+		helper_watch(c, fd);
+	/* Its Init message stays with the kernel until the right process comes. */
+	if (!ready && !keys_has_pair(&c->keys)) {
+		conn_unlock(c);
+		next()->poll(NULL, 0, KEYS_MS);
+	} else {
+		conn_unlock(c);
+	}
+	errno = saved;
+	return ready;
+}
+
+/* Corrects what the kernel found; returns how many are left. */
+static int polled(struct pollfd *fds, nfds_t n, int found)
+{
+	int left = found;
+
+	for (nfds_t i = 0; i < n && found; i++) {
+		if (!fds[i].revents)
+			continue;
+		found--;
+		if (!(fds[i].revents & READABLE) || !table_get(fds[i].fd) || is_readable(fds[i].fd))
+			continue;
+		fds[i].revents &= ~READABLE;
+		left -= !fds[i].revents;
+	}
+	return left;
+}
+
+/* What is left of timeout, which is not negative, to end; false: nothing. */
+static bool time_left(int64_t end, struct timespec *timeout)
+{
+	int64_t left = end - now_ns();
+
+	if (left <= 0)
+		return false;
+	timeout->tv_sec = left / 1000000000;
+	timeout->tv_nsec = left % 1000000000;
+	return true;
+}
+
+CALL int poll(struct pollfd *fds, nfds_t n, int timeout)
+{
+	const int64_t end = timeout > 0 ? now_ns() + timeout * 1000000LL : 0;
+	struct timespec left;
+	int r;
+
+	for (;;) {
+		r = next()->poll(fds, n, timeout);
+		if (r > 0) {
+			r = polled(fds, n, r);
+			if (!r && timeout < 0)
+				continue;
+			if (!r && timeout && time_left(end, &left)) {
+				timeout = left.tv_sec * 1000 + (left.tv_nsec + 999999) / 1000000;
+				continue;
+			}
+		}
+		return r;
+	}
+}
+
+CALL int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
+{
+	struct timespec left;
+	int64_t end = 0;
+	int r;
+
+	if (timeout)
+		end = now_ns() + timeout->tv_sec * 1000000000LL + timeout->tv_nsec;
+	for (;;) {
+		r = next()->ppoll(fds, n, timeout, mask);
+		if (r <= 0)
+			return r;
+		r = polled(fds, n, r);
+		if (r || (timeout && !time_left(end, &left)))
+			return r;
+		if (timeout)
+			timeout = &left;
+	}
+}
+
+/* The sets of a call to select(), which change; sets of other sizes are the kernel's alone. */
+struct sets {
+	fd_set *given[3];
+	fd_set asked[3];
+	size_t size;
+};
+
+static bool sets_save(struct sets *s, int n, fd_set *in, fd_set *out, fd_set *except)
+{
+	bool ours = false;
+
+	for (int fd = 0; in && fd < n && n <= FD_SETSIZE && !ours; fd++)
+		ours = FD_ISSET(fd, in) && table_get(fd);
+	if (!ours)
+		return false;
+	s->given[0] = in;
+	s->given[1] = out;
+	s->given[2] = except;
+	s->size = (n + NFDBITS - 1) / NFDBITS * sizeof(fd_mask);
+	for (int i = 0; i < 3; i++)
+		if (s->given[i])
+			memcpy(&s->asked[i], s->given[i], s->size);
+	return true;
+}
+
+/* Corrects what the kernel found; with nothing left, the sets are as they were given. */
+static int selected(struct sets *s, int n, int found)
+{
+	fd_set *in = s->given[0];
+
+	for (int fd = 0; fd < n; fd++) {
+		if (!FD_ISSET(fd, in) || !table_get(fd) || is_readable(fd))
+			continue;
+		FD_CLR(fd, in);
+		found--;
+	}
+	return found;
+}
+
+static void sets_restore(struct sets *s)
+{
+	for (int i = 0; i < 3; i++)
+		if (s->given[i])
+			memcpy(s->given[i], &s->asked[i], s->size);
+}
+
+/* The kernel leaves in timeout what is left of it. */
+CALL int select(int n, fd_set *restrict in, fd_set *restrict out, fd_set *restrict except,
+		struct timeval *restrict timeout)
+{
+	struct sets s;
+	int r;
+
+	if (!sets_save(&s, n, in, out, except))
+		return next()->select(n, in, out, except, timeout);
+	for (;;) {
+		r = next()->select(n, in, out, except, timeout);
+		if (r <= 0)
+			return r;
+		r = selected(&s, n, r);
+		if (r || (timeout && !timeout->tv_sec && !timeout->tv_usec))
+			return r;
+		sets_restore(&s);
+	}
+}
+
+CALL int pselect(int n, fd_set *restrict in, fd_set *restrict out, fd_set *restrict except,
+		 const struct timespec *restrict timeout, const sigset_t *restrict mask)
+{
+	struct timespec left;
+	int64_t end = 0;
+	struct sets s;
+	int r;
+
+	if (!sets_save(&s, n, in, out, except))
+		return next()->pselect(n, in, out, except, timeout, mask);
+	if (timeout)
+		end = now_ns() + timeout->tv_sec * 1000000000LL + timeout->tv_nsec;
+	for (;;) {
+		r = next()->pselect(n, in, out, except, timeout, mask);
+		if (r <= 0)
+			return r;
+		r = selected(&s, n, r);
+		if (r || (timeout && !time_left(end, &left)))
+			return r;
+		if (timeout)
+			timeout = &left;
+		sets_restore(&s);
+	}
+}
+
+/* See calls_data.c. */
+
+int __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t size);
+int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask,
+		size_t size);
+void __chk_fail(void) __attribute__((noreturn));
+
+CALL int __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t size)
+{
+	if (size / sizeof(*fds) < n)
+		__chk_fail();
+	return poll(fds, n, timeout);
+}
+
+CALL int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
+		     const sigset_t *mask, size_t size)
+{
+	if (size / sizeof(*fds) < n)
+		__chk_fail();
+	return ppoll(fds, n, timeout, mask);
+}
