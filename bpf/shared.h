@@ -294,7 +294,8 @@ struct eno_sock {
 /*
  * The in-process library's own option, at level IPPROTO_TCP. Written before connect() or
  * listen(), int 1: this process encrypts what the socket negotiates; EAGAIN: ask again in a
- * moment. Read: what was negotiated; ENOENT: the socket was left alone.
+ * moment. Read: what was negotiated; ENOENT: the socket was left alone. Programs that are linked
+ * with libtcpcrypt have this inside, of whatever version: it grows at its end only.
  */
 #define TCP_CRYPT_INPROC 1060
 

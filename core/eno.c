@@ -21,6 +21,16 @@ const char *tcpcrypt_eno_reason_name(enum tcpcrypt_eno_reason reason)
 		return "not-app-aware";
 	case TCPCRYPT_ENO_NO_COMMON_TEP:
 		return "no-common-tep";
+	case TCPCRYPT_ENO_NO_ACK:
+		return "ack-without-eno";
+	case TCPCRYPT_ENO_SYN_RETRIES:
+		return "syn-retries";
+	case TCPCRYPT_ENO_SYN_COOKIE:
+		return "syn-cookie";
+	case TCPCRYPT_ENO_LEFT_ALONE:
+		return "left-alone";
+	case TCPCRYPT_ENO_NO_ENGINE:
+		return "no-engine";
 	}
 	return "unknown";
 }

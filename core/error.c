@@ -34,6 +34,12 @@ const char *tcpcrypt_error_name(int error)
 		return "wrong-state";
 	case TCPCRYPT_E_ARGUMENT:
 		return "bad-argument";
+	case TCPCRYPT_E_SYSTEM:
+		return "system";
+	case TCPCRYPT_E_PLAIN:
+		return "plain";
+	case TCPCRYPT_E_NO_ENGINE:
+		return "no-engine";
 	default:
 		return "unknown";
 	}

@@ -25,3 +25,8 @@ const struct crypto_choice *crypto_choose(void)
 	pthread_once(&once, choose);
 	return &choice;
 }
+
+const struct tcpcrypt_crypto *tcpcrypt_crypto_fastest(void)
+{
+	return crypto_choose()->table;
+}

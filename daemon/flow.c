@@ -264,11 +264,11 @@ static const char *plain_reason(const struct eno_sock *eno,
 {
 	switch ((enum eno_sock_reason)eno->reason) {
 	case ENO_SOCK_NO_ACK:
-		return "ack-without-eno";
+		return tcpcrypt_eno_reason_name(TCPCRYPT_ENO_NO_ACK);
 	case ENO_SOCK_SYN_RETRIES:
-		return "syn-retries";
+		return tcpcrypt_eno_reason_name(TCPCRYPT_ENO_SYN_RETRIES);
 	case ENO_SOCK_SYN_COOKIE:
-		return "syn-cookie";
+		return tcpcrypt_eno_reason_name(TCPCRYPT_ENO_SYN_COOKIE);
 	case ENO_SOCK_BY_OPTIONS:
 		break;
 	}

@@ -115,14 +115,33 @@ static bool asks(long number, const long *a, long *ret)
 	}
 }
 
+static void arguments_take(va_list ap, long a[static ARGUMENTS_MAX])
+{
+	for (int i = 0; i < ARGUMENTS_MAX; i++)
+		a[i] = va_arg(ap, long);
+}
+
+long tcpcrypt_inproc_past(long number, ...);
+
+/* For libtcpcrypt, whose sockets are encrypted already: past all of this. */
+CALL long tcpcrypt_inproc_past(long number, ...)
+{
+	long a[ARGUMENTS_MAX];
+	va_list ap;
+
+	va_start(ap, number);
+	arguments_take(ap, a);
+	va_end(ap);
+	return next()->syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
 CALL long syscall(long number, ...)
 {
 	long a[ARGUMENTS_MAX], r;
 	va_list ap;
 
 	va_start(ap, number);
-	for (int i = 0; i < ARGUMENTS_MAX; i++)
-		a[i] = va_arg(ap, long);
+	arguments_take(ap, a);
 	va_end(ap);
 	/* From there on nobody sees what it writes: see calls_refused.c. */
 	if (number == SYS_io_uring_setup)

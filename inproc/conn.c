@@ -105,6 +105,9 @@ void conn_unlock_release(struct conn *c)
 
 int conn_broken(struct conn *c, int error)
 {
+	/* What came before FINp is lost if the program has not read it. */
+	const bool ended = c->eof && !c->rx.plain_len;
+
 	if (c->phase == CONN_FAILED)
 		return -error;
 	if (!c->error)
@@ -116,7 +119,7 @@ int conn_broken(struct conn *c, int error)
 	c->tx_error = error;
 	/* 8548-3.7-2: who reads must not take it for the end, whatever the other direction was
 	 * told already. */
-	c->rx_error = c->eof ? 0 : error == EPIPE ? ECONNRESET : error;
+	c->rx_error = ended ? 0 : error == EPIPE ? ECONNRESET : error;
 	return -error;
 }
 
@@ -178,7 +181,7 @@ void conn_negotiated(struct conn *c, int fd)
 	if (r == -ENOENT)
 		c->phase = CONN_PLAIN;
 	else if (r)
-		conn_fail(c, fd);
+		conn_fail_for(c, fd, TCPCRYPT_E_NO_ENGINE);
 	if (r || inproc.state == ENO_SOCK_PENDING)
 		return;
 	conn_begin(c, fd, &inproc);
@@ -192,7 +195,7 @@ void conn_begin(struct conn *c, int fd, const struct shared_inproc *inproc)
 		conn_observer->plain(inproc, inproc->required);
 	if (inproc->state == ENO_SOCK_DISABLED) {
 		if (inproc->required)
-			conn_fail(c, fd);
+			conn_fail_for(c, fd, TCPCRYPT_E_PLAIN);
 		else
 			c->phase = CONN_PLAIN;
 		return;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The calls that this library stands in front of, as the next library defines them: the C
- * library's, or another one's that was loaded before the program as well.
+ * library's, or another one's that was loaded before the program as well. (In libtcpcrypt, which
+ * stands in front of nothing, those that it makes, as the kernel does them: lib/system.c.)
  */
 #ifndef INPROC_NEXT_H
 #define INPROC_NEXT_H

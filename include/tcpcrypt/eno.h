@@ -39,9 +39,16 @@ enum tcpcrypt_eno_reason {
 	TCPCRYPT_ENO_ROLE_CONFLICT,  /* both sent the same b, section 4.3 */
 	TCPCRYPT_ENO_NOT_APP_AWARE,  /* mandatory application-aware mode, section 4.2 */
 	TCPCRYPT_ENO_NO_COMMON_TEP,  /* no valid TEP, section 4.5 */
+	/* Of sockets, where more than the options decides; tcpcrypt_eno_negotiate() has none. */
+	TCPCRYPT_ENO_NO_ACK,	     /* the ACK that ends TCP's handshake came without, section 4.6 */
+	TCPCRYPT_ENO_SYN_RETRIES,    /* the SYN was answered only when it had no option */
+	TCPCRYPT_ENO_SYN_COOKIE,     /* this host was flooded */
+	TCPCRYPT_ENO_LEFT_ALONE,     /* by policy, or because it cannot be encrypted */
+	TCPCRYPT_ENO_NO_ENGINE,	     /* nothing on this host negotiates */
 };
 
-/* "ok", "no-eno", "ill-formed", "vacuous", "role-conflict", "not-app-aware", "no-common-tep". */
+/* "ok", "no-eno", "ill-formed", "vacuous", "role-conflict", "not-app-aware", "no-common-tep",
+ * "ack-without-eno", "syn-retries", "syn-cookie", "left-alone", "no-engine". Static. */
 const char *tcpcrypt_eno_reason_name(enum tcpcrypt_eno_reason reason);
 
 /* A resumption suboption that this host sent, or would accept (RFC 8548 section 3.5). */

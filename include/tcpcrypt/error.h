@@ -8,8 +8,8 @@
  *             end of file (RFC 8548 section 3.3, 3.6, 3.7)
  *   positive  a documented outcome that the direct caller handles
  *
- * Negative values say whose fault it is: the peer's (or the network's), or our
- * own. The names that tcpcrypt_error_name() gives are stable; the daemon counts
+ * Negative values say whose fault it is: the peer's (or the network's), our
+ * own, or the host's. The names that tcpcrypt_error_name() gives are stable; the daemon counts
  * failures under them.
  */
 #ifndef TCPCRYPT_ERROR_H
@@ -19,8 +19,12 @@
 extern "C" {
 #endif
 
-/* Not an error: more bytes are needed before the call can do anything. */
+/* Not an error: more bytes are needed before the call can do anything; of a socket: it would
+ * have to wait. */
 #define TCPCRYPT_AGAIN 1
+
+/* Not an error: the peer has ended its stream. */
+#define TCPCRYPT_EOF 2
 
 enum tcpcrypt_error {
 	/* What the peer, or somebody on the way, sent. */
@@ -40,6 +44,10 @@ enum tcpcrypt_error {
 	TCPCRYPT_E_LIMIT = -23,		/* offset or generation would wrap */
 	TCPCRYPT_E_STATE = -24,		/* the call is not allowed in this state */
 	TCPCRYPT_E_ARGUMENT = -25,	/* the caller's arguments are impossible */
+	/* The host, or TCP; of sockets only. */
+	TCPCRYPT_E_SYSTEM = -40,	/* a system call failed, or the connection did: see errno */
+	TCPCRYPT_E_PLAIN = -41,		/* encryption is required, and was not negotiated */
+	TCPCRYPT_E_NO_ENGINE = -42,	/* there is none, where one is required or was before */
 };
 
 /*

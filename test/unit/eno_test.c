@@ -374,6 +374,11 @@ static void test_reason_names(void **state)
 		"role-conflict",
 		"not-app-aware",
 		"no-common-tep",
+		"ack-without-eno",
+		"syn-retries",
+		"syn-cookie",
+		"left-alone",
+		"no-engine",
 	};
 
 	for (unsigned int i = 0; i < N_ELEMENTS(names); i++)

@@ -17,8 +17,10 @@ static void test_names(void **state)
 		{ TCPCRYPT_E_AFTER_FIN, "after-fin" },	 { TCPCRYPT_E_CRYPTO, "crypto-failed" },
 		{ TCPCRYPT_E_RANDOM, "no-randomness" },	 { TCPCRYPT_E_NOMEM, "no-memory" },
 		{ TCPCRYPT_E_LIMIT, "limit" },		 { TCPCRYPT_E_STATE, "wrong-state" },
-		{ TCPCRYPT_E_ARGUMENT, "bad-argument" }, { 0, "unknown" },
-		{ TCPCRYPT_AGAIN, "unknown" },		 { -19, "unknown" },
+		{ TCPCRYPT_E_ARGUMENT, "bad-argument" }, { TCPCRYPT_E_SYSTEM, "system" },
+		{ TCPCRYPT_E_PLAIN, "plain" },		 { TCPCRYPT_E_NO_ENGINE, "no-engine" },
+		{ 0, "unknown" },			 { TCPCRYPT_AGAIN, "unknown" },
+		{ TCPCRYPT_EOF, "unknown" },		 { -19, "unknown" },
 	};
 
 	for (size_t i = 0; i < N_ELEMENTS(names); i++)

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The memory of inproc/arena.h for processes that share nothing: slots in slabs that are never
+ * given back, and buffers, of which some are kept for the next one.
+ */
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "inproc/arena.h"
+
+#define SLAB_SLOTS   42u /* 63 KiB */
+#define BUFFERS_KEPT 16u
+
+union slot {
+	union slot *next;
+	uint8_t bytes[ARENA_SLOT_SIZE];
+};
+
+struct arena {
+	pthread_mutex_t lock;
+	union slot *free;
+	uint8_t *buffers[BUFFERS_KEPT];
+	unsigned int n_buffers;
+	_Atomic uint64_t serial;
+};
+
+static struct arena own = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+struct arena *arena_own(void)
+{
+	return &own;
+}
+
+/* Keys and plain text are in there: not for core files (8548-8-3). */
+static void *map(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		return NULL;
+	madvise(memory, size, MADV_DONTDUMP);
+	return memory;
+}
+
+static void slab_add(struct arena *arena)
+{
+	union slot *slots = map(SLAB_SLOTS * sizeof(*slots));
+
+	for (unsigned int i = 0; slots && i < SLAB_SLOTS; i++) {
+		slots[i].next = arena->free;
+		arena->free = &slots[i];
+	}
+}
+
+void *arena_slot_get(struct arena *arena)
+{
+	union slot *slot;
+
+	pthread_mutex_lock(&arena->lock);
+	if (!arena->free)
+		slab_add(arena);
+	slot = arena->free;
+	if (slot)
+		arena->free = slot->next;
+	pthread_mutex_unlock(&arena->lock);
+	/* Its lock is made anew. */
+	if (slot)
+		memset(slot, 0, sizeof(*slot));
+	return slot;
+}
+
+void arena_slot_put(struct arena *arena, void *slot)
+{
+	union slot *s = slot;
+
+	pthread_mutex_lock(&arena->lock);
+	s->next = arena->free;
+	arena->free = s;
+	pthread_mutex_unlock(&arena->lock);
+}
+
+uint8_t *arena_buffer_get(struct arena *arena)
+{
+	uint8_t *buffer = NULL;
+
+	pthread_mutex_lock(&arena->lock);
+	if (arena->n_buffers)
+		buffer = arena->buffers[--arena->n_buffers];
+	pthread_mutex_unlock(&arena->lock);
+	return buffer ? buffer : map(ARENA_BUFFER_SIZE);
+}
+
+void arena_buffer_put(struct arena *arena, uint8_t *buffer)
+{
+	if (!buffer)
+		return;
+	pthread_mutex_lock(&arena->lock);
+	if (arena->n_buffers < BUFFERS_KEPT) {
+		arena->buffers[arena->n_buffers++] = buffer;
+		buffer = NULL;
+	}
+	pthread_mutex_unlock(&arena->lock);
+	if (buffer)
+		munmap(buffer, ARENA_BUFFER_SIZE);
+}
+
+uint64_t arena_serial(struct arena *arena)
+{
+	return ++arena->serial;
+}

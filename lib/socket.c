@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* How socket objects begin and end. */
+#include "lib/socket.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <tcpcrypt/tcp_eno.h>
+
+#include "bpf/shared.h"
+#include "inproc/next.h"
+#include "inproc/stream.h"
+
+/* For the engine to attach its guard, when this is the first socket that asks. */
+#define GUARD_TRIES    100
+#define GUARD_PAUSE_NS 10000000L
+
+#define AEADS_OF_RFC 3
+
+/* 0, or a negative errno value; -ENOPROTOOPT: there is no engine. */
+static int mark(int fd, int on)
+{
+	const struct timespec pause = { .tv_nsec = GUARD_PAUSE_NS };
+
+	for (int i = 0; i < GUARD_TRIES; i++) {
+		if (!next()->setsockopt(fd, IPPROTO_TCP, TCP_CRYPT_INPROC, &on, sizeof(on)))
+			return 0;
+		if (errno != EAGAIN)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	return -errno;
+}
+
+static void unmark(int fd)
+{
+	const int saved = errno;
+
+	mark(fd, 0);
+	errno = saved;
+}
+
+static int wish(int fd, int option, const void *value, size_t len)
+{
+	if (next()->setsockopt(fd, IPPROTO_TCP, option, value, len))
+		return errno == EINVAL ? TCPCRYPT_E_ARGUMENT : TCPCRYPT_E_SYSTEM;
+	return 0;
+}
+
+/* Host A's list has no order; of host B's the last is preferred. */
+static int wish_aeads(int fd, const uint16_t *aeads, size_t n)
+{
+	uint8_t a[2 * AEADS_OF_RFC], b[2 * AEADS_OF_RFC];
+	int r;
+
+	if (n > AEADS_OF_RFC)
+		return TCPCRYPT_E_ARGUMENT;
+	for (size_t i = 0; i < n; i++) {
+		size_t last = n - 1 - i;
+
+		a[2 * i] = b[2 * last] = aeads[i] >> 8;
+		a[2 * i + 1] = b[2 * last + 1] = aeads[i] & 255;
+	}
+	r = wish(fd, TCP_CRYPT_ACONF, a, 2 * n);
+	return r ? r : wish(fd, TCP_CRYPT_BCONF, b, 2 * n);
+}
+
+/* The programs look at all of it when the connection begins. */
+static int wish_all(int fd, const struct tcpcrypt_socket_params *p)
+{
+	const int one = 1, aware = TCP_ENO_GOPT_A;
+	int r = 0;
+
+	if (p->require)
+		r = wish(fd, TCP_ENO_TEP_MANDATORY, &one, sizeof(one));
+	if (!r && (p->app_aware || p->app_aware_mandatory))
+		r = wish(fd, TCP_ENO_SELF_GOPT, &aware, sizeof(aware));
+	if (!r && p->app_aware_mandatory)
+		r = wish(fd, TCP_ENO_AA_MANDATORY, &one, sizeof(one));
+	if (!r && p->teps)
+		r = wish(fd, TCP_ENO_TEPS, p->teps, p->n_teps);
+	if (!r && p->aeads)
+		r = wish_aeads(fd, p->aeads, p->n_aeads);
+	return r;
+}
+
+static int prepare(struct tcpcrypt_socket *s, const struct tcpcrypt_socket_params *p)
+{
+	int r;
+
+	s->require = p->require;
+	s->rekey_bytes = p->rekey_bytes;
+	r = mark(s->fd, 1);
+	s->marked = r == 0;
+	if (r == -ENOPROTOOPT)
+		return p->require ? socket_error(TCPCRYPT_E_NO_ENGINE) : 0;
+	if (r)
+		return socket_error_system();
+	r = wish_all(s->fd, p);
+	if (r) {
+		r = r == TCPCRYPT_E_SYSTEM ? socket_error_system() : socket_error(r);
+		unmark(s->fd);
+	}
+	return r;
+}
+
+struct tcpcrypt_socket *tcpcrypt_socket_new(int fd, const struct tcpcrypt_socket_params *params,
+					    int *ret_error)
+{
+	const struct tcpcrypt_socket_params none = { .size = sizeof(none) };
+	const struct tcpcrypt_socket_params *p = params ? params : &none;
+	struct tcpcrypt_socket *s = NULL;
+	int r;
+
+	if (p->size < sizeof(*p) || (!p->teps && p->n_teps) || (!p->aeads && p->n_aeads))
+		r = socket_error(TCPCRYPT_E_ARGUMENT);
+	else if (!(s = calloc(1, sizeof(*s))))
+		r = socket_error(TCPCRYPT_E_NOMEM);
+	else {
+		s->fd = fd;
+		r = prepare(s, p);
+	}
+	/* A program that is executed would not have the keys. */
+	if (!r && next()->fcntl(fd, F_SETFD, FD_CLOEXEC))
+		r = socket_error_system();
+	if (r) {
+		free(s);
+		s = NULL;
+	}
+	if (ret_error)
+		*ret_error = r;
+	return s;
+}
+
+static int conn_make(struct tcpcrypt_socket *s)
+{
+	s->conn = conn_new();
+	if (!s->conn)
+		return socket_error(TCPCRYPT_E_NOMEM);
+	s->conn->rekey_bytes = s->rekey_bytes;
+	return 0;
+}
+
+int tcpcrypt_socket_connect(struct tcpcrypt_socket *s, const struct sockaddr *to, socklen_t to_len)
+{
+	int r;
+
+	if (s->conn || s->listening)
+		return socket_error(TCPCRYPT_E_STATE);
+	r = conn_make(s);
+	if (r)
+		return r;
+	s->connecting = true;
+	if (!next()->connect(s->fd, to, to_len) || errno == EINPROGRESS)
+		return tcpcrypt_socket_handshake(s);
+	if (errno == EINTR)
+		return TCPCRYPT_AGAIN;
+	/* Nobody else knows of it yet. */
+	s->connecting = false;
+	conn_broken(s->conn, errno);
+	return socket_note_failure(s);
+}
+
+int tcpcrypt_socket_listen(struct tcpcrypt_socket *s, int backlog)
+{
+	if (s->conn)
+		return socket_error(TCPCRYPT_E_STATE);
+	if (next()->listen(s->fd, backlog))
+		return socket_error_system();
+	s->listening = true;
+	return 0;
+}
+
+/* As far as it is known by now whether the connection may be used. */
+static int adopt(struct tcpcrypt_socket *s)
+{
+	int r = socket_lock(s);
+
+	if (r)
+		return r;
+	r = socket_advance(s);
+	conn_unlock(s->conn);
+	return r < 0 ? r : 0;
+}
+
+static void reset(int fd)
+{
+	const struct linger linger = { .l_onoff = 1 };
+
+	next()->setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	next()->close(fd);
+}
+
+/* Takes fd over, also when it fails. */
+static struct tcpcrypt_socket *accepted(const struct tcpcrypt_socket *listener, int fd)
+{
+	struct tcpcrypt_socket *s = calloc(1, sizeof(*s));
+
+	if (s) {
+		s->fd = fd;
+		s->accepted = true;
+		s->marked = listener->marked;
+		s->require = listener->require;
+		s->rekey_bytes = listener->rekey_bytes;
+		if (!conn_make(s) && !adopt(s))
+			return s;
+	}
+	reset(fd);
+	if (s) {
+		s->fd = -1;
+		tcpcrypt_socket_free(s);
+	}
+	return NULL;
+}
+
+int tcpcrypt_socket_accept(struct tcpcrypt_socket *listener, struct sockaddr *from,
+			   socklen_t *from_len, int flags, struct tcpcrypt_socket **ret)
+{
+	const socklen_t room = from_len ? *from_len : 0;
+	struct tcpcrypt_socket *s = NULL;
+	int fd;
+
+	if (!listener->listening)
+		return socket_error(TCPCRYPT_E_STATE);
+	while (!s) {
+		if (from_len)
+			*from_len = room;
+		fd = next()->accept4(listener->fd, from, from_len, flags | SOCK_CLOEXEC);
+		if (fd < 0 && (errno == EAGAIN || errno == EINTR))
+			return TCPCRYPT_AGAIN;
+		if (fd < 0 && errno != ECONNABORTED)
+			return socket_error_system();
+		if (fd >= 0)
+			s = accepted(listener, fd);
+	}
+	*ret = s;
+	return 0;
+}
+
+/* A program that wants its connection reset gets that; as does one that leaves unread what came. */
+static bool ends_by_reset(struct tcpcrypt_socket *s)
+{
+	struct linger linger = {};
+	socklen_t len = sizeof(linger);
+
+	if (!next()->getsockopt(s->fd, SOL_SOCKET, SO_LINGER, &linger, &len) && linger.l_onoff &&
+	    !linger.l_linger)
+		return true;
+	return rx_has_unread(s->conn, s->fd);
+}
+
+/* As far as it goes without waiting. */
+static int end(struct tcpcrypt_socket *s)
+{
+	struct conn *c = s->conn;
+
+	if (c->phase == CONN_FAILED)
+		return socket_note_failure(s);
+	if (c->phase == CONN_EXPECT_KEYS)
+		conn_fail(c, s->fd);
+	if (c->phase != CONN_OPEN || (!c->fin_sealed && ends_by_reset(s)))
+		return 0;
+	return socket_finish(s, true);
+}
+
+int tcpcrypt_socket_close(struct tcpcrypt_socket *s)
+{
+	int r = TCPCRYPT_AGAIN;
+
+	while (s && r == TCPCRYPT_AGAIN) {
+		if (socket_lock(s))
+			break;
+		r = end(s);
+		conn_unlock(s->conn);
+		if (r == TCPCRYPT_AGAIN && socket_wait(s, 0))
+			return r;
+	}
+	tcpcrypt_socket_free(s);
+	return r < 0 ? r : 0;
+}
+
+void tcpcrypt_socket_free(struct tcpcrypt_socket *s)
+{
+	const int saved = errno;
+
+	if (!s)
+		return;
+	if (s->fd >= 0)
+		next()->close(s->fd);
+	if (s->conn && !conn_lock(s->conn)) {
+		s->conn->refs = 0;
+		conn_unlock_release(s->conn);
+	}
+	free(s);
+	errno = saved;
+}
+
+int tcpcrypt_socket_fd(const struct tcpcrypt_socket *s)
+{
+	return s->fd;
+}

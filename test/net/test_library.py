@@ -1,0 +1,379 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""libtcpcrypt's socket objects: what each call gives, waiting or not, in good times and bad."""
+import errno
+import select
+import socket
+import struct
+import threading
+
+from apps import Server, connect, echo, family_name, read_to_end
+from harness import Net, check, check_equal, main
+from inproc import SECRET
+from library import (AGAIN, ARGUMENT, EOF, NO_ENGINE, PLAIN, STATE, SYSTEM, TRUNCATED, Failure,
+                     Sock, call)
+from packets import Capture
+
+V4, V6 = socket.AF_INET, socket.AF_INET6
+PORT = 7021
+BULK = bytes(range(256)) * (1 << 14)  # 4 MiB
+ANY = {V4: ("0.0.0.0", PORT), V6: ("::", PORT)}
+CHACHA = 0x0010
+
+
+def failure_of(call):
+    """The result that call() fails with, or None."""
+    try:
+        call()
+    except Failure as failure:
+        return failure.error
+    return None
+
+
+class Ends:
+    """Two hosts with engines, a listener in b, and what crosses the wire."""
+
+    def __init__(self, net, family=V4, listener=(), daemons=2):
+        self.a, self.b = net.pair()
+        self.family = family
+        self.daemons = [net.daemon(host) for host in (self.a, self.b)[:daemons]]
+        self.capture = net.use(Capture(self.a, self.a.interfaces[0]))
+        self.listener = Sock.new(self.b, family, bind=ANY[family], **dict(listener)).listen()
+
+    def connect(self, **params):
+        """A client's object and what became of connect()."""
+        client = Sock.new(self.a, self.family, **params)
+        return client, client.connect(self.b.addresses[self.family], PORT, self.family)
+
+    def pair(self, client=(), shaken=True):
+        """Both ends of a connection; shaken: the keys are agreed on."""
+        done = []
+        thread = threading.Thread(target=lambda: done.append(self.connect(**dict(client))))
+        thread.start()
+        server = self.listener.accept()
+        if shaken:
+            server.call("handshake")
+            thread.join()
+            return done[0][0], server
+        return thread, done, server
+
+    def check_secret(self, text):
+        check(self.capture.packets(PORT), f"{text}: something was captured")
+        check(not self.capture.contains(SECRET), f"{text}: nothing is readable on the wire")
+
+
+def both_ends():
+    """Both ends by the library: the session, the bytes, the ends of both directions."""
+    for family in (V4, V6):
+        with Net() as net:
+            ends = Ends(net, family)
+            name = family_name(family)
+            client, server = ends.pair()
+            check_equal((client.state(), server.state()), ("encrypted",) * 2, f"{name}: state")
+            check(client.session_id() == server.session_id() is not None, f"{name}: session ID")
+            check_equal((client.info().role, server.info().role), (0, 1), f"{name}: roles")
+            check_equal(client.write(SECRET), len(SECRET), f"{name}: written")
+            check_equal(server.read(10000), SECRET, f"{name}: read")
+            client.call("shutdown")
+            check_equal(server.read(10), EOF, f"{name}: end of file, by FINp")
+            check_equal(failure_of(lambda: client.write(b"x")), STATE, f"{name}: write after it")
+            server.write(SECRET)
+            check_equal((server.close(), client.read_to_end(), client.close()), (0, SECRET, 0),
+                        f"{name}: the other direction lives on")
+            ends.check_secret(name)
+
+
+def plain_peers():
+    """Without tcpcrypt at the other end it is TCP, or nothing if that is required."""
+    with Net() as net:
+        ends = Ends(net, daemons=1)
+        with Server(ends.b, echo) as server:
+            for text, port, bit in (("fresh", server.port, "no-eno"),
+                                    ("remembered", server.port, "left-alone")):
+                client = Sock.new(ends.a)
+                check_equal(client.connect(ends.b.addresses[V4], port), 0, f"{text}: connected")
+                check_equal((client.state(), client.reason(), client.session_id()),
+                            ("plain", bit, None), f"{text}: plain, and why")
+                check_equal(failure_of(lambda: client.call("rekey")), STATE, f"{text}: no keys")
+                client.write(SECRET)
+                client.call("shutdown")
+                check_equal((client.read_to_end(), client.close()), (SECRET, 0), f"{text}: echo")
+        ends.daemons[0].tool("flush")
+        client = Sock.new(ends.a, require=True)
+        failed = failure_of(lambda: client.connect(ends.b.addresses[V4], PORT))
+        check_equal((failed, client.state()), (PLAIN, "failed"), "required: connect() fails")
+        check_equal(failure_of(lambda: client.write(SECRET)), PLAIN, "required: and nothing else")
+        client.free()
+        # Of this one the programs know before there is a SYN.
+        local = Sock.new(ends.a, require=True)
+        check_equal(failure_of(lambda: local.connect("127.0.0.1", 1)), SYSTEM, "required on lo")
+        local.free()
+
+
+def required_listener():
+    """A listener that requires encryption has no connections but such."""
+    with Net() as net:
+        a, b = net.pair()
+        check_equal(failure_of(lambda: Sock.new(b, require=True)), NO_ENGINE, "no engine: refused")
+        optional = Sock.new(b, bind=ANY[V4]).listen()
+        with connect(a, b.addresses[V4], PORT) as sock:
+            server = optional.accept()
+            sock.sendall(b"x")
+            check_equal((server.read(9), server.reason()), (b"x", "no-engine"), "no engine: plain")
+        server.close()
+        optional.close()
+        net.daemon(b)
+        listener = Sock.new(b, bind=ANY[V4], require=True, blocking=False).listen()
+        with connect(a, b.addresses[V4], PORT) as sock:
+            check_equal(errno_after_read(sock, listener), errno.ECONNRESET, "plain clients: reset")
+        net.daemon(a)
+        with connect(a, b.addresses[V4], PORT) as sock:
+            sock.sendall(SECRET)
+            listener.wait()
+            server = listener.accept(blocking=True)
+            check_equal(server.read(1000), SECRET, "clients of a daemon: served")
+        server.free()
+
+
+def errno_after_read(sock, listener):
+    """What a client reads while the listener is asked for it."""
+    poll = select.poll()
+    poll.register(listener.fd(), select.POLLIN)
+    while not select.select([sock], [], [], 0)[0]:
+        poll.poll(100)
+        check_equal(listener.accept(), AGAIN, "plain clients: not given out")
+    try:
+        return sock.recv(1)
+    except OSError as error:
+        return error.errno
+
+
+def bad_ends():
+    """What is no end of file is none: a closed socket without FINp, a reset, a killed host."""
+    with Net() as net:
+        ends = Ends(net)
+        client, server = ends.pair()
+        client.write(SECRET)
+        check_equal(server.read(1000), SECRET, "bare FIN: what came before")
+        client.free()
+        check_equal(failure_of(lambda: server.read(1)), TRUNCATED, "bare FIN: truncated")
+        check_equal(server.info().error, TRUNCATED, "bare FIN: remembered")
+        check_equal(failure_of(server.close), TRUNCATED, "bare FIN: close() tells")
+        client, server = ends.pair()
+        client.option(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        check_equal(failure_of(lambda: server.read(1)), SYSTEM, "reset: an error")
+        server.free()
+        client, server = ends.pair()
+        server.write(SECRET)
+        client.wait(select.POLLIN)
+        check_equal((client.close(), failure_of(lambda: server.read(1))), (0, SYSTEM),
+                    "closed with unread bytes: reset, as by TCP")
+        server.free()
+
+
+def without_waiting():
+    """Non-blocking at both ends: connect, handshake, and more than fits, in both directions."""
+    with Net() as net:
+        ends = Ends(net, listener={"blocking": False})
+        client, r = ends.connect(blocking=False)
+        check_equal((r, client.session_id()), (AGAIN, None), "connect(): not yet")
+        ends.listener.wait()
+        server = ends.listener.accept(blocking=False)
+        shake(client, server)
+        check(client.session_id() == server.session_id() is not None, "one session ID")
+        check_equal((client.read(1), server.read(1)), (AGAIN, AGAIN), "nothing to read yet")
+        check_equal(exchange(client, server), (True, True), "4 MiB each way at once")
+        ends.check_secret("non-blocking")
+
+
+def shake(*ends):
+    while any(end.call("handshake") == AGAIN for end in ends):
+        poll = select.poll()
+        for end in ends:
+            if end.state() != "encrypted":
+                poll.register(end.fd(), select.POLLIN | select.POLLOUT)
+        poll.poll(100)
+
+
+class Mover:
+    """An end that sends BULK and then its end, and reads to the other's, as poll() has it."""
+
+    def __init__(self, end):
+        self.end, self.sent, self.got = end, 0, bytearray()
+        self.ended = self.shut = False
+
+    def step(self):
+        if self.sent < len(BULK):
+            self.sent += self.end.write(BULK[self.sent:self.sent + 100000])
+        elif not self.shut:
+            self.end.call("shutdown")
+            self.shut = True
+        else:
+            self.end.call("flush")
+        if not self.ended:
+            more = self.end.read(50000)
+            self.ended = more == EOF
+            if isinstance(more, bytes):
+                self.got += more
+
+    def wanted(self):
+        return (select.POLLOUT if self.sent < len(BULK) else 0) | (
+            0 if self.ended else select.POLLIN)
+
+
+def exchange(*ends):
+    """Both ends move BULK; True for each that has got it."""
+    movers = [Mover(end) for end in ends]
+    while not all(m.ended and m.shut for m in movers):
+        poll = select.poll()
+        for m in movers:
+            events = call("events", m.end.handle, m.wanted())
+            if events:
+                poll.register(m.end.fd(), events)
+        if not poll.poll(30000):
+            raise TimeoutError("events() had nothing to wait for that came")
+        for m in movers:
+            m.step()
+    return tuple(m.got == BULK for m in movers)
+
+
+def threads():
+    """Blocking: one thread writes while another reads, at both ends; more than all buffers hold."""
+    with Net() as net:
+        ends = Ends(net)
+        connecting, done, server = ends.pair(shaken=False)
+        got = {}
+
+        def write(end):
+            end.write(BULK)
+            end.call("shutdown")
+
+        def both(end):
+            return [threading.Thread(target=write, args=(end,)),
+                    threading.Thread(target=lambda: got.update({end: end.read_to_end()}))]
+
+        # Both of the server's have the handshake before them.
+        work = both(server)
+        for thread in work:
+            thread.start()
+        connecting.join()
+        client = done[0][0]
+        work += both(client)
+        for thread in work[2:]:
+            thread.start()
+        for thread in work:
+            thread.join()
+        check(got[client] == BULK and got[server] == BULK, "4 MiB each way at once, four threads")
+        check_equal((client.close(), server.close()), (0, 0), "both closed well")
+
+
+def rekeyed():
+    """New keys on request; the other end's answer proves that it is there."""
+    with Net() as net:
+        ends = Ends(net)
+        client, server = ends.pair()
+        check_equal(client.call("rekey"), 0, "rekey()")
+        check_equal(client.call("rekey"), AGAIN, "rekey() while it is under way")
+        server.write(SECRET)
+        check_equal(client.read(1000), SECRET, "data goes on")
+        client.write(SECRET)
+        check_equal(server.read(1000), SECRET, "under the new key")
+        server.write(SECRET)
+        check_equal(client.read(1000), SECRET, "in the other direction, too")
+        info = client.info()
+        check_equal((info.local_generation, info.remote_generation), (1, 1), "answered")
+        client.close()
+        client, server = ends.pair(client={"rekey_bytes": 100000})
+        work = threading.Thread(target=lambda: client.write(BULK))
+        work.start()
+        got = b""
+        while len(got) < len(BULK):
+            got += server.read(1 << 18)
+        work.join()
+        check(got == BULK, "rekeying by bytes: 4 MiB arrive")
+        check(server.info().remote_generation > 10, "rekeying by bytes: it happens")
+
+
+def parameters():
+    """What a program may choose: ciphers, TEPs, the application-aware bit; and what not."""
+    with Net() as net:
+        ends = Ends(net, listener={"app_aware": True})
+        client, server = ends.pair(client={"aeads": [CHACHA], "teps": b"\x21", "n_teps": 1})
+        info = server.info()
+        check_equal((info.aead, info.tep), (CHACHA, 0x21), "AEAD and TEP as the client has them")
+        check_equal((client.info().peer_app_aware, info.peer_app_aware), (True, False),
+                    "the application-aware bit")
+        client.close()
+        client, server = ends.pair(client={"app_aware_mandatory": True})
+        check_equal((client.state(), server.info().peer_app_aware), ("encrypted", True),
+                    "mandatory, and both are aware")
+        client.close()
+        for text, wrong in (("a TEP", {"teps": b"\x70", "n_teps": 1}),
+                            ("AEADs", {"aeads": [7]}), ("too many", {"aeads": [1, 2, 16, 1]})):
+            check_equal(failure_of(lambda: Sock.new(ends.a, **wrong)), ARGUMENT, f"wrong: {text}")
+        fresh = Sock.new(ends.a)
+        check_equal((fresh.state(), failure_of(lambda: fresh.read(1))), ("new", STATE), "too early")
+        check_equal(failure_of(fresh.accept), STATE, "no listener")
+        fresh.close()
+
+
+def timeouts():
+    """SO_RCVTIMEO bounds a read, and the handshake with a peer that says nothing."""
+    with Net() as net:
+        ends = Ends(net)
+        client, server = ends.pair()
+        limit = struct.pack("ll", 0, 100000)
+        client.option(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        check_equal(client.read(1), AGAIN, "read(): the time is up")
+        server.write(b"x")
+        check_equal(client.read(1), b"x", "read(): nothing is lost")
+        client.close()
+        server.free()
+        client = Sock.new(ends.a)
+        client.option(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        check_equal(client.connect(ends.b.addresses[V4], PORT), AGAIN, "connect(): no answer yet")
+        check_equal(client.state(), "exchanging", "connect(): what it waits for")
+        server = ends.listener.accept()
+        server.call("handshake")
+        check_equal((client.call("handshake"), client.session_id()), (0, server.session_id()),
+                    "handshake(): goes on from there")
+
+
+def proxied_peer():
+    """The same connection as the other end's daemon sees it."""
+    with Net() as net:
+        ends = Ends(net)
+        with Server(ends.b, echo) as server:
+            client = Sock.new(ends.a)
+            client.connect(ends.b.addresses[V4], server.port)
+            work = threading.Thread(target=lambda: (client.write(BULK), client.call("shutdown")))
+            work.start()
+            check(client.read_to_end() == BULK, "4 MiB there and back")
+            work.join()
+            found = ends.daemons[1].wait_list(port=server.port, encrypted=True)[0]
+            check_equal(found["session_id"], client.session_id(), "the daemon lists the same ID")
+            client.close()
+        with connect(ends.a, ends.b.addresses[V4], PORT) as sock:
+            server = ends.listener.accept()
+            sock.sendall(SECRET)
+            sock.shutdown(socket.SHUT_WR)
+            check_equal(server.read_to_end(), SECRET, "from a client of the daemon")
+            server.write(SECRET)
+            check_equal((server.close(), read_to_end(sock)), (0, SECRET), "and to it")
+
+
+if __name__ == "__main__":
+    main(
+        "libtcpcrypt's socket objects do what <tcpcrypt/socket.h> says",
+        both_ends,
+        plain_peers,
+        required_listener,
+        bad_ends,
+        without_waiting,
+        threads,
+        rekeyed,
+        parameters,
+        timeouts,
+        proxied_peer,
+    )
