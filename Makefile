@@ -13,6 +13,9 @@ SANITIZE = -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=false
 
 SANITIZE_THREADS = -Db_sanitize=thread -Db_lundef=false -Dwerror=false
 
+# Tests wait more than they work, and are not measured: more at a time than there are processors.
+TEST = meson test --no-rebuild --print-errorlogs --num-processes 4 --timeout-multiplier 2
+
 # `make fuzz` runs each target for so long.
 FUZZ_SECONDS ?= 60
 
@@ -48,9 +51,9 @@ check: deps
 	ninja -C $(BUILD)-sanitized all meson-test-prereq
 	ninja -C $(BUILD)-clang all meson-test-prereq
 	rm -f $(foreach b,$(BUILD) $(BUILD)-sanitized $(BUILD)-clang,$(b)/meson-logs/testlog.json)
-	-meson test -C $(BUILD) --no-rebuild --print-errorlogs
-	-meson test -C $(BUILD)-sanitized --no-rebuild --print-errorlogs
-	-meson test -C $(BUILD)-clang --no-rebuild --print-errorlogs --suite unit --suite fuzz
+	-$(TEST) -C $(BUILD)
+	-$(TEST) -C $(BUILD)-sanitized
+	-$(TEST) -C $(BUILD)-clang --suite unit --suite fuzz
 	@tools/test-summary $(BUILD) $(BUILD)-sanitized $(BUILD)-clang
 
 # Unit and network tests; races between the daemon's threads fail them.
@@ -58,7 +61,7 @@ check-tsan: deps
 	$(MAKE) $(BUILD)-tsan/build.ninja
 	ninja -C $(BUILD)-tsan all meson-test-prereq
 	rm -f $(BUILD)-tsan/meson-logs/testlog.json
-	-meson test -C $(BUILD)-tsan --no-rebuild --print-errorlogs --suite unit --suite net
+	-$(TEST) -C $(BUILD)-tsan --suite unit --suite net
 	@tools/test-summary $(BUILD)-tsan
 
 # Long fuzzing; what is found new is kept in the build directory.
