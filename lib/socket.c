@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -135,8 +136,29 @@ struct tcpcrypt_socket *tcpcrypt_socket_new(int fd, const struct tcpcrypt_socket
 	return s;
 }
 
+static unsigned int process = 1;
+
+static void forked(void)
+{
+	process++;
+}
+
+static void fork_watch(void)
+{
+	pthread_atfork(NULL, NULL, forked);
+}
+
+unsigned int socket_process(void)
+{
+	return process;
+}
+
 static int conn_make(struct tcpcrypt_socket *s)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, fork_watch);
+	s->process = process;
 	s->conn = conn_new();
 	if (!s->conn)
 		return socket_error(TCPCRYPT_E_NOMEM);
@@ -296,6 +318,14 @@ void tcpcrypt_socket_free(struct tcpcrypt_socket *s)
 	}
 	free(s);
 	errno = saved;
+}
+
+int tcpcrypt_socket_take(struct tcpcrypt_socket *s)
+{
+	if (!s->conn)
+		return socket_error(TCPCRYPT_E_STATE);
+	s->process = process;
+	return 0;
 }
 
 int tcpcrypt_socket_fd(const struct tcpcrypt_socket *s)

@@ -18,7 +18,8 @@ struct tcpcrypt_socket {
 	bool require;
 	bool listening;
 	bool accepted;
-	bool connecting; /* TCP is; of it nobody tells but the kernel */
+	unsigned int process; /* socket_process() of the one that may use it */
+	bool connecting;      /* TCP is; of it nobody tells but the kernel */
 	uint64_t rekey_bytes;
 	struct conn *conn; /* NULL: neither connects nor is connected */
 	/* To tell. */
@@ -49,7 +50,11 @@ int socket_advance(struct tcpcrypt_socket *s);
 /* FINp, and the rest before it; closing: without TCP's FIN. As socket_advance(). */
 int socket_finish(struct tcpcrypt_socket *s, bool closing);
 
-/* Locks; or TCPCRYPT_E_STATE: there is no connection, or a signal handler came in between. */
+/* Another number in each process that was forked. */
+unsigned int socket_process(void);
+
+/* Locks; or TCPCRYPT_E_STATE: there is no connection, or it is another process's, or a signal
+ * handler came in between. */
 int socket_lock(struct tcpcrypt_socket *s);
 
 /*

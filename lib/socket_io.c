@@ -11,7 +11,10 @@
 
 int socket_lock(struct tcpcrypt_socket *s)
 {
-	return !s->conn || conn_lock(s->conn) ? socket_error(TCPCRYPT_E_STATE) : 0;
+	/* The same keys and offsets in two processes are the same nonces (8548-3.8-7). */
+	if (!s->conn || s->process != socket_process() || conn_lock(s->conn))
+		return socket_error(TCPCRYPT_E_STATE);
+	return 0;
 }
 
 /* Of inproc/'s results 0 and -EAGAIN are left as they are; the connection has any other. */
@@ -120,7 +123,7 @@ short tcpcrypt_socket_events(struct tcpcrypt_socket *s, short wanted)
 {
 	short events;
 
-	if (!s->conn || conn_lock(s->conn))
+	if (socket_lock(s))
 		return socket_events_now(s, wanted);
 	events = socket_events_now(s, wanted);
 	conn_unlock(s->conn);

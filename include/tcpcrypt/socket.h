@@ -17,7 +17,8 @@
  * or epoll would not show, but there may be less than they promise.
  *
  * Threads: one may read while others write, and they wait for each other during the handshake
- * only. close() and free() are for the last one. No signal is raised (no SIGPIPE), no thread started.
+ * only. close() and free() are for the last one. Processes: see tcpcrypt_socket_take(). No signal
+ * is raised (no SIGPIPE), no thread started.
  */
 #ifndef TCPCRYPT_SOCKET_H
 #define TCPCRYPT_SOCKET_H
@@ -40,7 +41,7 @@ struct tcpcrypt_socket; /* opaque: a connection, or a listener */
 /* Zero is the default of each member but size. Connections inherit them from their listener. */
 struct tcpcrypt_socket_params {
 	size_t size; /* sizeof(struct tcpcrypt_socket_params) */
-	/* No plain connection: no SYN or SYN-ACK goes out without ENO, no payload in plain. */
+	/* No plain connection: no SYN goes out without ENO, no payload in plain either way. */
 	bool require;
 	/* The application-aware bit (RFC 8547 section 4.2), for programs that authenticate by
 	 * the session ID; mandatory: peers without it get a plain connection, or with require
@@ -128,11 +129,18 @@ int tcpcrypt_socket_close(struct tcpcrypt_socket *s);
 
 /*
  * Frees the object and closes the descriptor without a word to the peer, to whom that is an error
- * and no end of file. For what has failed; and for the process that does not go on with the
- * connection after fork(): only one may, and only when no other thread was in a call. Accepts
- * NULL.
+ * and no end of file, unless another process has the socket. Accepts NULL.
  */
 void tcpcrypt_socket_free(struct tcpcrypt_socket *s);
+
+/*
+ * After fork() a connection stays the parent's: in the child other calls than free() give
+ * TCPCRYPT_E_STATE, because two processes with the same keys would give them away. This one, in
+ * the child, makes it the child's. The parent must do nothing with it from the fork on but
+ * tcpcrypt_socket_free(), and no thread may have been in a call with it then. 0 or
+ * TCPCRYPT_E_STATE: it is no connection. Listeners can be used by all.
+ */
+int tcpcrypt_socket_take(struct tcpcrypt_socket *s);
 
 /* The descriptor: for poll(), socket options and addresses, not for I/O, shutdown() or close(). */
 int tcpcrypt_socket_fd(const struct tcpcrypt_socket *s);

@@ -48,7 +48,7 @@ def load():
         "info": (None, Pointer, Pointer),
         "free": (None, Pointer),
     }
-    for name in ("handshake", "flush", "shutdown", "close", "rekey", "fd"):
+    for name in ("handshake", "flush", "shutdown", "close", "rekey", "fd", "take"):
         signatures[name] = (ctypes.c_int, Pointer)
     for name, (result, *arguments) in signatures.items():
         function = getattr(lib, f"tcpcrypt_socket_{name}")

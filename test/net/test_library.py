@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """libtcpcrypt's socket objects: what each call gives, waiting or not, in good times and bad."""
 import errno
+import os
 import select
 import socket
 import struct
@@ -318,6 +319,58 @@ def parameters():
         fresh.close()
 
 
+def in_child(body):
+    """The exit status of a forked child: what body() returns."""
+    pid = os.fork()
+    if not pid:
+        status = 99
+        try:
+            status = body()
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def processes():
+    """After fork() a connection is the parent's, unless the child takes it; listeners are all's."""
+    with Net() as net:
+        ends = Ends(net)
+        client, server = ends.pair()
+
+        def misuse():
+            refused = failure_of(lambda: server.write(SECRET)) == STATE
+            server.free()
+            return 7 if refused else 1
+
+        def serve():
+            server.call("take")
+            server.write(server.read(1000))
+            return 8 if server.close() == 0 else 1
+
+        def accept():
+            other = ends.listener.accept()
+            other.write(other.read(1000))
+            return 9 if other.close() == 0 else 1
+
+        check_equal(in_child(misuse), 7, "a child cannot write by itself")
+        client.write(SECRET)
+        check_equal(server.read(1000), SECRET, "the parent goes on")
+        client.write(SECRET)
+        check_equal(in_child(serve), 8, "a child that has taken it serves it")
+        server.free()
+        check_equal(client.read_to_end(), SECRET, "and ends it well")
+        client.close()
+        done = []
+        client = Sock.new(ends.a)
+        work = threading.Thread(target=lambda: (
+            client.connect(ends.b.addresses[V4], PORT), client.write(SECRET),
+            done.append(client.read_to_end())))
+        work.start()
+        check_equal(in_child(accept), 9, "a child accepts from its parent's listener")
+        work.join()
+        check_equal(done, [SECRET], "and serves what it has accepted")
+
+
 def timeouts():
     """SO_RCVTIMEO bounds a read, and the handshake with a peer that says nothing."""
     with Net() as net:
@@ -374,6 +427,7 @@ if __name__ == "__main__":
         threads,
         rekeyed,
         parameters,
+        processes,
         timeouts,
         proxied_peer,
     )
