@@ -88,10 +88,21 @@ static int wish_all(int fd, const struct tcpcrypt_socket_params *p)
 	return r;
 }
 
+static bool is_tcp(int fd)
+{
+	int protocol = 0;
+	socklen_t len = sizeof(protocol);
+
+	return !next()->getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) &&
+	       protocol == IPPROTO_TCP;
+}
+
 static int prepare(struct tcpcrypt_socket *s, const struct tcpcrypt_socket_params *p)
 {
 	int r;
 
+	if (!is_tcp(s->fd))
+		return socket_error(TCPCRYPT_E_ARGUMENT);
 	s->require = p->require;
 	s->rekey_bytes = p->rekey_bytes;
 	r = mark(s->fd, 1);
@@ -208,6 +219,14 @@ static int adopt(struct tcpcrypt_socket *s)
 	return r < 0 ? r : 0;
 }
 
+/* Errors that accept() has of the connection, and not of the listener. */
+static bool is_connections_own(int error)
+{
+	return error == ECONNABORTED || error == EPROTO || error == ENOPROTOOPT ||
+	       error == ENETDOWN || error == ENETUNREACH || error == EHOSTDOWN ||
+	       error == EHOSTUNREACH || error == ENONET || error == EOPNOTSUPP;
+}
+
 static void reset(int fd)
 {
 	const struct linger linger = { .l_onoff = 1 };
@@ -253,7 +272,7 @@ int tcpcrypt_socket_accept(struct tcpcrypt_socket *listener, struct sockaddr *fr
 		fd = next()->accept4(listener->fd, from, from_len, flags | SOCK_CLOEXEC);
 		if (fd < 0 && (errno == EAGAIN || errno == EINTR))
 			return TCPCRYPT_AGAIN;
-		if (fd < 0 && errno != ECONNABORTED)
+		if (fd < 0 && !is_connections_own(errno))
 			return socket_error_system();
 		if (fd >= 0)
 			s = accepted(listener, fd);

@@ -201,42 +201,50 @@ static int shake(struct tcpcrypt_socket *s)
 
 typedef int step_fn(struct tcpcrypt_socket *s);
 
+static int once(struct tcpcrypt_socket *s, step_fn *step)
+{
+	int r = socket_lock(s);
+
+	if (r)
+		return r;
+	r = step(s);
+	conn_unlock(s->conn);
+	return r;
+}
+
 /* A step, again and again until it need not wait. */
 static int complete(struct tcpcrypt_socket *s, step_fn *step)
 {
 	int r;
 
 	do {
-		r = socket_lock(s);
-		if (r)
-			return r;
-		r = step(s);
-		conn_unlock(s->conn);
+		r = once(s, step);
 	} while (r == TCPCRYPT_AGAIN && !(r = socket_wait(s, 0)));
 	return r;
 }
 
 int tcpcrypt_socket_handshake(struct tcpcrypt_socket *s)
 {
-	int r = socket_lock(s);
+	return once(s, shake);
+}
 
-	if (r)
-		return r;
-	r = shake(s);
-	conn_unlock(s->conn);
-	return r;
+/* What waits to be sent. */
+static int push(struct tcpcrypt_socket *s)
+{
+	struct conn *c = s->conn;
+
+	if (c->phase != CONN_OPEN)
+		return 0;
+	if (c->fin_wanted && !c->fin_shut)
+		return socket_finish(s, false);
+	return outcome(s, tx_flush(c, s->fd, 0));
 }
 
 static int flush(struct tcpcrypt_socket *s)
 {
-	struct conn *c = s->conn;
 	int r = shake(s);
 
-	if (r || c->phase != CONN_OPEN)
-		return r;
-	if (c->fin_wanted && !c->fin_shut)
-		return socket_finish(s, false);
-	return outcome(s, tx_flush(c, s->fd, 0));
+	return r ? r : push(s);
 }
 
 int tcpcrypt_socket_flush(struct tcpcrypt_socket *s)
@@ -292,6 +300,10 @@ static int read_step(struct tcpcrypt_socket *s, struct bytes *to, size_t *ret_le
 	int r = shake(s);
 	ssize_t n;
 
+	if (!r && is_pending(c))
+		r = push(s);
+	if (r == TCPCRYPT_AGAIN && c->phase == CONN_OPEN)
+		r = 0;
 	/* It failed after FINp had come, which is the end for who reads (8548-3.7-2). */
 	if (r == TCPCRYPT_E_SYSTEM && c->phase == CONN_FAILED && !c->rx_error)
 		return TCPCRYPT_EOF;
@@ -385,11 +397,5 @@ static int rekey(struct tcpcrypt_socket *s)
 
 int tcpcrypt_socket_rekey(struct tcpcrypt_socket *s)
 {
-	int r = socket_lock(s);
-
-	if (r)
-		return r;
-	r = rekey(s);
-	conn_unlock(s->conn);
-	return r;
+	return once(s, rekey);
 }

@@ -7,7 +7,8 @@ import socket
 import struct
 
 AGAIN, EOF = 1, 2
-TRUNCATED, STATE, ARGUMENT, SYSTEM, PLAIN, NO_ENGINE = -8, -24, -25, -40, -41, -42
+BAD_MAGIC, BAD_FRAME, AUTH, TRUNCATED, AFTER_FIN = -1, -6, -7, -8, -9
+STATE, ARGUMENT, SYSTEM, PLAIN, NO_ENGINE = -24, -25, -40, -41, -42
 REASONS = ("ok", "no-eno", "ill-formed", "vacuous", "role-conflict", "not-app-aware",
            "no-common-tep", "ack-without-eno", "syn-retries", "syn-cookie", "left-alone",
            "no-engine")

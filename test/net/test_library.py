@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """libtcpcrypt's socket objects: what each call gives, waiting or not, in good times and bad."""
+import ctypes
 import errno
 import os
 import select
@@ -11,9 +12,12 @@ import threading
 from apps import Server, connect, echo, family_name, read_to_end
 from harness import Net, check, check_equal, main
 from inproc import SECRET
-from library import (AGAIN, ARGUMENT, EOF, NO_ENGINE, PLAIN, STATE, SYSTEM, TRUNCATED, Failure,
-                     Sock, call)
+from library import (AFTER_FIN, AGAIN, ARGUMENT, AUTH, BAD_FRAME, BAD_MAGIC, EOF, NO_ENGINE, PLAIN,
+                     STATE, SYSTEM, TRUNCATED, Failure, Sock, call)
 from packets import Capture
+from peers import neighbour
+
+from tcpcrypt import open_connection, open_session
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
 PORT = 7021
@@ -173,6 +177,62 @@ def bad_ends():
         server.free()
 
 
+def hostile_peer():
+    """A peer with the keys that misbehaves, and somebody who changes what it sends."""
+    with Net() as net:
+        host = net.host()
+        link = neighbour(net, host)
+        net.daemon(host)
+        listener = Sock.new(host, bind=ANY[V4]).listen()
+        address = host.addresses[V4]
+
+        def begin():
+            made = []
+            work = threading.Thread(target=lambda: made.append(open_session(link, address, PORT)))
+            work.start()
+            server = listener.accept()
+            server.call("handshake")
+            work.join()
+            return made[0], server
+
+        for text, error, send in (
+            ("a changed frame", AUTH, lambda p: altered(p.seal(SECRET))),
+            ("an impossible length", BAD_FRAME, lambda p: bytes(3) + bytes(20)),
+            ("bytes after FINp", AFTER_FIN, lambda p: p.seal(fin=True) + b"more"),
+        ):
+            peer, server = begin()
+            peer.connection.send(send(peer))
+            if error == AFTER_FIN:
+                check_equal(failure_of(lambda: server.read(1) == EOF and server.read(1)), error, text)
+            else:
+                check_equal(failure_of(lambda: server.read(1000)), error, text)
+            check_equal(failure_of(lambda: server.write(b"x")), error, f"{text}: also for writes")
+            peer.connection.wait_reset()
+            server.free()
+        peer, server = begin()
+        peer.send(SECRET, fin=True)
+        check_equal(server.read(5), SECRET[:5], "data and FINp in one frame: read in part")
+        peer.connection.rst()
+        check_equal(failure_of(lambda: while_writing(server)), SYSTEM, "then reset: writes fail")
+        check_equal(failure_of(lambda: server.read(1000)), SYSTEM, "and what is lost is no end")
+        server.free()
+        connection, answer = open_connection(link, address, PORT)
+        server = listener.accept()
+        connection.send(b"GET / HTTP/1.0\r\n\r\n")
+        check_equal((failure_of(lambda: server.read(1)), answer is None), (BAD_MAGIC, False),
+                    "plain text instead of keys")
+        server.free()
+
+
+def altered(frame):
+    return frame[:-1] + bytes([frame[-1] ^ 1])
+
+
+def while_writing(end):
+    while end.write(b"x"):
+        pass
+
+
 def without_waiting():
     """Non-blocking at both ends: connect, handshake, and more than fits, in both directions."""
     with Net() as net:
@@ -313,6 +373,10 @@ def parameters():
         for text, wrong in (("a TEP", {"teps": b"\x70", "n_teps": 1}),
                             ("AEADs", {"aeads": [7]}), ("too many", {"aeads": [1, 2, 16, 1]})):
             check_equal(failure_of(lambda: Sock.new(ends.a, **wrong)), ARGUMENT, f"wrong: {text}")
+        with socket.socketpair()[0] as no_tcp:
+            error = ctypes.c_int()
+            handle = call("new", no_tcp.fileno(), None, ctypes.byref(error))
+            check_equal((handle, error.value), (None, ARGUMENT), "wrong: no TCP socket")
         fresh = Sock.new(ends.a)
         check_equal((fresh.state(), failure_of(lambda: fresh.read(1))), ("new", STATE), "too early")
         check_equal(failure_of(fresh.accept), STATE, "no listener")
@@ -423,6 +487,7 @@ if __name__ == "__main__":
         plain_peers,
         required_listener,
         bad_ends,
+        hostile_peer,
         without_waiting,
         threads,
         rekeyed,
