@@ -64,7 +64,7 @@ def run_rounds(lab, kinds, loads, rounds, seconds):
 
 def main():
     kinds = chosen("SUBJECTS", subjects.ALL + subjects.OTHERS, subjects.ALL)
-    loads = chosen("WORKLOADS", workloads.ALL, workloads.ALL)
+    loads = chosen("WORKLOADS", workloads.ALL + workloads.OTHERS, workloads.ALL)
     rounds = int(os.environ.get("ROUNDS") or 5)
     seconds = float(os.environ.get("SECONDS") or 1.2)
     load = os.path.abspath(os.environ["LOAD"])

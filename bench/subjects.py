@@ -10,9 +10,11 @@ import sys
 
 import harness
 
-ECHO, HTTP = 7000, 8000  # the plain servers' ports
-ECHO_TLS, HTTP_TLS = 7001, 8001  # and those of the same servers with TLS
-TUNNELS = ((9000, ECHO), (9001, HTTP))  # a tunnel's client's port, and what it leads to
+ECHO, HTTP, HTTP_MEMORY = 7000, 8000, 8010  # the plain servers' ports
+TLS = 1  # is what is added to them for the same servers with TLS
+INPROC = 2  # and for those with tcpcrypt's in-process mode
+# A tunnel's client's port, and what it leads to.
+TUNNELS = ((9000, ECHO), (9001, HTTP), (9002, HTTP_MEMORY))
 CIPHER = "TLS_AES_128_GCM_SHA256"
 
 
@@ -68,25 +70,42 @@ class Lab:
         sys.exit(f"bench: {what}")
 
     def serve(self):
-        self.start(self.server, [self.load, "serve", "0.0.0.0", ECHO])
-        self.start(self.server, [self.load, "serve", f"--tls={self.pem}", "0.0.0.0", ECHO_TLS])
-        config = self.dir / "nginx.conf"
+        page = self.dir / "www" / "index.html"
+        page.parent.mkdir()
+        page.write_text("x" * 1000)
+        for directory in (self.dir, page.parent):
+            directory.chmod(0o755)  # nginx's workers are another user
+        self.start_servers(0)
+        self.start(self.server, [self.load, "serve", f"--tls={self.pem}", "0.0.0.0", ECHO + TLS])
+        self.server.wait_listening(ECHO + TLS)
+
+    def start_servers(self, offset, wrapper=()):
+        """The echo server and nginx, so far above their ports; returns their processes."""
+        config = self.dir / f"nginx-{offset}.conf"
+        tls = f"""ssl_session_cache off; ssl_protocols TLSv1.3;
+            ssl_conf_command Ciphersuites {CIPHER};
+            ssl_certificate {self.pem}; ssl_certificate_key {self.pem};"""
+
+        def listen(port):
+            return f"listen {port + offset} backlog=4096;" + (
+                "" if offset else f"listen {port + TLS} ssl backlog=4096;")
+
         config.write_text(
-            f"""daemon off; worker_processes 1; pid {self.dir}/nginx.pid; error_log stderr crit;
-            events {{ worker_connections 4096; }}
+            f"""daemon off; worker_processes 1; pid {self.dir}/nginx-{offset}.pid;
+            error_log stderr crit; events {{ worker_connections 4096; }}
             http {{
-                access_log off; keepalive_requests 1000000000; ssl_session_cache off;
-                ssl_protocols TLSv1.3; ssl_conf_command Ciphersuites {CIPHER};
-                ssl_certificate {self.pem}; ssl_certificate_key {self.pem};
-                server {{
-                    listen {HTTP} backlog=4096; listen {HTTP_TLS} ssl backlog=4096;
-                    location / {{ return 200 "{'x' * 1000}"; }}
-                }}
+                access_log off; sendfile on; keepalive_requests 1000000000; {tls}
+                server {{ {listen(HTTP)} root {self.dir}/www; }}
+                server {{ {listen(HTTP_MEMORY)} location / {{ return 200 "{'x' * 1000}"; }} }}
             }}"""
         )
-        self.start(self.server, ["nginx", "-c", config])
-        for port in (ECHO, ECHO_TLS, HTTP, HTTP_TLS):
-            self.server.wait_listening(port)
+        started = [
+            self.start(self.server, [*wrapper, self.load, "serve", "0.0.0.0", ECHO + offset]),
+            self.start(self.server, [*wrapper, "nginx", "-c", config]),
+        ]
+        for port in (ECHO, HTTP, HTTP_MEMORY):
+            self.server.wait_listening(port + offset)
+        return started
 
 
 class Plain:
@@ -94,6 +113,7 @@ class Plain:
 
     name, title = "plain", "plain TCP"
     flags = ()
+    wrapper = ()  # what runs the client
 
     def __init__(self, lab):
         self.lab = lab
@@ -151,6 +171,62 @@ class Before(Tcpcrypt):
     daemon = os.environ.get("BEFORE")
 
 
+class InProcess(Plain):
+    """The programs of plain TCP, each with tcpcrypt in its own process."""
+
+    name, title = "inproc", "in-process, fresh keys"
+    config = "resume-seconds = 0\n"
+
+    def start(self):
+        lab = self.lab
+        self.daemons = [
+            lab.net.daemon(host, self.config, wrapper=lab.pinned(host), options=["--engine-only"])
+            for host in (lab.client, lab.server)
+        ]
+        self.wrapper, wrapper = (self.loaded(daemon) for daemon in self.daemons)
+        self.processes = lab.start_servers(INPROC, wrapper)
+
+    def loaded(self, daemon):
+        return [harness.TCPCRYPT, "--run-dir", daemon.run_dir, "run", "--require", "--"]
+
+    def target(self, port):
+        return self.lab.address, port + INPROC
+
+    def stop(self):
+        super().stop()
+        for daemon in self.daemons:
+            totals = daemon.status()
+            if not totals["encrypted"]:
+                raise RuntimeError(f"nothing was encrypted: {totals}")
+            daemon.stop()
+
+
+class InProcessResumed(InProcess):
+    name, title = "inproc-resumed", "in-process, resumed"
+    config = ""
+
+
+class InProcessPlain(InProcess):
+    """In-process programs and a peer without tcpcrypt: what it costs where nothing is encrypted."""
+
+    name, title = "inproc-plain", "in-process client, plain peer"
+    config = ""
+
+    def start(self):
+        daemon = self.lab.net.daemon(self.lab.client, self.config,
+                                     wrapper=self.lab.pinned(self.lab.client),
+                                     options=["--engine-only"])
+        self.daemons = [daemon]
+        self.wrapper = [harness.TCPCRYPT, "--run-dir", daemon.run_dir, "run", "--"]
+
+    def target(self, port):
+        return self.lab.address, port
+
+    def stop(self):
+        for daemon in self.daemons:
+            daemon.stop()
+
+
 class Tls(Plain):
     """TLS 1.3 inside the programs, by OpenSSL; nginx for HTTP."""
 
@@ -158,7 +234,7 @@ class Tls(Plain):
     flags = ("--tls",)
 
     def target(self, port):
-        return self.lab.address, port + 1
+        return self.lab.address, port + TLS
 
 
 class TlsResumed(Tls):
@@ -251,5 +327,5 @@ class Haproxy(Tunnel):
         return [["haproxy", "-db", "-f", self.write(f"haproxy-{server}", text)]]
 
 
-ALL = [Plain, Tcpcrypt, TcpcryptResumed, Tls, TlsResumed, Haproxy, Stunnel, StunnelPsk, Spiped]
+ALL = [Plain, Tcpcrypt, TcpcryptResumed, InProcess, InProcessResumed, InProcessPlain, Tls, TlsResumed, Haproxy, Stunnel, StunnelPsk, Spiped]
 OTHERS = [Before]  # only when named

@@ -7,7 +7,7 @@ import resource
 import subprocess
 import time
 
-from subjects import ECHO, HTTP
+from subjects import ECHO, HTTP, HTTP_MEMORY
 
 TICK = os.sysconf("SC_CLK_TCK")
 HELD = 1000  # idle connections
@@ -73,7 +73,7 @@ class Idle(Workload):
 
 def command(lab, subject, args, port, seconds):
     address, port = subject.target(port)
-    return [*lab.pinned(lab.client), lab.load, *args, *subject.flags, "--seconds", str(seconds),
+    return [*lab.pinned(lab.client), *subject.wrapper, lab.load, *args, *subject.flags, "--seconds", str(seconds),
             address, str(port)]
 
 
@@ -135,4 +135,10 @@ ALL = [
              cpu=Metric("ping_cpu", "CPU for a ping-pong", "µs", more=False, scale=1e6)),
     Workload("many", ["ping", "--connections", "1000"], ECHO,
              rate=Metric("many", "1,000 active at once", "/s")),
+]
+
+# Only when named: an answer that costs the server next to nothing.
+OTHERS = [
+    Workload("http-memory", ["http", "--connections", "32"], HTTP_MEMORY,
+             rate=Metric("http_memory", "HTTP, keep-alive, from memory", "/s")),
 ]

@@ -188,9 +188,10 @@ def sockets_of(host, pid):
 
 class Daemon:
     """A tcpcryptd in a host, with its own run directory, or that of another one that has ended
-    (after); wrapper: a command that runs it."""
+    (after); wrapper: a command that runs it; options: its own."""
 
-    def __init__(self, net, host, config="", wrapper=(), program=TCPCRYPTD, after=None):
+    def __init__(self, net, host, config="", wrapper=(), program=TCPCRYPTD, after=None,
+                 options=()):
         self.host = host
         self.dir = after.dir if after else net.directory()
         self.run_dir = self.dir / "run"
@@ -201,7 +202,7 @@ class Daemon:
             config += f"\nuser = {USER}\n"
         config_path.write_text(config)
         config_path.chmod(0o644)
-        args = [*wrapper, program, "--run-dir", self.run_dir, "--config", config_path]
+        args = [*wrapper, program, "--run-dir", self.run_dir, "--config", config_path, *options]
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, open(
             self.log_path, "w"
         ) as log:

@@ -22,8 +22,6 @@ from packets import Capture
 PAGE = SECRET * 5000
 NAMES = ("echo-server", "fetch", "over-stream")
 PORT = 7020
-ENGINE_ONLY = [sys.executable, "-c",
-               "import os,sys;os.execv(sys.argv[1],sys.argv[1:]+['--engine-only'])"]
 
 
 class Built:
@@ -114,7 +112,7 @@ def fetched():
     for built in builds():
         with Net() as net:
             a, b = net.pair()
-            net.daemon(a, wrapper=ENGINE_ONLY)
+            net.daemon(a, options=["--engine-only"])
             daemon = net.daemon(b)
             wire = net.use(Capture(a, a.interfaces[0]))
             serve_http(net, b)
@@ -158,7 +156,7 @@ def echoed():
         with Net() as net:
             a, b = net.pair()
             daemon = net.daemon(a)
-            net.daemon(b, wrapper=ENGINE_ONLY)
+            net.daemon(b, options=["--engine-only"])
             wire = net.use(Capture(a, a.interfaces[0]))
             out = net.directory() / "out"
             with open(out, "w") as file:

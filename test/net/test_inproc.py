@@ -192,8 +192,7 @@ def engine_only():
     with Net() as net:
         a, b = net.pair()
         for host in (a, b):
-            net.daemon(host, wrapper=[sys.executable, "-c",
-                                      "import os,sys;os.execv(sys.argv[1],sys.argv[1:]+['--engine-only'])"])
+            net.daemon(host, options=["--engine-only"])
         directory = net.directory()
         (directory / "x").write_bytes(SECRET)
         args = [sys.executable, "-m", "http.server", "-d", directory]
