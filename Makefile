@@ -92,6 +92,7 @@ bench:
 	tools/install-deps bench
 	$(MAKE) all
 	TCPCRYPTD=$(BUILD)/daemon/tcpcryptd TCPCRYPT=$(BUILD)/cli/tcpcrypt LOAD=$(BUILD)/bench/load \
+		TCPCRYPT_INPROC_LIBRARY=$(CURDIR)/$(BUILD)/inproc/libtcpcrypt-inproc.so \
 		bench/run.py
 
 # Three workloads of plain TCP and tcpcrypt, a minute.
