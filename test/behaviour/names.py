@@ -146,9 +146,14 @@ def bound_to_loopback(me):
 case("bind to loopback, then connect", bound_to_loopback, carried=False)
 
 
+def second_address(net, hosts):
+    """Before the daemons start: what comes later they learn of a moment later."""
+    client = hosts["client"]
+    client.ip("addr", "add", "10.1.0.9/24", "dev", client.interfaces[0])
+
+
 def bound_source(me):
     """A second address of the host's own is what the server sees."""
-    me.host.ip("addr", "add", "10.1.0.9/24", "dev", me.host.interfaces[0])
     me.hear()
     with me.socket() as sock:
         sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
@@ -166,7 +171,8 @@ def serve_source(me):
         conn.close()
 
 
-case("a chosen source address", bound_source, serve_source, own_net=True)
+case("a chosen source address", bound_source, serve_source, own_net=True,
+     prepare=second_address)
 
 
 # ---- dual stack, v4-mapped, link-local ----------------------------------------------------
