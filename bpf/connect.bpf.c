@@ -11,6 +11,7 @@
 #include "bpf/options.h"
 #include "bpf/place.h"
 #include "bpf/policy_find.h"
+#include "bpf/secret_offer.h"
 
 #define SOCK_STREAM  1
 #define ECONNREFUSED 111
@@ -178,6 +179,7 @@ static __always_inline void raw_begin(struct bpf_sock_addr *ctx, const struct sh
 static __always_inline enum shared_left_alone inproc_begin(struct bpf_sock_addr *ctx,
 							   const struct shared_settings *s,
 							   const struct shared_wishes *w,
+							   const struct shared_endpoint *dst,
 							   int required)
 {
 	struct eno_sock *sock;
@@ -189,6 +191,7 @@ static __always_inline enum shared_left_alone inproc_begin(struct bpf_sock_addr 
 	sock->kind = ENO_SOCK_INPROC;
 	sock->required = required || w->tep_mandatory;
 	inproc_offer(s, w, sock);
+	offer_resumption(sock, w, dst);
 	return SHARED_NOT_LEFT_ALONE;
 }
 
@@ -252,7 +255,7 @@ static __always_inline int steer(struct bpf_sock_addr *ctx, const struct shared_
 	why = left_alone(ctx, s, w, dst, verdict.action);
 	if (!why && w && w->inproc) {
 		bpf_sk_storage_delete(&app_socks, ctx->sk);
-		why = inproc_begin(ctx, s, w, verdict.action == POLICY_REQUIRE);
+		why = inproc_begin(ctx, s, w, dst, verdict.action == POLICY_REQUIRE);
 	} else if (!why) {
 		why = take(ctx, s, dst, verdict.action, ret_port);
 	}

@@ -5,6 +5,7 @@
  */
 #include "bpf/sockopt.h"
 #include "bpf/eno_options.h"
+#include "bpf/secret.h"
 
 static __always_inline int give_int(struct bpf_sockopt *ctx, int value)
 {
@@ -199,10 +200,47 @@ static __always_inline void ends_read(struct bpf_sock *sk, struct shared_tuple *
 	ends->local.pad = ends->remote.pad = 0;
 }
 
+/* A process of this user has a connection that was accepted at this end. */
+static __noinline int accepting_note(const struct shared_endpoint *end, __u32 uid)
+{
+	struct shared_accepting a = { .uid = uid }, *before;
+
+	if (!end)
+		return 0;
+	before = bpf_map_lookup_elem(&accepting, end);
+	if (before && before->uid == uid)
+		return 0;
+	/* Processes of two users: neither gets what the other's would have. */
+	if (before)
+		a.since = bpf_ktime_get_ns() + SHARED_ACCEPTING_NS;
+	bpf_map_update_elem(&accepting, end, &a, BPF_ANY);
+	return 0;
+}
+
+/* The secret with which both ends have agreed to resume: to a process of its user, and once. */
+static __noinline int secret_read(struct eno_sock *sock, struct shared_secret *to, __u32 uid)
+{
+	struct shared_secret *s;
+
+	if (!sock || !to || !sock->resumes)
+		return SHARED_INPROC_FRESH;
+	s = secret_get(sock->resumed_slot, sock->resumed_token);
+	if (!sock->resumed_token || !s || (uid && s->uid != uid))
+		return SHARED_INPROC_WITHHELD;
+	*to = *s;
+	secret_wipe(s);
+	sock->resumed_token = 0;
+	return SHARED_INPROC_RESUMED;
+}
+
 static __always_inline int inproc_read(struct bpf_sockopt *ctx)
 {
 	struct eno_sock *sock = bpf_sk_storage_get(&eno_socks, ctx->sk, NULL, 0);
+	struct shared_wishes *w = bpf_sk_storage_get(&wishes, ctx->sk, NULL, 0);
 	struct shared_inproc *out = ctx->optval;
+	__u32 uid = bpf_get_current_uid_gid();
+	struct shared_secret secret = {};
+	struct shared_tuple ends;
 
 	if (!sock || sock->kind != ENO_SOCK_INPROC)
 		return -ENOENT;
@@ -215,8 +253,17 @@ static __always_inline int inproc_read(struct bpf_sockopt *ctx)
 	out->own_len = sock->own_len;
 	out->peer_len = sock->peer_len;
 	out->required = sock->required;
-	out->pad = 0;
-	ends_read(ctx->sk, &out->ends);
+	out->offered = !!sock->peer_half.tep;
+	out->no_cache = !w || w->cache_flush || w->inproc != SHARED_INPROC_RESUMES;
+	__builtin_memset(out->pad, 0, sizeof(out->pad));
+	ends_read(ctx->sk, &ends);
+	out->ends = ends;
+	if (sock->raw_role && !out->no_cache)
+		accepting_note(&ends.local, uid);
+	out->resumed = SHARED_INPROC_FRESH;
+	if (sock->state == ENO_SOCK_ENABLED)
+		out->resumed = secret_read(sock, &secret, uid);
+	out->secret = secret;
 	__builtin_memcpy(out->own, sock->own, sizeof(out->own));
 	__builtin_memcpy(out->peer, sock->peer, sizeof(out->peer));
 	optlen_set(ctx, sizeof(*out));

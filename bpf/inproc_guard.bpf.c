@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
  * Hook: cgroup egress, attached while programs encrypt by themselves. On a socket of theirs that
- * negotiated encryption the first payload is an Init message; anything else is plain text that
+ * negotiated encryption the first payload is an Init message, or a frame if it resumes a session; anything else is plain text that
  * some call wrote past the library, and never leaves (8547-4.6-8, 8548-3.2-5).
  */
 #include <linux/in.h>
@@ -62,6 +62,17 @@ static __always_inline int is_init(struct __sk_buff *skb, __u32 at, const struct
 	return magic == bpf_htonl(sock->raw_role ? WIRE_INIT2_MAGIC : WIRE_INIT1_MAGIC);
 }
 
+/* A resumed session's first payload: a frame of data, or with the end of it. Of plain text hardly
+ * anything begins with a zero. */
+static __always_inline int is_frame(struct __sk_buff *skb, __u32 at)
+{
+	__u8 header[3];
+
+	if (bpf_skb_load_bytes(skb, at, header, sizeof(header)))
+		return 0;
+	return !(header[0] & ~WIRE_CONTROL_REKEY) && (header[1] << 8 | header[2]) >= WIRE_CLEN_MIN;
+}
+
 SEC("cgroup_skb/egress")
 int tcpcrypt_inproc_guard(struct __sk_buff *skb)
 {
@@ -78,7 +89,8 @@ int tcpcrypt_inproc_guard(struct __sk_buff *skb)
 	at = payload_at(skb);
 	if (!at)
 		return PASS;
-	if (sock->state == ENO_SOCK_ENABLED && is_init(skb, at, sock)) {
+	if (sock->state == ENO_SOCK_ENABLED &&
+	    (sock->resumes ? is_frame(skb, at) : is_init(skb, at, sock))) {
 		sock->guard = ENO_SOCK_PASSED;
 		return PASS;
 	}

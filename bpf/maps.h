@@ -164,7 +164,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, SHARED_RESUMPTIONS_MAX);
+	__uint(max_entries, SHARED_CLAIMS_MAX / 2);
 	__type(key, struct shared_half);
 	__type(value, struct shared_resumption);
 } resumptions __weak SEC(".maps");
@@ -172,10 +172,42 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 2 * SHARED_RESUMPTIONS_MAX);
+	__uint(max_entries, SHARED_CLAIMS_MAX);
 	__type(key, __u32);
 	__type(value, struct shared_claim);
 } claims __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 2 * SHARED_SECRETS_MAX);
+	__type(key, __u32);
+	__type(value, struct shared_secret);
+} secrets __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 2 * SHARED_OFFER_RINGS);
+	__type(key, __u32);
+	__type(value, struct shared_offers);
+} offers __weak SEC(".maps");
+
+/* The index in "offers" of a user's, to one host and port. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 2 * SHARED_OFFER_RINGS);
+	__type(key, struct shared_offers_key);
+	__type(value, __u32);
+} offers_to __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct shared_endpoint);
+	__type(value, struct shared_accepting);
+} accepting __weak SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

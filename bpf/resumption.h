@@ -10,6 +10,7 @@
 
 #include "bpf/eno_options.h"
 #include "bpf/maps.h"
+#include "bpf/secret.h"
 
 /* Stands for the SYN: its ends and its sequence number. */
 static __always_inline __u64 syn_owner(const struct shared_tuple *ends, __be32 seq)
@@ -43,11 +44,17 @@ static __always_inline int aead_wished(const struct shared_wishes *w, __u16 aead
 	return 0;
 }
 
-/* 8548-3.5-27: neither does one that wants no cached secrets. */
+/* 8548-3.5-27: neither does one that wants no cached secrets. What is a user's is for processes of
+ * that user which accept here, and what is the daemon's for the daemon. */
 static __always_inline int may_resume(const struct shared_wishes *w,
-				      const struct shared_resumption *r)
+				      const struct shared_resumption *r,
+				      const struct shared_endpoint *here, int inproc)
 {
-	return !(w && w->cache_flush) && aead_wished(w, r->aead);
+	if (w && (w->cache_flush || (inproc && w->inproc != SHARED_INPROC_RESUMES)))
+		return 0;
+	if (inproc ? !accepting_for(here, r->uid) : r->uid != SHARED_UID_UNKNOWN)
+		return 0;
+	return aead_wished(w, r->aead);
 }
 
 /* The secret that the SYN behind m names and has claimed as owner, or NULL; the TEP that its
@@ -73,7 +80,9 @@ static __always_inline struct shared_resumption *resumption_claimed(const struct
 /* 8548-3.5-6, 8548-3.5-7, 8548-3.5-21: takes the secret that the SYN names, if it is there to
  * be taken. */
 static __always_inline void resumption_claim(const struct eno_match *m,
-					     const struct shared_wishes *w, __u64 owner)
+					     const struct shared_wishes *w,
+					     const struct shared_endpoint *here, int inproc,
+					     __u64 owner)
 {
 	struct shared_resumption *r;
 	struct shared_claim *claim;
@@ -83,11 +92,14 @@ static __always_inline void resumption_claim(const struct eno_match *m,
 		if (!eno_match_half(m, t, &half))
 			continue;
 		r = bpf_map_lookup_elem(&resumptions, &half);
-		claim = r && may_resume(w, r) ? claim_get(r) : NULL;
+		claim = r && may_resume(w, r, here, inproc) ? claim_get(r) : NULL;
 		if (!claim)
 			continue;
-		if (__sync_val_compare_and_swap(&claim->state, r->token, owner) == r->token)
-			claim->since = bpf_ktime_get_ns() / 1000000000;
+		if (__sync_val_compare_and_swap(&claim->state, r->token, owner) != r->token)
+			return;
+		claim->since = bpf_ktime_get_ns() / 1000000000;
+		if (inproc)
+			secret_claimed(r->slot, r->token);
 		return;
 	}
 }

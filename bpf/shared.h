@@ -61,11 +61,14 @@ struct shared_half {
 struct shared_resumption {
 	uint64_t token; /* what the claim holds as long as nobody has taken it */
 	uint32_t slot;	/* index of the claim */
+	uint32_t uid;	/* whose programs it is for; SHARED_UID_UNKNOWN: the daemon */
 	uint16_t aead;
 	uint8_t tep;
 	uint8_t half[SHARED_HALF_LEN];	 /* what this host answers, */
 	uint8_t nonce[SHARED_NONCE_MAX]; /* and its nonce: random, and for this identifier only */
 };
+
+#define SHARED_UID_UNKNOWN UINT32_MAX
 
 #define SHARED_CLAIMED (1ULL << 63) /* with a hash of the SYN's ends and sequence number */
 
@@ -79,6 +82,65 @@ enum shared_sent {
 	SHARED_SENT_NOTHING,
 	SHARED_SENT_FRESH,  /* there was no room */
 	SHARED_SENT_RESUME, /* and behind it so many more bytes of nonce */
+};
+
+/*
+ * Secrets of programs that encrypt by themselves, each for processes of one user. They stay in the
+ * kernel, in the array "secrets", until a connection has agreed to resume with one: then the process
+ * that has its socket reads it, once (TCP_CRYPT_INPROC). Their claims are those behind the daemon's
+ * own. What became of one stands in its claim, with the token.
+ */
+#define SHARED_SECRETS_MAX  16384 /* of one daemon; there are twice as many */
+#define SHARED_SECRET_FIRST (2 * SHARED_RESUMPTIONS_MAX) /* the claim of the first */
+#define SHARED_CLAIMS_MAX   (SHARED_SECRET_FIRST + 2 * SHARED_SECRETS_MAX)
+
+#define SHARED_AGREED	 (1ULL << 62) /* both ends resume with it */
+#define SHARED_MISSED	 (1ULL << 61) /* offered, and the other end exchanges keys */
+#define SHARED_DROPPED	 (1ULL << 60) /* used up for nothing */
+#define SHARED_REFUSED	 (1ULL << 59) /* offered, and the other end wants no encryption at all */
+#define SHARED_TOKEN_MAX (SHARED_REFUSED - 1)
+
+struct shared_secret {
+	uint64_t token; /* 0: none is here (any more) */
+	uint64_t chain; /* the daemon's name for what it is from */
+	uint32_t uid;
+	uint16_t aead;
+	uint8_t tep;
+	uint8_t original_role; /* enum tcpcrypt_role */
+	uint8_t tell;	       /* the daemon wants to know at once when it is used */
+	uint8_t nonce[SHARED_NONCE_MAX];
+	uint8_t identifier[2 * SHARED_HALF_LEN];
+	uint8_t secret[32];
+	uint8_t pad[5];
+};
+
+/* Which of them connect() offers to one host and port: a ring in the array "offers", found by the
+ * map "offers_to". Programs take from the head, by compare and exchange; the daemon adds. */
+#define SHARED_OFFER_RINGS 512 /* of one daemon; there are twice as many */
+#define SHARED_OFFERS	   128 /* in a ring */
+
+struct shared_offers_key {
+	uint32_t uid;
+	struct shared_endpoint peer;
+};
+
+struct shared_offers {
+	uint64_t head, tail;
+	struct {
+		uint64_t token;
+		uint32_t claim;
+		uint32_t pad;
+	} offer[SHARED_OFFERS];
+};
+
+/* Whose processes accept at a listener's end: the map "accepting". Who it was before is out of it
+ * only when the other has been seen no more for a while. */
+#define SHARED_ACCEPTING_NS (60ULL * 1000 * 1000 * 1000)
+
+struct shared_accepting {
+	uint32_t uid;
+	uint32_t pad;
+	uint64_t since;
 };
 
 /* The end of a flow that a program is shown, and the flow's id. */
@@ -228,8 +290,6 @@ struct shared_handshake {
 	uint32_t uid;	    /* steered: whose the server's listener is */
 };
 
-#define SHARED_UID_UNKNOWN UINT32_MAX
-
 enum eno_sock_kind {
 	ENO_SOCK_UPSTREAM = 1, /* the daemon's connection to another host: offers ENO */
 	ENO_SOCK_STEERED,      /* the listener for steered SYNs, and what it accepts */
@@ -275,12 +335,14 @@ struct eno_sock {
 	 * that has no room; how much of the nonce at own's end may be left out first. */
 	uint8_t nonce_len;
 	uint8_t fresh_len;
-	uint8_t guard; /* ENO_SOCK_INPROC: enum eno_sock_guard */
-	uint8_t pad[2];
+	uint8_t guard;	 /* ENO_SOCK_INPROC: enum eno_sock_guard */
+	uint8_t resumes; /* both have agreed to */
+	uint8_t pad[1];
 	struct shared_half peer_half; /* with which the peer would agree; tep 0: nothing offered */
 	uint8_t fresh_teps[SHARED_TEPS_MAX];
 	uint8_t fresh[SHARED_OPTION_MAX];
-	/* ENO_SOCK_STEERED, accepted: the claim that the SYN has taken; token 0: none. */
+	/* The claim that the SYN has taken, of those that were accepted and of all ENO_SOCK_INPROC;
+	 * token 0: none. */
 	uint32_t resumed_slot;
 	uint64_t resumed_token;
 	uint32_t uid; /* ENO_SOCK_STEERED, accepted: whose the server is */
@@ -293,11 +355,20 @@ struct eno_sock {
 
 /*
  * The in-process library's own option, at level IPPROTO_TCP. Written before connect() or
- * listen(), int 1: this process encrypts what the socket negotiates; EAGAIN: ask again in a
- * moment. Read: what was negotiated; ENOENT: the socket was left alone. Programs that are linked
- * with libtcpcrypt have this inside, of whatever version: it grows at its end only.
+ * listen(), int 1: this process encrypts what the socket negotiates; 2: and knows how to resume
+ * sessions; EAGAIN: ask again in a moment. Read: what was negotiated; ENOENT: the socket was left
+ * alone. Programs that are linked with libtcpcrypt have this inside, of whatever version: it grows
+ * at its end only.
  */
 #define TCP_CRYPT_INPROC 1060
+
+enum shared_inproc_mark { SHARED_INPROC_OFF, SHARED_INPROC_ON, SHARED_INPROC_RESUMES };
+
+enum shared_inproc_resumed {
+	SHARED_INPROC_FRESH,
+	SHARED_INPROC_RESUMED,	/* with the secret, which is told once */
+	SHARED_INPROC_WITHHELD, /* with one that is another user's, or gone */
+};
 
 struct shared_inproc {
 	uint8_t state;	/* enum eno_sock_state */
@@ -307,10 +378,14 @@ struct shared_inproc {
 	uint8_t own_len;
 	uint8_t peer_len;
 	uint8_t required; /* disabled is refused */
-	uint8_t pad;
+	uint8_t resumed;  /* enum shared_inproc_resumed */
 	uint8_t own[SHARED_OPTION_MAX];
 	uint8_t peer[SHARED_OPTION_MAX];
 	struct shared_tuple ends;
+	struct shared_secret secret;
+	uint8_t offered;  /* this end has offered to resume */
+	uint8_t no_cache; /* TCP_CRYPT_CACHE_FLUSH: keep nothing of this session */
+	uint8_t pad[6];
 };
 
 /* A local program's socket in "app_socks" (socket storage): what its owner sees. */
@@ -388,6 +463,7 @@ enum shared_event_type {
 	SHARED_EVENT_CACHE_FLUSH,  /* TCP_CRYPT_CACHE_FLUSH */
 	SHARED_EVENT_GUARD,	   /* the first program encrypts by itself: attach the guard */
 	SHARED_EVENT_LEAK,	   /* it would have sent plain text: cookie's socket must go */
+	SHARED_EVENT_SECRET,	   /* one of its claims (value) was taken, or has come to an end */
 };
 
 struct shared_event {

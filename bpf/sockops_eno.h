@@ -461,6 +461,7 @@ __weak int upstream_established(struct bpf_sock_ops *ops, struct eno_sock *sock)
 	if (sock->mandatory_app_aware && !(m.global & ENO_GLOBAL_A))
 		goto plain;
 	sock->state = ENO_SOCK_ENABLED;
+	sock->resumes = !!(tep & ENO_V);
 	flags_set(ops, FLAGS_ENO, 0);
 	return 0;
 plain:
@@ -500,6 +501,7 @@ __weak int steered_established(struct bpf_sock_ops *ops, struct eno_sock *sock)
 	sock->resumed_slot = answer.slot;
 	sock->resumed_token = answer.token;
 	answer_sent(&answer);
+	sock->resumes = !!answer.token;
 	__builtin_memcpy(sock->own, answer.bytes, sizeof(answer.bytes));
 	sock->own_len = answer.len;
 	/* 8547-4.6-3 case 1, 8547-4.6-7. */

@@ -9,7 +9,50 @@
 
 #include "bpf/sockops_addresses.h"
 #include "bpf/sockops_eno.h"
+#include "bpf/secret.h"
 #include "engine/expiry.h"
+
+/* What became of the secret that the socket's SYN took (8548-3.5-21: it is used up whatever it
+ * was); only one that was agreed on is kept, for the process to read. */
+static __noinline int secret_outcome(struct eno_sock *sock, __u64 outcome)
+{
+	struct shared_settings *settings = settings_get();
+	struct shared_secret *s;
+	struct shared_claim *c;
+	__u32 slot;
+	int tell;
+
+	if (!sock || !settings || !sock->resumed_token)
+		return 0;
+	slot = sock->resumed_slot;
+	s = secret_get(slot, sock->resumed_token);
+	c = bpf_map_lookup_elem(&claims, &slot);
+	if (!s || !c || !(c->state & SHARED_CLAIMED))
+		return 0;
+	tell = s->tell || outcome != SHARED_AGREED;
+	if (outcome != SHARED_AGREED)
+		secret_wipe(s);
+	*(volatile __u64 *)&c->state = outcome | sock->resumed_token;
+	if (tell)
+		secret_tell(settings, slot);
+	return 0;
+}
+
+/* An active opener's, when the SYN-ACK has come. */
+static __always_inline void secret_answered(struct eno_sock *sock)
+{
+	if (!sock->resumed_token)
+		return;
+	if (sock->resumes)
+		secret_outcome(sock, SHARED_AGREED);
+	else if (sock->state == ENO_SOCK_ENABLED && sock->peer_half.tep)
+		secret_outcome(sock, SHARED_MISSED);
+	else if (sock->state == ENO_SOCK_DISABLED && sock->peer_half.tep &&
+		 sock->reason == ENO_SOCK_BY_OPTIONS)
+		secret_outcome(sock, SHARED_REFUSED);
+	else
+		secret_outcome(sock, SHARED_DROPPED);
+}
 
 /* Returns 0 when the listener is none of these. */
 static __noinline int inproc_listen(struct bpf_sock_ops *ops, struct shared_settings *s)
@@ -67,10 +110,12 @@ static __noinline int inproc_connected(struct bpf_sock_ops *ops, struct eno_sock
 	if (!sock->own_len)
 		sock->state = ENO_SOCK_DISABLED;
 	upstream_established(ops, sock);
+	secret_answered(sock);
 	w = bpf_sk_storage_get(&wishes, sk, NULL, 0);
-	/* What the program's own wishes prevented is no fault of the destination. */
+	/* What the program's own wishes prevented is no fault of the destination; nor is it what an
+	 * offer to resume, which has one TEP only, came to: the next offer is the whole one. */
 	if (sock->state == ENO_SOCK_DISABLED && sock->own_len && !sock->mandatory_app_aware && w &&
-	    !w->teps.set)
+	    !w->teps.set && !(sock->peer_half.tep && sock->reason == ENO_SOCK_BY_OPTIONS))
 		inproc_remember(ops, sock);
 	return 0;
 }
@@ -85,6 +130,8 @@ static __noinline int inproc_accepted(struct bpf_sock_ops *ops, struct eno_sock 
 		return upstream_established(ops, sock);
 	sock->raw_role = 1;
 	steered_established(ops, sock);
+	secret_outcome(sock, sock->state == ENO_SOCK_ENABLED && sock->resumes ? SHARED_AGREED
+									      : SHARED_DROPPED);
 	sock->required = sock->wishes.tep_mandatory;
 	/* It may also be the daemon that connects, where a rule requires encryption. */
 	return app_accepted(ops, s);

@@ -121,8 +121,9 @@ static __always_inline int can_take(const struct shared_settings *s, const struc
 	       (v4 || s->full_until <= bpf_ktime_get_ns());
 }
 
-/* A SYN that opens a connection of the daemon's, and is answered, takes the secret that it names. */
-__weak int claim(struct packet *p, struct eno_area *area, struct shared_wishes *w)
+/* A SYN that opens a connection of the daemon's, or (inproc) of a program that encrypts by itself, and
+ * is answered, takes the secret that it names. */
+__weak int claim(struct packet *p, struct eno_area *area, struct shared_wishes *w, int inproc)
 {
 	struct shared_settings *s = settings_get();
 	__u8 teps[SHARED_TEPS_MAX];
@@ -138,7 +139,7 @@ __weak int claim(struct packet *p, struct eno_area *area, struct shared_wishes *
 		return 0;
 	ends.local = p->dst;
 	ends.remote = p->src;
-	resumption_claim(&m, w, syn_owner(&ends, p->tcp.seq));
+	resumption_claim(&m, w, &ends.local, inproc, syn_owner(&ends, p->tcp.seq));
 	return 0;
 }
 
@@ -284,7 +285,9 @@ static __always_inline enum verdict opening_verdict(struct __sk_buff *skb,
 		note_syn(sk, p, &area);
 	}
 	if (verdict == STEER || verdict == STEER_OR_DROP)
-		claim(p, &area, w);
+		claim(p, &area, w, 0);
+	else if (verdict == PASS && eno && w && w->inproc && !w->raw.len && !wishes_off(w))
+		claim(p, &area, w, 1);
 	bpf_sk_release(sk);
 	return listens && policy.action == POLICY_REQUIRE ? require(p, verdict, why, policy.line)
 							  : verdict;

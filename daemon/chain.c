@@ -158,6 +158,7 @@ static int chain_extend(struct resumption *r, struct chain *c,
 		halves[i] = theirs(&s->secret);
 		entries[i].token = s->token;
 		entries[i].slot = slot_number(r, s);
+		entries[i].uid = SHARED_UID_UNKNOWN;
 		entries[i].aead = s->secret.aead;
 		entries[i].tep = s->secret.tep;
 		memcpy(entries[i].half, half_of(&s->secret, s->secret.original_role),
@@ -194,7 +195,7 @@ int chain_derive(const struct tcpcrypt_crypto *crypto, const struct tcpcrypt_nex
 
 struct chain *chain_new(struct resumption *r,
 			const struct tcpcrypt_next_secret secrets[static WINDOW_STEP + 1],
-			const uint8_t peer[16], double now)
+			const struct shared_endpoint *peer, double now)
 {
 	struct chain *c;
 
@@ -207,7 +208,9 @@ struct chain *chain_new(struct resumption *r,
 		c = &r->chains[r->chains_touched++];
 	r->n_chains++;
 	c->id = ++r->last_id;
-	memcpy(c->peer, peer, sizeof(c->peer));
+	memcpy(c->peer, peer->addr, sizeof(c->peer));
+	c->port = peer->port;
+	c->bound = false;
 	c->since = now;
 	c->next = 1;
 	c->window = WINDOW_STEP;

@@ -31,6 +31,7 @@ struct slot {
 	enum slot_state state;
 	uint64_t token;
 	uint64_t index;
+	uint16_t port; /* for which it is proposed */
 	struct tcpcrypt_next_secret secret;
 };
 
@@ -43,6 +44,8 @@ struct chain {
 	TAILQ_ENTRY(chain) age_entry;  /* all of them, oldest first */
 	uint64_t id;		       /* 0: free */
 	uint8_t peer[16];
+	uint16_t port; /* the peer's, in the original session */
+	bool bound;    /* at another one it was not known: for this one only */
 	double since;
 	uint64_t used;	 /* the highest index that both ends have used */
 	uint64_t next;	 /* the first that is in no slot: frontier's */
@@ -91,7 +94,7 @@ int chain_derive(const struct tcpcrypt_crypto *crypto, const struct tcpcrypt_nex
 /* A chain that begins with these, for which another may have to go; NULL: there is no room. */
 struct chain *chain_new(struct resumption *r,
 			const struct tcpcrypt_next_secret secrets[static WINDOW_STEP + 1],
-			const uint8_t peer[16], double now);
+			const struct shared_endpoint *peer, double now);
 
 /* Those whose SYN is under way keep their secret, and lose their chain. */
 void chain_forget(struct resumption *r, struct chain *c);

@@ -190,7 +190,8 @@ static void do_status(struct client *c, const struct request *request)
 	survey_totals(control->workers, &totals);
 	o = json_of_status(&totals, control->workers->n, &control->status);
 	json_object_set_new(o, "resumable",
-			    json_integer(resumption_count(control->status.resumption)));
+			    json_integer(resumption_count(control->status.resumption) +
+					 inproc_cache_count(control->status.inproc->cache)));
 	json_object_set_new(o, "sandbox", confine_json(control->status.confinement));
 	json_object_set_new(o, "ending", ending(control));
 	client_say(c, o);
@@ -269,6 +270,7 @@ static void do_watch(struct client *c, const struct request *request)
 static void do_flush(struct client *c, const struct request *request)
 {
 	resumption_flush(c->control->status.resumption);
+	inproc_channel_flush(c->control->status.inproc);
 	if (engine_forget_plain(c->control->status.engine)) {
 		client_error(c, "the learned destinations could not be forgotten");
 		return;

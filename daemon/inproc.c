@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "daemon/inproc_channel.h"
 #include "daemon/log.h"
 #include "daemon/worker.h"
 
@@ -15,6 +16,11 @@ void inproc_event(struct worker *w, const struct shared_event *event)
 		if (error)
 			log_error("the guard of in-process mode cannot be attached: %s",
 				  strerror(-error));
+		return;
+	}
+	if (event->type == SHARED_EVENT_SECRET) {
+		if (w->inproc)
+			inproc_cache_event(w->inproc->cache, event->value, loop_now(w->loop));
 		return;
 	}
 	log_warning("a program in in-process mode wrote past the library; nothing of it was sent, "

@@ -93,8 +93,9 @@ static int receive(struct inproc_process *p)
 			answered(p);
 		else
 			inproc_conns_told(&p->channel->conns, &p->holds, from.uid, from.pid,
-					  &messages[i]);
+					  &messages[i], loop_now(p->channel->worker->loop));
 	}
+	explicit_bzero(messages, n);
 	return 0;
 }
 
@@ -220,11 +221,15 @@ int inproc_channel_open(struct worker *w, const char *run_dir, int listener,
 	c->listener.fd = listener;
 	c->listener.handler = listener_ready;
 	TAILQ_INIT(&c->processes);
-	inproc_conns_init(&c->conns, w->ledger);
+	c->cache = inproc_cache_new(engine_vault(w->engine), w->crypto, w->config,
+				    loop_now(w->loop));
+	inproc_conns_init(&c->conns, w->ledger, c->cache);
 	c->dir_fd = open(run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	c->answered_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (c->dir_fd < 0 || c->answered_fd < 0)
 		error = -errno;
+	else if (!c->cache)
+		error = -ENOMEM;
 	else if (listener < 0)
 		error = listener_make(run_dir, &c->listener.fd);
 	if (!error && listener < 0)
@@ -249,6 +254,7 @@ void inproc_channel_close(struct inproc_channel *c)
 		loop_remove(c->worker->loop, &c->listener);
 		unlinkat(c->dir_fd, MESSAGE_SOCKET_NAME, 0);
 	}
+	inproc_cache_free(c->cache);
 	c->worker->inproc = NULL;
 	if (c->listener.fd >= 0)
 		close(c->listener.fd);
@@ -266,6 +272,7 @@ static void yield(void *data)
 
 	loop_remove(c->worker->loop, &c->listener);
 	c->serves = false;
+	inproc_cache_retire(c->cache);
 	inproc_conns_forget(&c->conns);
 	while (!TAILQ_EMPTY(&c->processes))
 		process_unlink(TAILQ_FIRST(&c->processes));
@@ -280,6 +287,7 @@ static void serve(void *data)
 {
 	struct inproc_channel *c = data;
 
+	inproc_cache_configure(c->cache, c->worker->config);
 	c->serves = !loop_add(c->worker->loop, &c->listener, EPOLLIN);
 }
 
@@ -287,6 +295,31 @@ int inproc_channel_serve(struct inproc_channel *c)
 {
 	worker_call(c->worker, serve, c);
 	return c->serves ? 0 : -ENOMEM;
+}
+
+static void flush(void *data)
+{
+	struct inproc_channel *c = data;
+
+	inproc_cache_flush(c->cache);
+}
+
+void inproc_channel_flush(struct inproc_channel *c)
+{
+	worker_call(c->worker, flush, c);
+}
+
+static void configure(void *data)
+{
+	struct inproc_channel *c = data;
+
+	if (c->serves)
+		inproc_cache_configure(c->cache, c->worker->config);
+}
+
+void inproc_channel_configure(struct inproc_channel *c)
+{
+	worker_call(c->worker, configure, c);
 }
 
 struct asking {

@@ -7,6 +7,7 @@
 #ifndef DAEMON_INPROC_CHANNEL_H
 #define DAEMON_INPROC_CHANNEL_H
 
+#include "daemon/inproc_cache.h"
 #include "daemon/inproc_conns.h"
 #include "daemon/visitor.h"
 #include "daemon/worker.h"
@@ -26,6 +27,7 @@ struct inproc_channel {
 	struct inproc_process_list processes;
 	size_t n_processes;
 	struct inproc_conns conns;
+	struct inproc_cache *cache;
 	size_t n_asked;	 /* processes that are to say what their connections have carried */
 	int answered_fd; /* an eventfd: all of them have */
 	int dir_fd;
@@ -43,6 +45,10 @@ void inproc_channel_close(struct inproc_channel *c);
 /* Another daemon serves; or this one. */
 void inproc_channel_yield(struct inproc_channel *c);
 int inproc_channel_serve(struct inproc_channel *c);
+
+/* Forgets all sessions; has the worker's configuration. */
+void inproc_channel_flush(struct inproc_channel *c);
+void inproc_channel_configure(struct inproc_channel *c);
 
 /* Asks the processes with connections that the visitor may see what these have carried. False: there
  * is nobody to ask. Otherwise answered_fd tells; who has not answered by then is given up. */

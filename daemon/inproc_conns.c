@@ -8,10 +8,12 @@
 #include <tcpcrypt/error.h>
 
 #include "daemon/clock.h"
+#include "daemon/inproc_cache.h"
 
-void inproc_conns_init(struct inproc_conns *c, struct ledger *ledger)
+void inproc_conns_init(struct inproc_conns *c, struct ledger *ledger, struct inproc_cache *cache)
 {
 	memset(c, 0, sizeof(*c));
+	c->cache = cache;
 	c->ledger = ledger;
 	TAILQ_INIT(&c->all);
 }
@@ -182,11 +184,31 @@ static void pass(struct inproc_conns *c, uid_t uid, pid_t pid, const struct mess
 	ledger_end(c->ledger, &r, reason);
 }
 
+/* What can be resumed later, or cannot. */
+static void remember(struct inproc_conns *c, uid_t uid, const struct message *m, double now)
+{
+	struct tcpcrypt_next_secret next = {
+		.original_role = m->role ? TCPCRYPT_ROLE_B : TCPCRYPT_ROLE_A,
+		.tep = m->tep,
+		.aead = m->aead,
+	};
+
+	if (m->type == MESSAGE_ENDED && m->chain)
+		inproc_cache_forget(c->cache, uid, m->chain);
+	if (m->type != MESSAGE_ESTABLISHED || !m->has_next)
+		return;
+	memcpy(next.secret, m->next, sizeof(next.secret));
+	inproc_cache_store(c->cache, uid, m->outgoing ? &m->ends.remote : NULL, &next, now);
+}
+
 void inproc_conns_told(struct inproc_conns *c, struct inproc_holds *of, uid_t uid, pid_t pid,
-		       const struct message *m)
+		       const struct message *m, double now)
 {
 	struct inproc_conn *conn = find(c, uid, m->id);
 
+	/* One that is known has been told before. */
+	if (!conn || m->type != MESSAGE_ESTABLISHED)
+		remember(c, uid, m, now);
 	switch ((enum message_type)m->type) {
 	case MESSAGE_ESTABLISHED:
 	case MESSAGE_LIVE:

@@ -37,18 +37,21 @@ struct inproc_conn {
 LIST_HEAD(inproc_bucket, inproc_conn);
 TAILQ_HEAD(inproc_conn_list, inproc_conn);
 
+struct inproc_cache;
+
 struct inproc_conns {
 	struct ledger *ledger;
+	struct inproc_cache *cache;
 	struct inproc_conn_list all;
 	size_t n;
 	struct inproc_bucket buckets[INPROC_BUCKETS];
 };
 
-void inproc_conns_init(struct inproc_conns *c, struct ledger *ledger);
+void inproc_conns_init(struct inproc_conns *c, struct ledger *ledger, struct inproc_cache *cache);
 
 /* The process with these holds, and this user and number, has said so. */
 void inproc_conns_told(struct inproc_conns *c, struct inproc_holds *of, uid_t uid, pid_t pid,
-		       const struct message *m);
+		       const struct message *m, double now);
 
 /* The process is gone, and with it what nobody else has. */
 void inproc_conns_gone(struct inproc_conns *c, struct inproc_holds *of);

@@ -306,6 +306,7 @@ static void reload(struct daemon *d)
 	control_set_key_log(d->control, config->key_log);
 	control_set_policy(d->control, config->n_rules, config_n_required(config));
 	resumption_configure(d->resumption, config);
+	inproc_channel_configure(d->inproc);
 	if (d->keylog_fd >= 0)
 		close(d->keylog_fd);
 	d->keylog_fd = keylog_fd;

@@ -76,6 +76,28 @@ static void name_set(const struct slot *s, struct tcpcrypt_eno_resume *ret)
 	memcpy(ret->identifier, s->secret.identifier, sizeof(ret->identifier));
 }
 
+/* A secret of a session with peer, at the very port, or else at any for which it may do: behind
+ * one address there may be several who have sessions of their own. */
+static struct chain *find(struct resumption *r, const struct shared_endpoint *peer, bool same_port,
+			  const struct resumption_wanted *wanted, double now, struct slot **ret,
+			  const char **reason)
+{
+	struct chain *c;
+
+	TAILQ_FOREACH (c, chain_bucket(r, peer->addr), peer_entry) {
+		if (memcmp(c->peer, peer->addr, sizeof(c->peer)) || now - c->since >= r->seconds ||
+		    !contains(wanted, c->frontier.tep, c->frontier.aead))
+			continue;
+		if (same_port ? c->port != peer->port : c->bound || c->port == peer->port)
+			continue;
+		*reason = "busy";
+		*ret = chain_lowest(r, c);
+		if (*ret)
+			break;
+	}
+	return c;
+}
+
 const char *resumption_propose(struct resumption *r, const struct shared_endpoint *peer,
 			       const struct resumption_wanted *wanted, double now,
 			       struct tcpcrypt_eno_resume *ret_name,
@@ -89,16 +111,11 @@ const char *resumption_propose(struct resumption *r, const struct shared_endpoin
 	pthread_mutex_lock(&r->lock);
 	if (!r->max)
 		reason = "off";
-	TAILQ_FOREACH (c, chain_bucket(r, peer->addr), peer_entry) {
-		if (memcmp(c->peer, peer->addr, sizeof(c->peer)) || now - c->since >= r->seconds ||
-		    !contains(wanted, c->frontier.tep, c->frontier.aead))
-			continue;
-		reason = "busy";
-		s = chain_lowest(r, c);
-		if (s)
-			break;
-	}
+	c = find(r, peer, true, wanted, now, &s, &reason);
+	if (!s)
+		c = find(r, peer, false, wanted, now, &s, &reason);
 	if (s) {
+		s->port = peer->port;
 		name_set(s, ret_name);
 		ret_ticket->slot = slot_number(r, s);
 		ret_ticket->token = s->token;
@@ -147,19 +164,23 @@ bool resumption_take(struct resumption *r, const struct resumption_ticket *t,
 	return s;
 }
 
-/* Ends a ticket that brought no session; misses: how many failures that makes. */
+/* Ends a ticket that brought no session; misses: how many failures that makes. One at a port that
+ * the session was not made with says nothing of the others: it is for this port only. */
 static void unused(struct resumption *r, const struct resumption_ticket *t, unsigned int misses)
 {
 	struct chain *c;
 	struct slot *s;
+	bool elsewhere;
 
 	pthread_mutex_lock(&r->lock);
 	s = slot_of(r, t);
 	c = s ? s->chain : NULL;
+	elsewhere = c && misses && s->port != c->port;
 	if (s)
 		slot_end(r, s);
 	if (c) {
-		c->misses += misses;
+		c->bound |= elsewhere;
+		c->misses += elsewhere ? 0 : misses;
 		/* With nothing left that could be used there will be nothing, either. */
 		if (c->misses >= MISSES_MAX || (TAILQ_EMPTY(&c->ready) && TAILQ_EMPTY(&c->taken)))
 			chain_forget(r, c);
@@ -186,7 +207,7 @@ void resumption_store(struct resumption *r, const struct tcpcrypt_next_secret *n
 	struct chain *c;
 
 	pthread_mutex_lock(&r->lock);
-	c = !error && r->max ? chain_new(r, secrets, peer->addr, now) : NULL;
+	c = !error && r->max ? chain_new(r, secrets, peer, now) : NULL;
 	if (c)
 		*ret_chain = (struct resumption_chain){ c - r->chains, c->id };
 	pthread_mutex_unlock(&r->lock);

@@ -13,6 +13,7 @@
 #include "daemon/incoming.h"
 #include "daemon/liveness.h"
 #include "daemon/inproc.h"
+#include "daemon/inproc_channel.h"
 #include "daemon/log.h"
 #include "daemon/outgoing.h"
 #include "daemon/wish.h"
@@ -39,6 +40,7 @@ static void event_handle(const struct shared_event *event, void *data)
 		break;
 	case SHARED_EVENT_GUARD:
 	case SHARED_EVENT_LEAK:
+	case SHARED_EVENT_SECRET:
 		inproc_event(data, event);
 		break;
 	}
@@ -77,6 +79,8 @@ static void tick(void *data)
 			loop_queue(w->loop, &f->again);
 	}
 	liveness_tick(w);
+	if (w->inproc)
+		inproc_cache_tick(w->inproc->cache, w->alive);
 	listener_resume(&w->programs);
 	listener_resume(&w->steered);
 }

@@ -42,6 +42,7 @@ struct engine {
 	struct shared_settings *settings; /* the settings map, mapped */
 	struct shared_worker *workers;	  /* likewise, SHARED_SLOTS of them */
 	struct window window;
+	struct vault vault;
 	struct hooks hooks;
 	struct tc tc;
 	struct guard *guard; /* whose maps the programs share */
@@ -235,8 +236,20 @@ static int programs_load(struct engine *e, struct heritage *heritage)
 	if (error)
 		return error;
 	e->own.claims = heritage && !e->settings->claims;
-	return window_open(&e->window, bpf_map__fd(e->programs->maps.resumptions),
-			   bpf_map__fd(e->programs->maps.claims), e->own.claims);
+	error = window_open(&e->window, bpf_map__fd(e->programs->maps.resumptions),
+			    bpf_map__fd(e->programs->maps.claims),
+			    e->own.claims ? SHARED_RESUMPTIONS_MAX : 0, SHARED_RESUMPTIONS_MAX);
+	if (error)
+		return error;
+	return vault_open(&e->vault,
+			  &(struct vault_maps){
+				  .resumptions = bpf_map__fd(e->programs->maps.resumptions),
+				  .claims = bpf_map__fd(e->programs->maps.claims),
+				  .secrets = bpf_map__fd(e->programs->maps.secrets),
+				  .offers = bpf_map__fd(e->programs->maps.offers),
+				  .offers_to = bpf_map__fd(e->programs->maps.offers_to),
+			  },
+			  e->own.claims);
 }
 
 int engine_open(const struct engine_params *params, struct engine **ret)
@@ -462,6 +475,7 @@ void engine_close(struct engine *e)
 		tc_deinit(&e->tc);
 	tc_forget(&e->tc);
 	window_close(&e->window);
+	vault_close(&e->vault, e->serves);
 	if (e->settings)
 		munmap(e->settings, sizeof(*e->settings));
 	if (e->workers)
@@ -578,6 +592,11 @@ void engine_forget_to_app(struct engine *e, const struct shared_endpoint *local,
 	struct shared_tuple key = { .local = *server, .remote = *local };
 
 	bpf_map_delete_elem(bpf_map__fd(e->programs->maps.clients), &key);
+}
+
+struct vault *engine_vault(struct engine *e)
+{
+	return &e->vault;
 }
 
 struct window *engine_window(struct engine *e)

@@ -20,6 +20,7 @@
 #include "bpf/shared.h"
 #include "engine/heritage.h"
 #include "engine/guard.h"
+#include "engine/vault.h"
 #include "engine/window.h"
 
 struct engine;
@@ -178,6 +179,9 @@ void engine_forget_to_app(struct engine *e, const struct shared_endpoint *local,
 
 /* Where the secrets go that other hosts may resume with; valid as long as e is. */
 struct window *engine_window(struct engine *e);
+
+/* Where those go that programs use which encrypt by themselves; likewise. */
+struct vault *engine_vault(struct engine *e);
 
 /* What the programs recorded for a marked socket. */
 int engine_eno(struct engine *e, int fd, struct eno_sock *ret);

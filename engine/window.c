@@ -6,7 +6,7 @@
 
 #include <bpf/bpf.h>
 
-#define CLAIMS_SIZE (2 * SHARED_RESUMPTIONS_MAX * sizeof(struct shared_claim))
+#define CLAIMS_SIZE (SHARED_CLAIMS_MAX * sizeof(struct shared_claim))
 
 /* What a daemon has left that had these claims before. */
 static void clear(struct window *w)
@@ -19,12 +19,12 @@ static void clear(struct window *w)
 		half = next;
 		more = !bpf_map_get_next_key(w->resumptions_fd, &half, &next);
 		if (!bpf_map_lookup_elem(w->resumptions_fd, &half, &secret) &&
-		    secret.slot - w->base < SHARED_RESUMPTIONS_MAX)
+		    secret.slot - w->base < w->n)
 			bpf_map_delete_elem(w->resumptions_fd, &half);
 	}
 }
 
-int window_open(struct window *w, int resumptions_fd, int claims_fd, bool second)
+int window_open(struct window *w, int resumptions_fd, int claims_fd, uint32_t base, uint32_t n)
 {
 	void *view = mmap(NULL, CLAIMS_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, claims_fd, 0);
 
@@ -32,7 +32,8 @@ int window_open(struct window *w, int resumptions_fd, int claims_fd, bool second
 		return -errno;
 	w->resumptions_fd = resumptions_fd;
 	w->view = view;
-	w->base = second ? SHARED_RESUMPTIONS_MAX : 0;
+	w->base = base;
+	w->n = n;
 	w->claims = (struct shared_claim *)view + w->base;
 	clear(w);
 	return 0;
@@ -58,11 +59,7 @@ int window_add(struct window *w, const struct shared_half *halves,
 	int error;
 
 	for (size_t i = 0; i < n; i++) {
-		struct shared_claim *claim = &w->claims[secrets[i].slot];
-
-		claim->since = 0;
-		claim->sent = SHARED_SENT_NOTHING;
-		__atomic_store_n(&claim->state, secrets[i].token, __ATOMIC_RELEASE);
+		window_offer(w, secrets[i].slot, secrets[i].token);
 		secrets[i].slot += w->base;
 	}
 	error = bpf_map_update_batch(w->resumptions_fd, halves, secrets, &count, &opts);
@@ -81,14 +78,28 @@ bool window_take(struct window *w, const struct shared_half *half, uint32_t slot
 	if (!__atomic_compare_exchange_n(&w->claims[slot].state, &token, 0, false, __ATOMIC_ACQ_REL,
 					 __ATOMIC_ACQUIRE))
 		return false;
-	bpf_map_delete_elem(w->resumptions_fd, half);
+	if (half)
+		bpf_map_delete_elem(w->resumptions_fd, half);
 	return true;
 }
 
 void window_end(struct window *w, const struct shared_half *half, uint32_t slot)
 {
 	__atomic_store_n(&w->claims[slot].state, 0, __ATOMIC_RELEASE);
-	bpf_map_delete_elem(w->resumptions_fd, half);
+	if (half)
+		bpf_map_delete_elem(w->resumptions_fd, half);
+}
+
+void window_offer(struct window *w, uint32_t slot, uint64_t token)
+{
+	w->claims[slot].since = 0;
+	w->claims[slot].sent = SHARED_SENT_NOTHING;
+	__atomic_store_n(&w->claims[slot].state, token, __ATOMIC_RELEASE);
+}
+
+uint64_t window_state(const struct window *w, uint32_t slot)
+{
+	return __atomic_load_n(&w->claims[slot].state, __ATOMIC_ACQUIRE);
 }
 
 uint32_t window_claimed(const struct window *w, uint32_t slot)

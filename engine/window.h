@@ -16,12 +16,12 @@ struct window {
 	int resumptions_fd; /* the engine's */
 	void *view;	    /* of the map */
 	struct shared_claim *claims;
-	uint32_t base; /* the first of them in the map */
+	uint32_t base, n; /* the first of them in the map, and how many there are */
 };
 
-/* Over the maps of the programs, in the first or second half of the claims, which is cleared. Slots
- * count from there. 0 or a negative errno value. */
-int window_open(struct window *w, int resumptions_fd, int claims_fd, bool second);
+/* Over the maps of the programs: n of the claims, which are cleared. Slots count from base. 0 or a
+ * negative errno value. */
+int window_open(struct window *w, int resumptions_fd, int claims_fd, uint32_t base, uint32_t n);
 
 /* The slot that the programs know by this number. */
 uint32_t window_slot(const struct window *w, uint32_t number);
@@ -34,12 +34,20 @@ void window_close(struct window *w);
 int window_add(struct window *w, const struct shared_half *halves,
 	       struct shared_resumption *secrets, size_t n);
 
+/* In the next two half is NULL for one that was only offered: window_offer(). */
+
 /* Takes a secret back, whose slot may then be used again. False when a SYN has claimed it: then
  * nothing changes. */
 bool window_take(struct window *w, const struct shared_half *half, uint32_t slot, uint64_t token);
 
 /* Ends what a SYN has claimed; the slot may be used again. */
 void window_end(struct window *w, const struct shared_half *half, uint32_t slot);
+
+/* Lets a claim be taken that no SYN of other hosts can name: only by the programs of this host. */
+void window_offer(struct window *w, uint32_t slot, uint64_t token);
+
+/* What stands in the claim. */
+uint64_t window_state(const struct window *w, uint32_t slot);
 
 /* The CLOCK_MONOTONIC second at which a SYN claimed it; 0: none has. */
 uint32_t window_claimed(const struct window *w, uint32_t slot);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* The calls with which connections begin. */
 #include <netinet/in.h>
+#include <string.h>
 
 #include "inproc/calls.h"
 #include "inproc/helper.h"
@@ -43,11 +44,11 @@ static bool prepare(int fd)
 {
 	struct conn *c;
 
-	if (!mark(fd, 1))
+	if (!mark(fd, SHARED_INPROC_RESUMES))
 		return false;
 	c = conn_new();
 	if (!c) {
-		mark(fd, 0);
+		mark(fd, SHARED_INPROC_OFF);
 		return false;
 	}
 	table_enter(fd, c);
@@ -94,7 +95,7 @@ CALL int connect(int fd, const struct sockaddr *to, socklen_t len)
 CALL int listen(int fd, int backlog)
 {
 	if (table_holds(fd) && !table_get(fd) && settings_on())
-		mark(fd, 1);
+		mark(fd, SHARED_INPROC_RESUMES);
 	return next()->listen(fd, backlog);
 }
 
@@ -121,12 +122,13 @@ static bool adopt(int fd)
 	if (!c || conn_lock(c))
 		return false;
 	conn_begin(c, fd, &inproc);
-	failed = c->phase != CONN_EXPECT_KEYS;
+	explicit_bzero(&inproc, sizeof(inproc));
+	failed = c->phase != CONN_EXPECT_KEYS && c->phase != CONN_OPEN;
 	if (failed)
 		c->refs--;
 	else
 		table_enter(fd, c);
-	if (!failed)
+	if (c->phase == CONN_EXPECT_KEYS)
 		helper_watch(c, fd);
 	conn_unlock_release(c);
 	return !failed;

@@ -142,28 +142,48 @@ int conn_fail_for(struct conn *c, int fd, int cause)
 	return conn_fail(c, fd);
 }
 
-static int session_start(struct conn *c, int fd, const struct shared_inproc *inproc)
+static int session_open(struct conn *c, int fd, const struct tcpcrypt_eno_result *result,
+			const struct tcpcrypt_resumption *resume)
 {
 	uint16_t aeads[TCPCRYPT_AEADS_MAX];
-	struct tcpcrypt_eno_result result;
-
-	negotiated_decide(inproc, &result);
-	/* Kernel and core must agree (8547-4.6-7, 8548-3.2-5). */
-	if (result.reason != TCPCRYPT_ENO_OK)
-		return TCPCRYPT_E_STATE;
 	const struct tcpcrypt_session_params params = {
 		.size = sizeof(params),
 		.crypto = keys_crypto(),
-		.role = result.role,
-		.tep_byte = result.tep_byte,
-		.transcript = result.transcript,
-		.transcript_len = result.transcript_len,
+		.role = result->role,
+		.tep_byte = result->tep_byte,
+		.transcript = result->transcript,
+		.transcript_len = result->transcript_len,
 		.aeads = aeads,
-		.n_aeads = negotiated_aeads(fd, result.role, aeads),
+		.n_aeads = resume ? 0 : negotiated_aeads(fd, result->role, aeads),
 		.rekey_bytes = c->rekey_bytes,
+		.resume = resume,
 	};
 
 	return tcpcrypt_session_init(c->session, &params);
+}
+
+/* 0: with Init messages; positive: resumed, and so established. */
+static int session_start(struct conn *c, int fd, const struct shared_inproc *inproc)
+{
+	struct tcpcrypt_resumption resume;
+	struct tcpcrypt_eno_result result;
+	bool resumes;
+	int r;
+
+	negotiated_decide(inproc, &result);
+	/* Kernel and core must agree (8547-4.6-7, 8548-3.2-5); 8548-3.5-13: with the cached secret,
+	 * or not at all. */
+	if (result.reason != TCPCRYPT_ENO_OK || result.resumed != !!inproc->resumed)
+		return TCPCRYPT_E_STATE;
+	resumes = negotiated_resumption(inproc, &result, &resume);
+	if (result.resumed && !resumes)
+		return TCPCRYPT_E_STATE;
+	c->fresh = inproc->offered || result.resumption_offered;
+	c->no_cache = inproc->no_cache;
+	c->chain = inproc->secret.chain;
+	r = session_open(c, fd, &result, resumes ? &resume : NULL);
+	explicit_bzero(&resume, sizeof(resume));
+	return r ? r : resumes;
 }
 
 void conn_opened(struct conn *c)
@@ -185,6 +205,7 @@ void conn_negotiated(struct conn *c, int fd)
 	if (r || inproc.state == ENO_SOCK_PENDING)
 		return;
 	conn_begin(c, fd, &inproc);
+	explicit_bzero(&inproc, sizeof(inproc));
 }
 
 void conn_begin(struct conn *c, int fd, const struct shared_inproc *inproc)
@@ -204,6 +225,10 @@ void conn_begin(struct conn *c, int fd, const struct shared_inproc *inproc)
 	c->ends = inproc->ends;
 	c->id = arena_serial(c->keys.arena);
 	r = session_start(c, fd, inproc);
+	if (r > 0) {
+		conn_opened(c);
+		return;
+	}
 	if (r) {
 		conn_fail_for(c, fd, r);
 		return;

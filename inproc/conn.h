@@ -76,9 +76,11 @@ struct conn {
 	uint64_t id; /* in its arena; 0: nothing any more */
 	int error;   /* what broke it: an errno value; 0: nothing */
 	bool reported;
-	uint8_t fresh; /* enum message_fresh */
+	bool fresh; /* one end has offered to resume, and is, if not resumed, not known */
 	double started;
 	struct shared_tuple ends;
+	uint64_t chain; /* of the secret that it resumed with */
+	bool no_cache;	/* nothing is kept for a later session */
 	struct conn_rx rx;
 	struct conn_tx tx;
 	struct keys_shared keys;

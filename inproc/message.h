@@ -18,6 +18,7 @@
 #define MESSAGE_SOCKET_NAME    "inproc.sock"
 #define MESSAGES_MAX	       64
 #define MESSAGE_SESSION_ID_LEN 33
+#define MESSAGE_SECRET_LEN     32
 
 #define MESSAGE_ASK 'c'
 
@@ -67,8 +68,11 @@ struct message {
 	double started; /* seconds since the epoch */
 	struct shared_tuple ends;
 	char comm[SHARED_COMM_LEN];
+	uint64_t chain; /* MESSAGE_ENDED: what came by this one's secret could not be read; 0: no */
 	uint8_t session_id[MESSAGE_SESSION_ID_LEN];
-	uint8_t pad2[7];
+	uint8_t has_next; /* MESSAGE_ESTABLISHED: next, */
+	uint8_t pad2[6];
+	uint8_t next[MESSAGE_SECRET_LEN]; /* the secret that follows from the session's */
 };
 
 #endif

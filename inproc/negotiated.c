@@ -23,6 +23,7 @@ int negotiated_ask(int fd, struct shared_inproc *ret)
 	if (next()->getsockopt(fd, IPPROTO_TCP, TCP_CRYPT_INPROC, &answer, &len))
 		return -errno;
 	*ret = answer.inproc;
+	explicit_bzero(&answer, sizeof(answer));
 	return 0;
 }
 
@@ -31,18 +32,38 @@ void negotiated_decide(const struct shared_inproc *inproc, struct tcpcrypt_eno_r
 	/* What was enabled when the option was made stands in the option itself. */
 	static const uint8_t implemented[] = { TCPCRYPT_TEP_X25519, TCPCRYPT_TEP_P256,
 					       TCPCRYPT_TEP_X448, TCPCRYPT_TEP_P521 };
+	struct tcpcrypt_eno_resume name = {
+		.tep = inproc->secret.tep,
+		.original_role = inproc->secret.original_role ? TCPCRYPT_ROLE_B : TCPCRYPT_ROLE_A,
+	};
 	const struct tcpcrypt_eno_settings settings = {
+		.resume = inproc->resumed == SHARED_INPROC_RESUMED ? &name : NULL,
 		.opener = inproc->passive ? TCPCRYPT_ENO_PASSIVE : TCPCRYPT_ENO_ACTIVE,
 		.teps = implemented,
 		.n_teps = sizeof(implemented),
 		.mandatory_app_aware = inproc->mandatory_app_aware,
 	};
 
+	memcpy(name.identifier, inproc->secret.identifier, sizeof(name.identifier));
 	*ret = (struct tcpcrypt_eno_result){ .reason = TCPCRYPT_ENO_ILL_FORMED };
 	if (inproc->own_len > SHARED_OPTION_MAX || inproc->peer_len > SHARED_OPTION_MAX)
 		return;
 	tcpcrypt_eno_negotiate(&settings, inproc->own_len ? inproc->own : NULL, inproc->own_len,
 			       inproc->peer_len ? inproc->peer : NULL, inproc->peer_len, ret);
+}
+
+bool negotiated_resumption(const struct shared_inproc *inproc,
+			   const struct tcpcrypt_eno_result *result,
+			   struct tcpcrypt_resumption *ret)
+{
+	if (!result->resumed || inproc->resumed != SHARED_INPROC_RESUMED)
+		return false;
+	memcpy(ret->secret, inproc->secret.secret, sizeof(ret->secret));
+	ret->original_role = inproc->secret.original_role ? TCPCRYPT_ROLE_B : TCPCRYPT_ROLE_A;
+	ret->aead = inproc->secret.aead;
+	memcpy(ret->nonces, result->nonces, sizeof(ret->nonces));
+	ret->nonces_len = result->nonces_len;
+	return true;
 }
 
 /* The options list them as RFC 8548's examples do: for host B the last is preferred. */

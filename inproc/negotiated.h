@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <tcpcrypt/eno.h>
+#include <tcpcrypt/session.h>
 
 #include "bpf/shared.h"
 
@@ -20,6 +21,12 @@ int negotiated_ask(int fd, struct shared_inproc *ret);
 /* What core makes of the two options. For a connection that the engine calls encrypted it must
  * come to the same (8547-4.6-7, 8548-3.2-5): *ret has the reason when it does not. */
 void negotiated_decide(const struct shared_inproc *inproc, struct tcpcrypt_eno_result *ret);
+
+/* With what it is to be resumed, if core has come to that. False: the engine has not given the
+ * secret. The caller wipes *ret, and inproc->secret. */
+bool negotiated_resumption(const struct shared_inproc *inproc,
+			   const struct tcpcrypt_eno_result *result,
+			   struct tcpcrypt_resumption *ret);
 
 /* The AEADs that the socket offers as host A or accepts as host B, in decreasing preference: the
  * program's own wish, or the host's settings. How many; 0: there is no engine. */

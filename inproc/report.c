@@ -17,7 +17,8 @@
 #include "inproc/table.h"
 
 #define QUEUE_MAX 4096
-#define DELAY_MS  20 /* so that many go together */
+#define DELAY_MS  20 /* so that many go together; */
+#define SECRET_MS 2  /* with what the next connection can use */
 #define RETRY_MS  1000
 #define RETRY_MAX 30000
 
@@ -71,13 +72,15 @@ static bool queue_make(void)
 static void put(const struct message *m)
 {
 	bool wake = false;
+	uint64_t due;
 
 	pthread_mutex_lock(&lock);
 	if (queue_make() && n < QUEUE_MAX) {
 		queue->message[(first + n++) % QUEUE_MAX] = *m;
-		wake = !due_ms;
+		due = now_ms() + (m->has_next ? SECRET_MS : DELAY_MS);
+		wake = !due_ms || due < due_ms;
 		if (wake)
-			due_ms = now_ms() + DELAY_MS;
+			due_ms = due;
 	} else {
 		/* Who is live will be told of once more. */
 		again = true;
@@ -102,7 +105,7 @@ static struct message message_of(const struct conn *c, enum message_type type)
 	m.outgoing = !c->passive;
 	m.ends = c->ends;
 	m.started = c->started;
-	m.fresh = c->fresh;
+	m.fresh = c->fresh ? MESSAGE_FRESH_UNKNOWN : MESSAGE_FRESH_NO_SESSION;
 	memcpy(m.comm, comm, sizeof(m.comm));
 	if (c->phase != CONN_OPEN)
 		return m;
@@ -117,14 +120,29 @@ static struct message message_of(const struct conn *c, enum message_type type)
 	return m;
 }
 
+/* 8548-3.5-18, 8548-3.5-27: what a later session may be resumed with. A resumed session's is known. */
+static void next_take(struct conn *c, struct message *m)
+{
+	struct tcpcrypt_next_secret next;
+
+	if (tcpcrypt_session_next_secret(c->session, &next))
+		return;
+	m->has_next = !m->resumed && !c->no_cache;
+	if (m->has_next)
+		memcpy(m->next, next.secret, sizeof(m->next));
+	explicit_bzero(&next, sizeof(next));
+}
+
 static void established(struct conn *c)
 {
 	struct message m;
 
 	c->started = wall();
 	m = message_of(c, MESSAGE_ESTABLISHED);
+	next_take(c, &m);
 	c->reported = true;
 	put(&m);
+	explicit_bzero(&m, sizeof(m));
 }
 
 static int32_t reason_of(const struct conn *c)
@@ -152,6 +170,9 @@ static void ended(struct conn *c)
 	struct message m = message_of(c, MESSAGE_ENDED);
 
 	m.reason = reason_of(c);
+	/* The ends do not have the same secrets: the next connection exchanges keys. */
+	if (c->cause == TCPCRYPT_E_AUTH && m.resumed && !m.bytes_in)
+		m.chain = c->chain;
 	put(&m);
 }
 

@@ -315,6 +315,42 @@ static void test_peers(void **state)
 	cache_free(r);
 }
 
+static void expect_at(struct resumption *r, uint16_t port, uint8_t n, unsigned int index,
+		      bool missed)
+{
+	const struct shared_endpoint at = { .addr = { 1 }, .port = port };
+	struct tcpcrypt_next_secret s = secret_of(n, index);
+	struct resumption_ticket t = {};
+	struct tcpcrypt_eno_resume name;
+	struct resumption_chain c;
+
+	assert_null(resumption_propose(r, &at, &usual, 0, &name, &t, &c));
+	assert_memory_equal(name.identifier, s.identifier, sizeof(s.identifier));
+	if (missed)
+		resumption_miss(r, &t);
+	else
+		resumption_drop(r, &t);
+}
+
+/* Behind an address there may be several who know nothing of each other's sessions: what was missed at
+ * another port is for its own only, and at each the one that was made with it comes first. */
+static void test_ports(void **state)
+{
+	const struct shared_endpoint elsewhere = { .addr = { 1 }, .port = 5432 };
+	struct resumption *r = cache_new(100, 10);
+
+	store(r, 1, &peer, 0);
+	expect_at(r, 5432, 1, 1, false);
+	expect_at(r, 5432, 1, 2, true);
+	expect_none(r, &elsewhere, &usual, 0, "no-session");
+	store(r, 2, &elsewhere, 0);
+	expect_at(r, 5432, 2, 1, false);
+	expect_at(r, 80, 1, 3, false);
+	/* One that was not missed may serve a third. */
+	expect_at(r, 22, 2, 2, false);
+	cache_free(r);
+}
+
 /* A session's TEP and AEAD must be among what the connection may use. */
 static void test_wanted(void **state)
 {
@@ -430,9 +466,9 @@ int main(void)
 		cmocka_unit_test(test_lowest), cmocka_unit_test(test_both_ways),
 		cmocka_unit_test(test_window), cmocka_unit_test(test_busy),
 		cmocka_unit_test(test_misses), cmocka_unit_test(test_peers),
-		cmocka_unit_test(test_wanted), cmocka_unit_test(test_bounds),
-		cmocka_unit_test(test_forget), cmocka_unit_test(test_claims),
-		cmocka_unit_test(test_slots),
+		cmocka_unit_test(test_ports),  cmocka_unit_test(test_wanted),
+		cmocka_unit_test(test_bounds), cmocka_unit_test(test_forget),
+		cmocka_unit_test(test_claims), cmocka_unit_test(test_slots),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

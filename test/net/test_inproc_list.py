@@ -18,7 +18,7 @@ from test_upgrade import upgraded
 ALICE, BOB = 40001, 40002  # user IDs; nobody needs to have names for them
 PYTHON = "/usr/bin/python3"  # that everybody may run
 PORT = 7010
-MESSAGE_SIZE = 152  # sizeof(struct message) in inproc/message.h
+MESSAGE_SIZE = 192  # sizeof(struct message) in inproc/message.h
 
 ECHO = """
 import contextlib, socket, sys, threading
@@ -52,15 +52,21 @@ for line in sys.stdin:
 class Puppet:
     """A client in a host that does what it is told."""
 
-    def __init__(self, host, daemon, address, user=()):
-        args = [PYTHON if user else sys.executable, "-c", PUPPET, address, PORT]
+    def __init__(self, host, daemon, address, user=(), port=PORT):
+        args = [PYTHON if user else sys.executable, "-c", PUPPET, address, port]
         self.process = host.start([*user, *loaded(args, daemon)], stdin=subprocess.PIPE,
                                   stdout=subprocess.PIPE, text=True)
 
-    def tell(self, line):
+    def send(self, line):
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
+
+    def answer(self):
         return int(self.process.stdout.readline())
+
+    def tell(self, line):
+        self.send(line)
+        return self.answer()
 
 
 def as_user(uid):

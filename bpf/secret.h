@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Resumption by programs that encrypt by themselves: secrets that are in the kernel until a
+ * connection has agreed to resume with one, and then go to a process of the user whose they are
+ * (RFC 8548 section 3.5). Kernel side.
+ */
+#ifndef BPF_SECRET_H
+#define BPF_SECRET_H
+
+#include "bpf/eno_options.h"
+#include "bpf/maps.h"
+
+/* The secret of a claim, if it is still that of the token. */
+static __always_inline struct shared_secret *secret_get(__u32 slot, __u64 token)
+{
+	__u32 index = slot - SHARED_SECRET_FIRST;
+	struct shared_secret *s = bpf_map_lookup_elem(&secrets, &index);
+
+	return s && s->token == token ? s : NULL;
+}
+
+/* 8548-3.5-17, 8548-3.5-22 */
+static __always_inline void secret_wipe(struct shared_secret *s)
+{
+	__builtin_memset(s, 0, sizeof(*s));
+	barrier_var(s);
+}
+
+static __always_inline void secret_tell(const struct shared_settings *s, __u32 slot)
+{
+	struct shared_event *e = event_reserve(settings_serving(s).first_slot);
+
+	if (!e)
+		return;
+	__builtin_memset(e, 0, sizeof(*e));
+	e->type = SHARED_EVENT_SECRET;
+	e->value = slot;
+	bpf_ringbuf_submit(e, 0);
+}
+
+/* A SYN has taken it. */
+static __always_inline void secret_claimed(__u32 slot, __u64 token)
+{
+	struct shared_settings *settings = settings_get();
+	struct shared_secret *s = secret_get(slot, token);
+
+	if (settings && s && s->tell)
+		secret_tell(settings, slot);
+}
+
+/* May processes that accept at this end have the user's secrets? */
+static __always_inline int accepting_for(const struct shared_endpoint *end, __u32 uid)
+{
+	const struct shared_accepting *a = bpf_map_lookup_elem(&accepting, end);
+
+	return a && a->uid == uid && a->since <= bpf_ktime_get_ns();
+}
+
+#endif
