@@ -137,7 +137,7 @@ static bool does_wait(const struct tcpcrypt_socket *s)
 	return mode >= 0 && !(mode & O_NONBLOCK);
 }
 
-/* Exactly as the kernel waits: with the socket's timeout, interrupted or restarted. */
+/* Exactly as the kernel waits, if it does: with the socket's timeout, interrupted or restarted. */
 static int wait_readable(struct tcpcrypt_socket *s)
 {
 	char byte;
@@ -178,9 +178,9 @@ int socket_wait(struct tcpcrypt_socket *s, short wanted)
 	/* Another thread has done it. */
 	if (!events)
 		return 0;
-	if (!does_wait(s))
-		return TCPCRYPT_AGAIN;
-	return events == POLLIN ? wait_readable(s) : wait_for(s, events, SO_SNDTIMEO);
+	if (events == POLLIN)
+		return wait_readable(s);
+	return does_wait(s) ? wait_for(s, events, SO_SNDTIMEO) : TCPCRYPT_AGAIN;
 }
 
 /* The handshake. It is waited for with the lock, because nobody can do anything before, and who
@@ -319,18 +319,33 @@ static int read_step(struct tcpcrypt_socket *s, struct bytes *to, size_t *ret_le
 	return n == 0 ? TCPCRYPT_EOF : outcome(s, n);
 }
 
+/* Is it going to wait, as the last time? Then it need not look first. */
+static bool waits_again(struct conn *c)
+{
+	const bool again = c->may_block && c->phase == CONN_OPEN && !c->rx.plain_len && !c->eof &&
+			   !is_pending(c);
+
+	c->may_block = false;
+	return again;
+}
+
 int tcpcrypt_socket_read(struct tcpcrypt_socket *s, void *buf, size_t len, size_t *ret_len)
 {
 	const struct iovec iov = { buf, len };
 	struct bytes to = bytes_of(&iov, 1);
-	bool is_plain = false;
+	bool is_plain = false, waited = false;
 	int r;
 
 	do {
 		r = socket_lock(s);
 		if (r)
 			return r;
-		r = read_step(s, &to, ret_len, &is_plain);
+		if (!waited && len && waits_again(s->conn))
+			r = TCPCRYPT_AGAIN;
+		else
+			r = read_step(s, &to, ret_len, &is_plain);
+		s->conn->may_block = waited;
+		waited = true;
 		conn_unlock(s->conn);
 		if (is_plain)
 			return plain_read(s, buf, len, ret_len);
