@@ -45,6 +45,9 @@ static bool begins(long number, const long *a, long *ret)
 	case SYS_dup3:
 		*ret = dup3(a[0], a[1], a[2]);
 		return true;
+	case SYS_execve:
+		*ret = execve((const char *)a[0], (char *const *)a[1], (char *const *)a[2]);
+		return true;
 	case SYS_close_range:
 		*ret = close_range(a[0], a[1], a[2]);
 		return true;

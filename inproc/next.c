@@ -51,6 +51,8 @@ __attribute__((constructor(101))) void next_find(void)
 	FIND(fdopen);
 	FIND(_exit);
 	FIND(execve);
+	FIND(execvpe);
+	FIND(fexecve);
 	FIND(syscall);
 	atomic_store_explicit(&next_found, true, memory_order_release);
 }

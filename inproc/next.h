@@ -57,6 +57,8 @@ struct next {
 	FILE *(*fdopen)(int, const char *);
 	void (*_exit)(int);
 	int (*execve)(const char *, char *const[], char *const[]);
+	int (*execvpe)(const char *, char *const[], char *const[]);
+	int (*fexecve)(int, char *const[], char *const[]);
 	long (*syscall)(long, ...);
 };
 

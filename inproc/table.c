@@ -205,6 +205,59 @@ void table_ending(void)
 	}
 }
 
+static void references_change(void (*change)(struct conn *))
+{
+	if (getpid() != owner)
+		return;
+	for (int fd = 0; fd < atomic_load(&table_end); fd++) {
+		struct conn *c = table_get(fd);
+
+		if (!c || c == &closing || conn_lock(c))
+			continue;
+		change(c);
+		conn_unlock(c);
+	}
+}
+
+/* A connection that nobody else has is closed by the kernel, and its peer is told nothing. Until
+ * then it is not to be freed. */
+static void reference_end(struct conn *c)
+{
+	if (!--c->refs)
+		c->holds++;
+}
+
+static void reference_return(struct conn *c)
+{
+	if (!c->refs++)
+		c->holds--;
+}
+
+void table_replacing(void)
+{
+	references_change(reference_end);
+}
+
+void table_not_replaced(void)
+{
+	references_change(reference_return);
+}
+
+static atomic_int listeners_end;
+
+void table_listens(int fd)
+{
+	int end = atomic_load(&listeners_end);
+
+	while (end <= fd && !atomic_compare_exchange_weak(&listeners_end, &end, fd + 1))
+		;
+}
+
+int table_listeners_end(void)
+{
+	return atomic_load(&listeners_end);
+}
+
 void table_made(int fd)
 {
 	if (table_holds(fd))

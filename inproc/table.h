@@ -65,6 +65,17 @@ void table_gone(int fd);
 void table_ending(void);
 
 /*
+ * Around execve(): the process's references end, and come back if it fails. A child after vfork()
+ * has none.
+ */
+void table_replacing(void);
+void table_not_replaced(void);
+
+/* fd listens, and what it accepts is ours to encrypt; all such descriptors are below the end. */
+void table_listens(int fd);
+int table_listeners_end(void);
+
+/*
  * Sockets that are not connected yet have no state that could be shared. Those that somebody else
  * might use as well, through another descriptor or in another process, are therefore left alone:
  * sole is one that socket() made in this process, since when nobody was forked and it was neither

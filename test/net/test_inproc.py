@@ -94,6 +94,46 @@ def fork_after_accept():
     each_role("fork after accept", body)
 
 
+# Its listener outlives it; what it accepted does not, but goes on here.
+REPLACED_SERVER = """
+import os, socket, sys
+if len(sys.argv) == 1:
+    listener = socket.create_server(("0.0.0.0", 7006))
+    os.set_inheritable(listener.fileno(), True)
+    os.execve(sys.executable, [*sys.orig_argv, str(listener.fileno())], {})
+listener = socket.socket(fileno=int(sys.argv[1]))
+while True:
+    sock, _ = listener.accept()
+    data = sock.recv(100)
+    if not os.fork():
+        for path in ("/no/such/program", "/bin/true"):
+            try:
+                os.execv(path, [path])
+            except FileNotFoundError:
+                pass
+    os.wait()
+    sock.sendall(data)
+    sock.close()
+"""
+
+
+def replaced():
+    """execve(): listeners go on encrypting, and connections of other processes end well."""
+
+    def body(pair, name):
+        pair.b.start(pair.server([sys.executable, "-c", REPLACED_SERVER]))
+        pair.b.wait_listening(7006)
+        client = ("import socket,sys\ns=socket.create_connection((sys.argv[1],7006))\n"
+                  "s.sendall(sys.argv[2].encode())\nprint(s.makefile('r').read())")
+        args = [sys.executable, "-c", client, pair.b.addresses[V4], SECRET.decode()]
+        for _ in range(3):
+            out = pair.a.run(pair.client(args)).stdout
+            check_equal(out.strip(), SECRET.decode().strip(), f"{name}: what was sent, and the end")
+        pair.check(name, 7006)
+
+    each_role("execve()", body, plain=False)
+
+
 READY_SERVER = """
 import select, socket
 listener = socket.create_server(("0.0.0.0", 7004))
@@ -141,7 +181,7 @@ def readiness():
         done = pair.a.run(pair.client([sys.executable, "-c", READY_CLIENT, pair.b.addresses[V4]]))
         check_equal(done.stdout.strip(), "True", f"{name}: what is readable can be read")
 
-    each_role("readiness", body)
+    each_role("readiness", body, plain=False)
 
 
 BY_NUMBER = """
@@ -169,7 +209,7 @@ def closed_by_number():
             done = pair.a.run(pair.client([sys.executable, "-c", client, pair.b.addresses[V4]]))
             check_equal(done.stdout.strip(), "1000000", f"{name}: all bytes, then the end")
 
-    each_role("closed by number", body)
+    each_role("closed by number", body, plain=False)
 
 
 def plain_peer():
@@ -265,6 +305,7 @@ if __name__ == "__main__":
         "in-process mode: what programs share, what stays plain, what is held or refused",
         python_asyncio,
         fork_after_accept,
+        replaced,
         readiness,
         closed_by_number,
         plain_peer,

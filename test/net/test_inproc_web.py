@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """In-process mode with Apache httpd, nginx and haproxy, which are told to reload under load."""
 import contextlib
+import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -144,14 +146,40 @@ def apache_event():
 # ---- nginx -----------------------------------------------------------------------------------
 
 
+class Master:
+    """nginx in the background, as it must be to be upgraded."""
+
+    def __init__(self, site):
+        self.pid = int((site.dir / "nginx.pid").read_text())
+
+    def send_signal(self, number):
+        os.kill(self.pid, number)
+
+
 def start_nginx(host, site, run):
     text = NGINX_CONF.format(dir=site.dir).replace("worker_processes 1", "worker_processes 3")
+    text = text.replace("daemon off", "daemon on")
     text = text.replace("access_log off;", "access_log off; sendfile on; tcp_nopush on;")
     config = site.dir / "nginx.conf"
     config.write_text(text)
-    server = host.start(run(["nginx", "-p", site.dir, "-c", config, "-e", site.dir / "error.log"]))
+    host.run(run([shutil.which("nginx"), "-p", site.dir, "-c", config, "-e", site.dir / "error.log"]))
     host.wait_listening(80)
-    return server
+    return Master(site)
+
+
+def upgrade(pair, name, site, old):
+    """Another nginx, whose environment is its own, gets the listeners."""
+    with slow_transfer(pair, name, site):
+        old.send_signal(signal.SIGUSR2)
+        wait_for((site.dir / "nginx.pid.oldbin").exists, f"{name}: the new nginx")
+        wait_for((site.dir / "nginx.pid").exists, f"{name}: the new nginx to be ready")
+        old.send_signal(signal.SIGQUIT)
+        for _ in range(3):
+            out = pair.a.run(pair.client([*CURL, where(pair, 80) + "small"])).stdout
+            check(out.encode() == site.small, f"{name}: requests while it is upgraded")
+    wait_for(lambda: not pathlib.Path(f"/proc/{old.pid}").exists(), f"{name}: the old nginx to end")
+    out = pair.a.run(pair.client([*CURL, where(pair, 80) + "small"])).stdout
+    check(out.encode() == site.small, f"{name}: and after that")
 
 
 def nginx():
@@ -160,6 +188,7 @@ def nginx():
         server = start_nginx(pair.b, site, pair.server)
         fetch(pair, name, site)
         reload(pair, name, site, server, signal.SIGHUP, lambda: children(server.pid))
+        upgrade(pair, name, site, server)
         pair.check(name, 80)
 
     each_role("nginx", body)

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * A new program takes the place of this one. Its connections end here, as far as this process is
+ * concerned (see table_enter()): who else has them must know, or nobody would send FINp.
+ * Listeners live on; so that what they accept has somebody who can read it, the new program gets
+ * this library even when its environment was made anew, as nginx does to upgrade.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "inproc/calls.h"
+#include "inproc/next.h"
+
+#define PRELOAD "LD_PRELOAD="
+#define KEPT	8
+
+/* As they were when this program began: LD_PRELOAD, and what `tcpcrypt run` says. */
+static const char *kept[KEPT];
+static size_t n_kept;
+
+static bool is_kept(const char *entry)
+{
+	return !strncmp(entry, PRELOAD, strlen(PRELOAD)) || !strncmp(entry, "TCPCRYPT_", 9);
+}
+
+__attribute__((constructor(105))) static void keep(void)
+{
+	for (char **e = environ; e && *e && n_kept < KEPT; e++)
+		if (is_kept(*e) && (kept[n_kept] = strdup(*e)))
+			n_kept++;
+}
+
+/* Does the new program get a listener that this library has marked? */
+static bool passes_listener(void)
+{
+	int end = table_listeners_end();
+
+	for (int fd = 0; fd < end; fd++) {
+		int listens = 0, flags = next()->fcntl(fd, F_GETFD);
+		socklen_t len = sizeof(listens);
+
+		if (flags < 0 || flags & FD_CLOEXEC)
+			continue;
+		if (!next()->getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) && listens)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The environment for the new program, in memory that goes with this one: malloc() is not for a
+ * child of a process with threads. *ret_size: of what is to be unmapped if there is no new program.
+ */
+static char *const *environment(char *const envp[], size_t *ret_size)
+{
+	char **made;
+	size_t n = 0, at = 0;
+
+	*ret_size = 0;
+	for (; envp && envp[n]; n++)
+		if (!strncmp(envp[n], PRELOAD, strlen(PRELOAD)))
+			return envp;
+	if (!n_kept || !passes_listener())
+		return envp;
+	*ret_size = (n + n_kept + 1) * sizeof(*made);
+	made = mmap(NULL, *ret_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (made == MAP_FAILED) {
+		*ret_size = 0;
+		return envp;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (!is_kept(envp[i]))
+			made[at++] = envp[i];
+	for (size_t i = 0; i < n_kept; i++)
+		made[at++] = (char *)(uintptr_t)kept[i];
+	return made;
+}
+
+/* What the calls have in common: where says which program, and who looks for it. */
+struct target {
+	const char *path;
+	int fd;
+	int (*call)(const struct target *, char *const argv[], char *const envp[]);
+};
+
+static int call_path(const struct target *t, char *const argv[], char *const envp[])
+{
+	return next()->execve(t->path, argv, envp);
+}
+
+static int call_search(const struct target *t, char *const argv[], char *const envp[])
+{
+	return next()->execvpe(t->path, argv, envp);
+}
+
+static int call_fd(const struct target *t, char *const argv[], char *const envp[])
+{
+	return next()->fexecve(t->fd, argv, envp);
+}
+
+/* Programs try one path after the other. */
+static bool may_exist(const struct target *t)
+{
+	return !t->path || !strchr(t->path, '/') || !access(t->path, X_OK);
+}
+
+static int replace(const struct target *t, char *const argv[], char *const envp[])
+{
+	size_t size;
+	char *const *environment_new = environment(envp, &size);
+	bool leaves = may_exist(t);
+	int r, saved;
+
+	if (leaves)
+		table_replacing();
+	r = t->call(t, argv, environment_new);
+	saved = errno;
+	if (leaves)
+		table_not_replaced();
+	if (size)
+		munmap((void *)(uintptr_t)environment_new, size);
+	errno = saved;
+	return r;
+}
+
+CALL int execve(const char *path, char *const argv[], char *const envp[])
+{
+	return replace(&(struct target){ .path = path, .call = call_path }, argv, envp);
+}
+
+CALL int execv(const char *path, char *const argv[])
+{
+	return execve(path, argv, environ);
+}
+
+CALL int execvpe(const char *file, char *const argv[], char *const envp[])
+{
+	return replace(&(struct target){ .path = file, .call = call_search }, argv, envp);
+}
+
+CALL int execvp(const char *file, char *const argv[])
+{
+	return execvpe(file, argv, environ);
+}
+
+CALL int fexecve(int fd, char *const argv[], char *const envp[])
+{
+	return replace(&(struct target){ .fd = fd, .call = call_fd }, argv, envp);
+}
