@@ -6,7 +6,9 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include <tcpcrypt/tcp_eno.h>
@@ -20,6 +22,9 @@
 #define GUARD_PAUSE_NS 10000000L
 
 #define AEADS_OF_RFC 3
+
+/* What the parameters had in the first version. */
+#define PARAMS_SIZE_MIN (offsetof(struct tcpcrypt_socket_params, rekey_bytes) + sizeof(uint64_t))
 
 /* 0, or a negative errno value; -ENOPROTOOPT: there is no engine. */
 static int mark(int fd, int on)
@@ -119,21 +124,40 @@ static int prepare(struct tcpcrypt_socket *s, const struct tcpcrypt_socket_param
 	return r;
 }
 
+/* A program may have an older header, or a newer one whose members this library does not know:
+ * those it must not miss. */
+static int params_read(const struct tcpcrypt_socket_params *from, struct tcpcrypt_socket_params *to)
+{
+	const uint8_t *bytes = (const uint8_t *)from;
+	const size_t size = from ? from->size : 0;
+
+	memset(to, 0, sizeof(*to));
+	if (!from)
+		return 0;
+	if (size < PARAMS_SIZE_MIN)
+		return TCPCRYPT_E_ARGUMENT;
+	for (size_t i = sizeof(*to); i < size; i++)
+		if (bytes[i])
+			return TCPCRYPT_E_ARGUMENT;
+	memcpy(to, from, size < sizeof(*to) ? size : sizeof(*to));
+	return (!to->teps && to->n_teps) || (!to->aeads && to->n_aeads) ? TCPCRYPT_E_ARGUMENT : 0;
+}
+
 struct tcpcrypt_socket *tcpcrypt_socket_new(int fd, const struct tcpcrypt_socket_params *params,
 					    int *ret_error)
 {
-	const struct tcpcrypt_socket_params none = { .size = sizeof(none) };
-	const struct tcpcrypt_socket_params *p = params ? params : &none;
+	struct tcpcrypt_socket_params p;
 	struct tcpcrypt_socket *s = NULL;
 	int r;
 
-	if (p->size < sizeof(*p) || (!p->teps && p->n_teps) || (!p->aeads && p->n_aeads))
-		r = socket_error(TCPCRYPT_E_ARGUMENT);
+	r = params_read(params, &p);
+	if (r)
+		r = socket_error(r);
 	else if (!(s = calloc(1, sizeof(*s))))
 		r = socket_error(TCPCRYPT_E_NOMEM);
 	else {
 		s->fd = fd;
-		r = prepare(s, p);
+		r = prepare(s, &p);
 	}
 	/* A program that is executed would not have the keys. */
 	if (!r && next()->fcntl(fd, F_SETFD, FD_CLOEXEC))

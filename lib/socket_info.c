@@ -80,7 +80,7 @@ void socket_note_negotiated(struct tcpcrypt_socket *s, const struct shared_inpro
 {
 	struct tcpcrypt_eno_result result;
 
-	if (s->conn->phase == CONN_PLAIN)
+	if (s->conn->phase == CONN_PLAIN || s->conn->cause == TCPCRYPT_E_PLAIN)
 		s->reason = reason_of(inproc);
 	if (s->conn->phase != CONN_EXPECT_KEYS)
 		return;

@@ -180,7 +180,9 @@ int socket_wait(struct tcpcrypt_socket *s, short wanted)
 		return 0;
 	if (events == POLLIN)
 		return wait_readable(s);
-	return does_wait(s) ? wait_for(s, events, SO_SNDTIMEO) : TCPCRYPT_AGAIN;
+	if (!does_wait(s))
+		return TCPCRYPT_AGAIN;
+	return wait_for(s, events, wanted & POLLIN ? SO_RCVTIMEO : SO_SNDTIMEO);
 }
 
 /* The handshake. It is waited for with the lock, because nobody can do anything before, and who
@@ -407,7 +409,7 @@ static int rekey(struct tcpcrypt_socket *s)
 		tx_flush(c, s->fd, 0);
 	if (r < 0 && c->phase == CONN_OPEN)
 		conn_fail_for(c, s->fd, r);
-	return r ? r : outcome(s, 0);
+	return r == TCPCRYPT_AGAIN ? r : outcome(s, 0);
 }
 
 int tcpcrypt_socket_rekey(struct tcpcrypt_socket *s)

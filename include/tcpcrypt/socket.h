@@ -38,7 +38,8 @@ extern "C" {
 
 struct tcpcrypt_socket; /* opaque: a connection, or a listener */
 
-/* Zero is the default of each member but size. Connections inherit them from their listener. */
+/* Zero is the default of each member but size: who has fewer of them has those at zero, and more
+ * than the library knows must be zero. Connections inherit them from their listener. */
 struct tcpcrypt_socket_params {
 	size_t size; /* sizeof(struct tcpcrypt_socket_params) */
 	/* No plain connection: no SYN goes out without ENO, no payload in plain either way. */
@@ -134,11 +135,11 @@ int tcpcrypt_socket_close(struct tcpcrypt_socket *s);
 void tcpcrypt_socket_free(struct tcpcrypt_socket *s);
 
 /*
- * After fork() a connection stays the parent's: in the child other calls than free() give
- * TCPCRYPT_E_STATE, because two processes with the same keys would give them away. This one, in
- * the child, makes it the child's. The parent must do nothing with it from the fork on but
- * tcpcrypt_socket_free(), and no thread may have been in a call with it then. 0 or
- * TCPCRYPT_E_STATE: it is no connection. Listeners can be used by all.
+ * After fork() a connection stays the parent's: in the child other calls than free() and close(),
+ * which there is the same, give TCPCRYPT_E_STATE, because two processes with the same keys would
+ * give them away. This one, in the child, makes it the child's. The parent must do nothing with
+ * it from the fork on but tcpcrypt_socket_free(), and no thread may have been in a call with it
+ * then. 0 or TCPCRYPT_E_STATE: it is no connection. Listeners can be used by all.
  */
 int tcpcrypt_socket_take(struct tcpcrypt_socket *s);
 
@@ -173,7 +174,7 @@ enum tcpcrypt_socket_state {
 struct tcpcrypt_socket_info {
 	size_t size; /* sizeof(struct tcpcrypt_socket_info), by the caller */
 	enum tcpcrypt_socket_state state;
-	enum tcpcrypt_eno_reason reason; /* why it is plain; else TCPCRYPT_ENO_OK */
+	enum tcpcrypt_eno_reason reason; /* why it is plain, or would be; else TCPCRYPT_ENO_OK */
 	int error;			 /* why it has failed; else 0 */
 	/* From here on: zero unless encryption was negotiated. */
 	bool peer_app_aware;

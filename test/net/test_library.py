@@ -13,7 +13,7 @@ from apps import Server, connect, echo, family_name, read_to_end
 from harness import Net, check, check_equal, main
 from inproc import SECRET
 from library import (AFTER_FIN, AGAIN, ARGUMENT, AUTH, BAD_FRAME, BAD_MAGIC, EOF, NO_ENGINE, PLAIN,
-                     STATE, SYSTEM, TRUNCATED, Failure, Sock, call)
+                     STATE, SYSTEM, TRUNCATED, Failure, Params, Sock, call)
 from packets import Capture
 from peers import neighbour
 
@@ -106,7 +106,8 @@ def plain_peers():
         ends.daemons[0].tool("flush")
         client = Sock.new(ends.a, require=True)
         failed = failure_of(lambda: client.connect(ends.b.addresses[V4], PORT))
-        check_equal((failed, client.state()), (PLAIN, "failed"), "required: connect() fails")
+        check_equal((failed, client.state(), client.reason()), (PLAIN, "failed", "no-eno"),
+                    "required: connect() fails, and why")
         check_equal(failure_of(lambda: client.write(SECRET)), PLAIN, "required: and nothing else")
         client.free()
         # Of this one the programs know before there is a SYN.
@@ -373,6 +374,16 @@ def parameters():
         for text, wrong in (("a TEP", {"teps": b"\x70", "n_teps": 1}),
                             ("AEADs", {"aeads": [7]}), ("too many", {"aeads": [1, 2, 16, 1]})):
             check_equal(failure_of(lambda: Sock.new(ends.a, **wrong)), ARGUMENT, f"wrong: {text}")
+        for text, tail, expected in (("zero", 0, 0), ("unknown", 1, ARGUMENT)):
+            newer = (Params * 2)()
+            newer[0].size, newer[1].size = ctypes.sizeof(newer), tail
+            sock, error = ends.a.socket(), ctypes.c_int()
+            handle = call("new", sock.fileno(), newer, ctypes.byref(error))
+            check_equal(error.value, expected, f"parameters of a later version: {text}")
+            if handle:
+                sock.detach()
+                call("free", handle)
+            sock.close()
         with socket.socketpair()[0] as no_tcp:
             error = ctypes.c_int()
             handle = call("new", no_tcp.fileno(), None, ctypes.byref(error))
