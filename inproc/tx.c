@@ -212,7 +212,8 @@ int tx_finish(struct conn *c, int fd, bool closing)
 		c->tx.end += frame;
 		c->fin_sealed = true;
 	}
-	r = tx_flush(c, fd, 0);
+	/* TCP's FIN follows at once, and goes in the same segment. */
+	r = tx_flush(c, fd, c->fin_shut ? 0 : MSG_MORE);
 	if (!r && !closing && !c->fin_shut) {
 		c->fin_shut = true;
 		next()->shutdown(fd, SHUT_WR);
