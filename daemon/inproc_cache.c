@@ -66,6 +66,7 @@ struct inproc_cache {
 	size_t secrets_touched;
 	struct secret_list free_secrets;
 	struct inproc_chain *chains; /* INPROC_CHAINS_MAX */
+	size_t chains_touched;	     /* those behind were never used */
 	struct inproc_chain_list by_use, free_chains;
 	struct ring *rings; /* SHARED_OFFER_RINGS */
 	struct ring_list used_rings, free_rings;
@@ -327,6 +328,8 @@ static struct inproc_chain *chain_place(struct inproc_cache *c, uint32_t uid)
 	while (c->n_chains >= c->max)
 		forget(c, victim_for(c, uid, NULL));
 	chain = TAILQ_FIRST(&c->free_chains);
+	if (!chain)
+		return &c->chains[c->chains_touched++];
 	TAILQ_REMOVE(&c->free_chains, chain, entry);
 	return chain;
 }
@@ -468,8 +471,6 @@ struct inproc_cache *inproc_cache_new(struct vault *v, const struct tcpcrypt_cry
 		inproc_cache_free(c);
 		return NULL;
 	}
-	for (size_t i = 0; i < INPROC_CHAINS_MAX; i++)
-		TAILQ_INSERT_TAIL(&c->free_chains, &c->chains[i], entry);
 	for (size_t i = 0; i < SHARED_OFFER_RINGS; i++) {
 		c->rings[i].number = i;
 		LIST_INSERT_HEAD(&c->free_rings, &c->rings[i], entry);

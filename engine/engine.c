@@ -249,7 +249,7 @@ static int programs_load(struct engine *e, struct heritage *heritage)
 				  .offers = bpf_map__fd(e->programs->maps.offers),
 				  .offers_to = bpf_map__fd(e->programs->maps.offers_to),
 			  },
-			  e->own.claims);
+			  e->own.claims, heritage);
 }
 
 int engine_open(const struct engine_params *params, struct engine **ret)

@@ -28,7 +28,7 @@ static void clear(struct vault *v)
 	memset(v->rings, 0, SHARED_OFFER_RINGS * sizeof(*v->rings));
 }
 
-int vault_open(struct vault *v, const struct vault_maps *maps, bool second)
+int vault_open(struct vault *v, const struct vault_maps *maps, bool second, bool used)
 {
 	uint32_t base = second ? SHARED_SECRETS_MAX : 0;
 	int error = window_open(&v->window, maps->resumptions, maps->claims,
@@ -46,7 +46,8 @@ int vault_open(struct vault *v, const struct vault_maps *maps, bool second)
 	v->secrets = (struct shared_secret *)v->secrets_view + base;
 	v->ring_base = second ? SHARED_OFFER_RINGS : 0;
 	v->rings = (struct shared_offers *)v->offers_view + v->ring_base;
-	clear(v);
+	if (used)
+		clear(v);
 	return 0;
 }
 

@@ -30,8 +30,9 @@ struct vault {
 	int offers_to_fd;
 };
 
-/* In the first or second half of the maps, which is cleared. 0 or a negative errno value. */
-int vault_open(struct vault *v, const struct vault_maps *maps, bool second);
+/* In the first or second half of the maps, which is cleared if they were used before. 0 or a negative
+ * errno value. */
+int vault_open(struct vault *v, const struct vault_maps *maps, bool second, bool used);
 /* wipe: the half is nobody else's by now. */
 void vault_close(struct vault *v, bool wipe);
 
