@@ -19,9 +19,9 @@
 #define TAKEN_SECONDS 256
 #define LOOK_SECONDS  16
 
-/* The daemon is told of the first ones and of every fourth then. */
+/* The daemon is told of the first ones and of every sixteenth then. */
 #define TELL_FIRST WINDOW_STEP
-#define TELL_EVERY 4
+#define TELL_EVERY 16
 
 struct ring {
 	LIST_ENTRY(ring) entry;
