@@ -107,13 +107,40 @@ static bool may_exist(const struct target *t)
 	return !t->path || !strchr(t->path, '/') || !access(t->path, X_OK);
 }
 
+/*
+ * The new program is to talk on a connection that it cannot have. It would find the descriptor
+ * closed, or /dev/null in its place, and both ends would wait for ever.
+ */
+static bool talks(void)
+{
+	int error;
+
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		struct conn *c;
+
+		/* After vfork() the table is the parent's. */
+		if (!table_get(fd) || table_is_foreign(fd))
+			continue;
+		c = table_use(fd, &error);
+		if (!c)
+			continue;
+		conn_unlock(c);
+		return true;
+	}
+	return false;
+}
+
 static int replace(const struct target *t, char *const argv[], char *const envp[])
 {
+	char *const *environment_new;
 	size_t size;
-	char *const *environment_new = environment(envp, &size);
-	bool leaves = may_exist(t);
+	bool leaves;
 	int r, saved;
 
+	if (talks())
+		return calls_result(-EOPNOTSUPP);
+	environment_new = environment(envp, &size);
+	leaves = may_exist(t);
 	if (leaves)
 		table_replacing();
 	r = t->call(t, argv, environment_new);

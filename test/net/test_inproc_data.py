@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""In-process mode with programs that keep data: postgres, memcached, rsync."""
+"""In-process mode with programs that keep data: postgres, memcached, rsync, git."""
 import glob
 import os
 import shutil
@@ -9,8 +9,9 @@ import subprocess
 import sys
 import tempfile
 
-from harness import check, check_equal, main, wait_for
-from inproc import SECRET, V4, as_user, each_role, secret_file
+from apps import sha256
+from harness import Net, check, check_equal, main, wait_for
+from inproc import SECRET, V4, Pair, as_user, each_role, secret_file
 
 # ---- postgres: a process for each connection, which the postmaster accepts -------------------
 
@@ -162,10 +163,78 @@ def rsync():
     each_role("rsync", body)
 
 
+# ---- git: clones and fetches; what hands the connection to another program cannot work --------
+
+
+def git_in(directory):
+    return ["git", "-C", directory, "-c", "user.name=n", "-c", "user.email=e",
+            "-c", "init.defaultBranch=main", "-c", "core.compression=0"]
+
+
+def commit(directory, path, size):
+    digest = secret_file(directory / path, size)
+    for args in (["add", path], ["commit", "-qm", path]):
+        subprocess.run([*git_in(directory), *args], check=True)
+    return digest
+
+
+def start_git(pair):
+    """A repository, and a daemon for it; returns where they are."""
+    directory = pair.net.directory()
+    work = directory / "work"
+    subprocess.run([*git_in(directory), "init", "-q", work], check=True)
+    # Packed without compression, the bytes could be read on the wire.
+    subprocess.run([*git_in(work), "config", "core.compression", "0"], check=True)
+    digest = commit(work, "first", 1 << 20)
+    pair.b.start(pair.server(["git", "daemon", "--export-all", f"--base-path={directory}",
+                              "--enable=receive-pack", "--reuseaddr", "--log-destination=none"]))
+    pair.b.wait_listening(9418)
+    return directory, digest, f"git://{pair.b.addresses[V4]}/work"
+
+
+def git():
+    for plain in (False, True):
+        with Net() as net:
+            pair = Pair(net, "client", plain)
+            name = "git, in-process client" + plain * " and a plain peer"
+            directory, digest, where = start_git(pair)
+            clone = directory / "clone"
+            pair.a.run(pair.client(["git", "clone", "-q", where, clone]))
+            check_equal(sha256(clone / "first"), digest, f"{name}: cloned")
+            digest = commit(directory / "work", "second", 1 << 20)
+            pair.a.run(pair.client([*git_in(clone), "pull", "-q"]))
+            check_equal(sha256(clone / "second"), digest, f"{name}: pulled")
+            pair.check(name, 9418)
+
+
+def git_handing_on():
+    """The daemon and `push` leave the connection to other programs: an error, nothing in plain."""
+    for role in ("server", "both"):
+        with Net() as net:
+            pair = Pair(net, role)
+            directory, _, where = start_git(pair)
+            args = pair.client(["git", "clone", "-q", where, directory / "clone"])
+            done = pair.a.run(args, check=False)
+            check(done.returncode, f"git daemon, in-process {role}: clone fails", done)
+            pair.check_secret(f"git daemon, in-process {role}")
+    with Net() as net:
+        pair = Pair(net, "client")
+        directory, _, where = start_git(pair)
+        pair.a.run(["git", "clone", "-q", "--bare", where, directory / "bare"])
+        pair.a.run(["git", "clone", "-q", where, directory / "clone"])
+        commit(directory / "clone", "second", 1 << 20)
+        push = [*git_in(directory / "clone"), "push", "-q", where.replace("work", "bare"), "main"]
+        done = pair.a.run(pair.client(push), check=False)
+        check(done.returncode, "git push, in-process client: fails", done)
+        pair.check_secret("git push, in-process client")
+
+
 if __name__ == "__main__":
     main(
         "programs that keep data, with the in-process library: what is sent is what arrives",
         postgres,
         memcached,
         rsync,
+        git,
+        git_handing_on,
     )
