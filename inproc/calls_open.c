@@ -9,15 +9,6 @@
 #include "inproc/next.h"
 #include "inproc/settings.h"
 
-static bool mark(int fd, int on)
-{
-	int saved = errno;
-	bool done = !next()->setsockopt(fd, IPPROTO_TCP, TCP_CRYPT_INPROC, &on, sizeof(on));
-
-	errno = saved;
-	return done;
-}
-
 /* What stays on the host is never encrypted; the engine would say so, too. */
 static bool is_loopback(const struct sockaddr *to)
 {
@@ -44,24 +35,33 @@ static bool prepare(int fd)
 {
 	struct conn *c;
 
-	if (!mark(fd, SHARED_INPROC_RESUMES))
+	if (!conn_mark(fd, SHARED_INPROC_RESUMES))
 		return false;
 	c = conn_new();
 	if (!c) {
-		mark(fd, SHARED_INPROC_OFF);
+		conn_mark(fd, SHARED_INPROC_OFF);
 		return false;
 	}
+	c->connecting = true;
 	table_enter(fd, c);
 	return true;
 }
 
+/* There is no connection, and never was one. */
+static void forget(int fd)
+{
+	calls_new(fd);
+	conn_mark(fd, SHARED_INPROC_OFF);
+}
+
 /* Locks and looks at it, which does what can be done now. */
-static void visit(int fd)
+static void visit(int fd, bool returned)
 {
 	int saved = errno, error;
 	struct conn *c = table_use(fd, &error);
 
 	if (c) {
+		c->connecting &= !returned;
 		if (c->phase == CONN_EXPECT_KEYS)
 			helper_watch(c, fd);
 		conn_unlock(c);
@@ -73,28 +73,31 @@ CALL int connect(int fd, const struct sockaddr *to, socklen_t len)
 {
 	int r;
 
+	/* An attempt that has failed is forgotten. */
+	if (table_get(fd))
+		visit(fd, false);
 	/* Asked again how a connection that is being made gets on; or disconnected. */
 	if (table_get(fd)) {
 		r = next()->connect(fd, to, len);
 		if (!r && to && to->sa_family == AF_UNSPEC)
-			calls_new(fd);
+			forget(fd);
 		else
-			visit(fd);
+			visit(fd, false);
 		return r;
 	}
 	if (!is_candidate(fd, to, len) || !prepare(fd))
 		return next()->connect(fd, to, len);
 	r = next()->connect(fd, to, len);
 	if (!r || errno == EINPROGRESS || errno == EINTR || errno == EALREADY || errno == EISCONN)
-		visit(fd);
+		visit(fd, true);
 	else
-		calls_new(fd);
+		forget(fd);
 	return r;
 }
 
 CALL int listen(int fd, int backlog)
 {
-	if (table_holds(fd) && !table_get(fd) && settings_on() && mark(fd, SHARED_INPROC_RESUMES))
+	if (table_holds(fd) && !table_get(fd) && settings_on() && conn_mark(fd, SHARED_INPROC_RESUMES))
 		table_listens(fd);
 	return next()->listen(fd, backlog);
 }

@@ -2,6 +2,8 @@
 #include "inproc/conn.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -142,6 +144,25 @@ int conn_fail_for(struct conn *c, int fd, int cause)
 	return conn_fail(c, fd);
 }
 
+bool conn_mark(int fd, int how)
+{
+	int saved = errno;
+	bool done = !next()->setsockopt(fd, IPPROTO_TCP, TCP_CRYPT_INPROC, &how, sizeof(how));
+
+	errno = saved;
+	return done;
+}
+
+/* Is there no connection, nor one under way? */
+static bool is_closed(int fd)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	return !next()->getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) &&
+	       info.tcpi_state == TCP_CLOSE;
+}
+
 static int session_open(struct conn *c, int fd, const struct tcpcrypt_eno_result *result,
 			const struct tcpcrypt_resumption *resume)
 {
@@ -197,11 +218,18 @@ void conn_negotiated(struct conn *c, int fd)
 {
 	struct shared_inproc inproc;
 	int r = negotiated_ask(fd, &inproc);
+	/* Asked again, because the answer may have come, and a reset, just now. */
+	bool ended = !r && inproc.state == ENO_SOCK_PENDING && !c->connecting && is_closed(fd);
 
+	if (ended)
+		r = negotiated_ask(fd, &inproc);
 	if (r == -ENOENT)
 		c->phase = CONN_PLAIN;
 	else if (r)
 		conn_fail_for(c, fd, TCPCRYPT_E_NO_ENGINE);
+	/* Nobody answered: the socket is what it was before connect(). */
+	else if (ended && inproc.state == ENO_SOCK_PENDING && conn_mark(fd, SHARED_INPROC_OFF))
+		c->phase = CONN_PLAIN;
 	if (r || inproc.state == ENO_SOCK_PENDING)
 		return;
 	conn_begin(c, fd, &inproc);

@@ -25,7 +25,7 @@ enum conn_phase {
 	CONN_EXPECT_TCP,  /* connect() is under way: nothing is negotiated yet */
 	CONN_EXPECT_KEYS, /* encryption is negotiated: only Init messages so far */
 	CONN_OPEN,
-	CONN_PLAIN,  /* nothing was negotiated: leave the socket alone */
+	CONN_PLAIN,  /* nothing was negotiated, or nobody answered: leave the socket alone */
 	CONN_FAILED, /* reset: each direction's next call says so */
 };
 
@@ -65,6 +65,7 @@ struct conn {
 	unsigned int holds;	/* others that keep the slot */
 	uint64_t rekey_bytes;	/* 0: the AEAD's default */
 	bool passive;
+	bool connecting; /* connect() has been called and has not returned yet */
 	bool eof;	 /* the peer's FINp was opened */
 	bool rx_shut;	 /* by the program */
 	bool fin_wanted; /* FINp shall follow what is queued */
@@ -114,6 +115,10 @@ struct conn *conn_new(void);
 /* 0, or -EDEADLK when this thread has the lock already (a signal handler). */
 int conn_lock(struct conn *c);
 void conn_unlock(struct conn *c);
+
+/* Tells the engine whether what fd negotiates is encrypted here (enum shared_inproc_mark). False: it has nothing to do with
+ * it, or the socket is connected. */
+bool conn_mark(int fd, int how);
 
 /* Unlocks, and frees the slot if nobody has it any more. */
 void conn_unlock_release(struct conn *c);
