@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * Hook: cgroup egress, attached while programs encrypt by themselves. On a socket of theirs that
- * negotiated encryption the first payload is an Init message, or a frame if it resumes a session; anything else is plain text that
- * some call wrote past the library, and never leaves (8547-4.6-8, 8548-3.2-5).
+ * Hook: cgroup egress, attached while programs encrypt by themselves. What leaves a socket of
+ * theirs that negotiated encryption is an Init message, unless it resumes a session, and then
+ * frames, one behind the other.
+ * Whatever else stands where one should begin is plain text that some call wrote past the
+ * library: it never leaves, nor does anything after it (8547-4.6-8, 8548-3.2-5).
+ *
+ * Each byte comes here when it leaves for the first time in the order of the stream, and perhaps
+ * again; where the next header must be is known from the one before.
  */
 #include <linux/in.h>
 #include <linux/ip.h>
@@ -15,8 +20,21 @@
 
 enum { DROP, PASS };
 
-/* Where the payload begins; 0: there is none, or this is not TCP. */
-static __always_inline __u32 payload_at(struct __sk_buff *skb)
+/* As many as could lie in the largest packet, before it is cut into segments. */
+#define FRAMES_MAX (1 << 15)
+
+/* A packet's part of the stream. */
+struct payload {
+	struct __sk_buff *skb;
+	struct eno_sock *sock;
+	__u32 at; /* in the packet */
+	__u32 seq;
+	__u32 end;
+	int bad;
+};
+
+/* Returns 0 when there is none, or this is not TCP. */
+static __always_inline int payload_find(struct __sk_buff *skb, struct payload *p)
 {
 	struct tcphdr tcp;
 	__u32 at;
@@ -37,7 +55,14 @@ static __always_inline __u32 payload_at(struct __sk_buff *skb)
 	if (bpf_skb_load_bytes(skb, at, &tcp, sizeof(tcp)))
 		return 0;
 	at += tcp.doff * 4;
-	return at < skb->len ? at : 0;
+	if (at >= skb->len)
+		return 0;
+	p->skb = skb;
+	p->at = at;
+	p->seq = bpf_ntohl(tcp.seq);
+	p->end = p->seq + skb->len - at;
+	p->bad = 0;
+	return 1;
 }
 
 static __always_inline void tell(struct __sk_buff *skb)
@@ -53,47 +78,109 @@ static __always_inline void tell(struct __sk_buff *skb)
 	bpf_ringbuf_submit(e, 0);
 }
 
-static __always_inline int is_init(struct __sk_buff *skb, __u32 at, const struct eno_sock *sock)
+/* One more byte of the header that is due. Returns 0 when the packet does not have it. */
+static __always_inline int header_byte(struct payload *p, struct eno_sock *sock, __u32 i)
 {
-	__be32 magic;
+	__u32 seq = sock->next_seq + i;
 
-	if (bpf_skb_load_bytes(skb, at, &magic, sizeof(magic)))
+	if (i < sock->header_len)
+		return 1;
+	if ((__s32)(seq - p->end) >= 0)
 		return 0;
-	return magic == bpf_htonl(sock->raw_role ? WIRE_INIT2_MAGIC : WIRE_INIT1_MAGIC);
+	/* In order, so it cannot lie before the packet. */
+	if ((__s32)(seq - p->seq) < 0 ||
+	    bpf_skb_load_bytes(p->skb, p->at + (seq - p->seq), &sock->header[i & 7], 1))
+		p->bad = 1;
+	sock->header_len = i + 1;
+	return !p->bad;
 }
 
-/* A resumed session's first payload: a frame of data, or with the end of it. Of plain text hardly
- * anything begins with a zero. */
-static __always_inline int is_frame(struct __sk_buff *skb, __u32 at)
+/* How long the message is that begins so; 0: none does. */
+static __always_inline __u32 init_len(const struct eno_sock *sock)
 {
-	__u8 header[3];
+	const __u8 *h = sock->header;
+	__u32 magic = h[0] << 24 | h[1] << 16 | h[2] << 8 | h[3];
+	__u32 len = h[4] << 24 | h[5] << 16 | h[6] << 8 | h[7];
 
-	if (bpf_skb_load_bytes(skb, at, header, sizeof(header)))
+	if (magic != (sock->raw_role ? WIRE_INIT2_MAGIC : WIRE_INIT1_MAGIC))
 		return 0;
-	return !(header[0] & ~WIRE_CONTROL_REKEY) && (header[1] << 8 | header[2]) >= WIRE_CLEN_MIN;
+	return len >= WIRE_INIT_HEADER_LEN && len <= WIRE_INIT_SENT_MAX ? len : 0;
+}
+
+/* This host sends the reserved bits as zero. */
+static __always_inline __u32 frame_len(const struct eno_sock *sock)
+{
+	const __u8 *h = sock->header;
+	__u32 clen = h[1] << 8 | h[2];
+
+	return h[0] > WIRE_CONTROL_REKEY || clen < WIRE_CLEN_MIN ? 0 : WIRE_FRAME_HEADER_LEN + clen;
+}
+
+static __always_inline int header_pass(struct payload *p, struct eno_sock *sock, __u32 len)
+{
+	if (!len)
+		p->bad = 1;
+	sock->next_seq += len;
+	sock->header_len = 0;
+	return p->bad;
+}
+
+static __always_inline int init_check(struct payload *p, struct eno_sock *sock)
+{
+	for (__u32 i = 0; i < WIRE_INIT_HEADER_LEN; i++)
+		if (!header_byte(p, sock, i))
+			return 1;
+	sock->guard = ENO_SOCK_PASSED;
+	return header_pass(p, sock, init_len(sock));
+}
+
+/* Stops behind the packet's last header. */
+static long frame_check(__u32 i, void *ctx)
+{
+	struct payload *p = ctx;
+	struct eno_sock *sock = p->sock;
+
+	/* There are no such packets. */
+	if (i == FRAMES_MAX - 1)
+		p->bad = 1;
+	for (__u32 at = 0; at < WIRE_FRAME_HEADER_LEN; at++)
+		if (!header_byte(p, sock, at))
+			return 1;
+	return header_pass(p, sock, frame_len(sock)) ? 1 : 0;
+}
+
+static __always_inline int check(struct payload *p, struct eno_sock *sock)
+{
+	if (sock->state != ENO_SOCK_ENABLED)
+		return -1;
+	if (sock->guard == ENO_SOCK_GUARDED && !sock->header_len)
+		sock->next_seq = p->seq;
+	if (sock->guard == ENO_SOCK_GUARDED && sock->resumes)
+		sock->guard = ENO_SOCK_PASSED;
+	if (sock->guard == ENO_SOCK_GUARDED && init_check(p, sock))
+		return p->bad;
+	bpf_loop(FRAMES_MAX, frame_check, p, 0);
+	return p->bad;
 }
 
 SEC("cgroup_skb/egress")
 int tcpcrypt_inproc_guard(struct __sk_buff *skb)
 {
 	struct bpf_sock *sk = skb->sk;
+	struct payload payload;
 	struct eno_sock *sock;
-	__u32 at;
 
 	if (!sk)
 		return PASS;
 	sock = bpf_sk_storage_get(&eno_socks, sk, NULL, 0);
-	if (!sock || sock->kind != ENO_SOCK_INPROC || sock->guard == ENO_SOCK_PASSED ||
+	if (!sock || sock->kind != ENO_SOCK_INPROC ||
 	    (sock->state == ENO_SOCK_DISABLED && !sock->required))
 		return PASS;
-	at = payload_at(skb);
-	if (!at)
+	if (!payload_find(skb, &payload))
 		return PASS;
-	if (sock->state == ENO_SOCK_ENABLED &&
-	    (sock->resumes ? is_frame(skb, at) : is_init(skb, at, sock))) {
-		sock->guard = ENO_SOCK_PASSED;
+	payload.sock = sock;
+	if (sock->guard != ENO_SOCK_VIOLATED && !check(&payload, sock))
 		return PASS;
-	}
 	if (sock->guard != ENO_SOCK_VIOLATED)
 		tell(skb);
 	sock->guard = ENO_SOCK_VIOLATED;

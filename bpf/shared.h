@@ -351,6 +351,11 @@ struct eno_sock {
 	uint64_t program;	       /* ENO_SOCK_UPSTREAM: cookie of the program's socket, */
 	uint64_t flow;		       /* and whose flow it is */
 	struct shared_wishes wishes;   /* ENO_SOCK_STEERED, accepted: the server's */
+	/* ENO_SOCK_INPROC: the sequence number at which the next message or frame begins, and what
+	 * has left of its header. */
+	uint32_t next_seq;
+	uint32_t header_len;
+	uint8_t header[8];
 };
 
 /*
