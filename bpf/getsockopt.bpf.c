@@ -126,7 +126,8 @@ static __always_inline int raw_state(struct bpf_sockopt *ctx)
 	struct eno_sock *sock = bpf_sk_storage_get(&eno_socks, ctx->sk, NULL, 0);
 	__u32 reason;
 
-	if (!sock || ctx->sk->state == BPF_TCP_LISTEN)
+	if (!sock || ctx->sk->state == BPF_TCP_LISTEN ||
+	    (sock->state == ENO_SOCK_PENDING && ctx->sk->state == BPF_TCP_CLOSE))
 		return TCP_ENO_UNCONNECTED;
 	if (sock->state != ENO_SOCK_DISABLED)
 		return sock->state == ENO_SOCK_PENDING ? TCP_ENO_NEGOTIATING : TCP_ENO_ENCRYPTING;
@@ -145,7 +146,7 @@ static __always_inline int state_read(struct bpf_sockopt *ctx)
 	struct shared_session *session;
 	int error;
 
-	if (w && w->raw.len)
+	if ((w && w->raw.len) || inproc_find(ctx))
 		return give_int(ctx, raw_state(ctx));
 	error = session_find(ctx, &session);
 	if (!error)
@@ -173,9 +174,12 @@ static __always_inline int list_read(struct bpf_sockopt *ctx, const struct share
 static __always_inline int self_gopt(struct bpf_sockopt *ctx, const struct shared_wishes *w)
 {
 	struct app_sock *app = bpf_sk_storage_get(&app_socks, ctx->sk, NULL, 0);
+	struct eno_sock *sock = inproc_find(ctx);
 	int gopt = w ? w->self_gopt : 0;
 
-	return app && app->passive ? gopt | TCP_ENO_GOPT_B : gopt;
+	if ((app && app->passive) || (sock && sock->raw_role))
+		gopt |= TCP_ENO_GOPT_B;
+	return gopt;
 }
 
 static __always_inline void ends_read(struct bpf_sock *sk, struct shared_tuple *ends)

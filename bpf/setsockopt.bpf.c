@@ -216,8 +216,14 @@ static __always_inline int mandatory_late(struct bpf_sockopt *ctx, struct shared
 					  int value)
 {
 	struct shared_session *session;
+	struct eno_sock *sock = inproc_find(ctx);
 	int error = is_raw(ctx) ? 0 : session_find(ctx, &session);
 
+	/* The library ends what has become plain. */
+	if (sock && (sock->state != ENO_SOCK_DISABLED || !value)) {
+		sock->required = value;
+		return int_write(ctx, s, value);
+	}
 	if (error == -ENOTCONN || (error && value))
 		error = tell(ctx, SHARED_EVENT_MANDATORY, value);
 	else

@@ -67,6 +67,15 @@ static __always_inline int is_raw(struct bpf_sockopt *ctx)
 	return w && w->raw.len;
 }
 
+/* The negotiation of a socket whose program encrypts by itself, or NULL. What follows from it
+ * the library answers. */
+static __always_inline struct eno_sock *inproc_find(struct bpf_sockopt *ctx)
+{
+	struct eno_sock *sock = bpf_sk_storage_get(&eno_socks, ctx->sk, NULL, 0);
+
+	return sock && sock->kind == ENO_SOCK_INPROC ? sock : NULL;
+}
+
 /*
  * The session of an encrypted connection in *ret. -ENOTCONN: there is none yet; -EINVAL:
  * there will be none, and *ret may tell why (8547-5.1-3).

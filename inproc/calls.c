@@ -87,9 +87,19 @@ static void note(int fd, int error)
 	conn_unlock(c);
 }
 
+/* How many bytes a call waits for: all that it wants, or what SO_RCVLOWAT says. */
+static size_t least(const struct conn *c, size_t wanted, int flags)
+{
+	size_t low = c->rcvlowat > 1 ? c->rcvlowat : 1;
+
+	if (flags & MSG_PEEK)
+		return 1;
+	return flags & MSG_WAITALL || wanted < low ? wanted : low;
+}
+
 ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 {
-	bool all = flags & MSG_WAITALL && !(flags & MSG_PEEK);
+	const size_t wanted = to->left;
 	bool foreign, first = true, empty = !to->left;
 	ssize_t done = 0, r;
 
@@ -119,8 +129,8 @@ ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 		foreign = c->phase == CONN_EXPECT_KEYS && !keys_has_pair(&c->keys);
 		if (r > 0)
 			done += r;
-		if (r == 0 || (r > 0 && (!all || !to->left)) || (r < 0 && r != -EAGAIN) ||
-		    flags & MSG_DONTWAIT || empty) {
+		if (r == 0 || (r > 0 && (size_t)done >= least(c, wanted, flags)) ||
+		    (r < 0 && r != -EAGAIN) || flags & MSG_DONTWAIT || empty) {
 			leave(c, fd);
 			break;
 		}
@@ -178,7 +188,7 @@ static ssize_t write_step(struct conn *c, int fd, struct bytes *from, int flags)
 		r = rx_keys(c, fd);
 	if (r && r != -EAGAIN)
 		return r;
-	return tx_write(c, fd, from, flags & MSG_MORE);
+	return tx_write(c, fd, from, flags & (MSG_MORE | MSG_OOB));
 }
 
 ssize_t calls_write(int fd, struct bytes *from, int flags, bool *ret_native)

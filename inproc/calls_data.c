@@ -8,6 +8,7 @@
 
 #include "inproc/calls.h"
 #include "inproc/next.h"
+#include "inproc/settings.h"
 
 /* Whether to go on with the next definition: always for descriptors that are none of ours. */
 static bool read_here(int fd, const struct iovec *iov, size_t n, int flags, ssize_t *ret)
@@ -15,7 +16,8 @@ static bool read_here(int fd, const struct iovec *iov, size_t n, int flags, ssiz
 	struct bytes to = bytes_of(iov, n);
 	bool native;
 
-	if (!table_get(fd))
+	/* The kernel's own queue of errors. */
+	if (!table_get(fd) || flags & MSG_ERRQUEUE)
 		return false;
 	*ret = calls_read(fd, &to, flags, &native);
 	return !native;
@@ -158,12 +160,27 @@ CALL ssize_t send(int fd, const void *buf, size_t len, int flags)
 	return write_here(fd, &iov, 1, flags, &r) ? r : next()->send(fd, buf, len, flags);
 }
 
+/*
+ * MSG_FASTOPEN connects and sends in one call. With ENO no data goes in a SYN, so connect() is as
+ * good, and what the kernel does without a cookie. False: *ret is the call's result.
+ */
+static bool begins_fast(int fd, int *flags, const struct sockaddr *to, socklen_t len, ssize_t *ret)
+{
+	if (!(*flags & MSG_FASTOPEN) || table_get(fd) || !table_is_sole(fd) || !settings_on())
+		return true;
+	*ret = connect(fd, to, len);
+	*flags &= ~MSG_FASTOPEN;
+	return !*ret;
+}
+
 CALL ssize_t sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *to,
 		    socklen_t to_len)
 {
 	const struct iovec iov = { (void *)(uintptr_t)buf, len };
 	ssize_t r;
 
+	if (!begins_fast(fd, &flags, to, to_len, &r))
+		return r;
 	if (write_here(fd, &iov, 1, flags, &r))
 		return r;
 	return next()->sendto(fd, buf, len, flags, to, to_len);
@@ -198,6 +215,8 @@ CALL ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 
 	if (passes_ours(message))
 		return calls_result(-EOPNOTSUPP);
+	if (!begins_fast(fd, &flags, message->msg_name, message->msg_namelen, &r))
+		return r;
 	if (write_here(fd, message->msg_iov, message->msg_iovlen, flags, &r))
 		return r;
 	return next()->sendmsg(fd, message, flags);

@@ -2,14 +2,12 @@
 /* The calls that end, duplicate and ask about descriptors. */
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/sockios.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -17,7 +15,6 @@
 #include "inproc/calls.h"
 #include "inproc/helper.h"
 #include "inproc/next.h"
-#include "inproc/settings.h"
 
 CALL int close(int fd)
 {
@@ -190,67 +187,56 @@ CALL int fcntl64(int fd, int command, ...)
 	return fcntl(fd, command, argument);
 }
 
-/* FIONREAD, SIOCOUTQ: in the program's bytes, as far as they are known. */
+/* FIONREAD (SIOCINQ): in the program's bytes, as far as they are known. */
+static int available(struct conn *c, int fd)
+{
+	size_t n = 0;
+
+	if (c->phase == CONN_EXPECT_KEYS)
+		rx_keys(c, fd);
+	if (c->phase == CONN_OPEN)
+		n = rx_available(c, fd);
+	rx_rest(c);
+	return n < INT_MAX ? n : INT_MAX;
+}
+
+static bool is_count(unsigned long request)
+{
+	return request == FIONREAD || request == SIOCOUTQ || request == SIOCOUTQNSD;
+}
+
+static int count(struct conn *c, int fd, unsigned long request, int *ret)
+{
+	int r;
+
+	if (request == FIONREAD && c->phase != CONN_EXPECT_TCP) {
+		*ret = available(c, fd);
+		return 0;
+	}
+	/* SIOCOUTQ: what waits here has not been sent, either. */
+	r = next()->ioctl(fd, request, ret);
+	if (!r && request != FIONREAD)
+		*ret += c->tx.queued + (c->tx.end - c->tx.start);
+	return r;
+}
+
 CALL int ioctl(int fd, unsigned long request, ...)
 {
 	struct conn *c = NULL;
-	size_t available = 0;
 	va_list ap;
 	void *argument;
-	int error;
+	int error, r;
 
 	va_start(ap, request);
 	argument = va_arg(ap, void *);
 	va_end(ap);
 	if (request == FIONCLEX && table_get(fd))
 		return 0; /* see table_enter() */
-	if (request == FIONREAD && table_get(fd))
+	if (is_count(request) && table_get(fd))
 		c = table_use(fd, &error);
 	if (!c)
 		return next()->ioctl(fd, request, argument);
-	if (c->phase == CONN_EXPECT_KEYS)
-		rx_keys(c, fd);
-	if (c->phase == CONN_OPEN)
-		available = rx_available(c, fd);
-	rx_rest(c);
-	conn_unlock(c);
-	*(int *)argument = available;
-	return 0;
-}
-
-/* No data in SYNs of connections that may be encrypted: connect() does without. */
-CALL int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
-{
-	if (level == IPPROTO_TCP && name == TCP_FASTOPEN_CONNECT && settings_on())
-		return 0;
-	/* It tells when pages may be used again that frames are not made of. */
-	if (level == SOL_SOCKET && name == SO_ZEROCOPY && settings_on())
-		return calls_result(-EOPNOTSUPP);
-	/* More than one would hide the byte that a frame leaves with the kernel. */
-	if (level == SOL_SOCKET && name == SO_RCVLOWAT && table_get(fd))
-		return 0;
-	return next()->setsockopt(fd, level, name, value, len);
-}
-
-CALL int getsockopt(int fd, int level, int name, void *restrict value, socklen_t *restrict len)
-{
-	struct conn *c;
-	int error, r;
-
-	/* Programs that do not wait learn by this that they are connected. */
-	if (level != SOL_SOCKET || name != SO_ERROR || !table_get(fd))
-		return next()->getsockopt(fd, level, name, value, len);
-	c = table_use(fd, &error);
-	r = next()->getsockopt(fd, level, name, value, len);
-	if (!c)
-		return r;
-	if (c->phase == CONN_EXPECT_KEYS)
-		helper_watch(c, fd);
-	/* What the kernel told us, it does not tell again. */
-	if (!r && *len == sizeof(int) && c->phase == CONN_FAILED && c->tx_error) {
-		memcpy(value, &c->tx_error, sizeof(int));
-		c->tx_error = c->rx_error = 0;
-	}
+	r = count(c, fd, request, argument);
 	conn_unlock(c);
 	return r;
 }

@@ -51,7 +51,33 @@ static bool is_readable(int fd)
 	return ready;
 }
 
-/* Corrects what the kernel found; returns how many are left. */
+/* An error that was found here, and of which the kernel tells no more. */
+static bool has_error(int fd)
+{
+	int saved = errno, error;
+	struct conn *c = table_use(fd, &error);
+	bool found = c && c->phase == CONN_FAILED && c->tx_error;
+
+	if (c)
+		conn_unlock(c);
+	errno = saved;
+	return found;
+}
+
+/* What the kernel found, as far as it is so for the program. */
+static short corrected(const struct pollfd *p)
+{
+	short events = p->revents;
+
+	if (!table_get(p->fd))
+		return events;
+	/* An error is the program's to hear of. */
+	if (events & READABLE && !(events & (POLLERR | POLLHUP)) && !is_readable(p->fd))
+		events &= ~READABLE;
+	return has_error(p->fd) ? events | POLLERR | (p->events & (READABLE | POLLOUT)) : events;
+}
+
+/* Returns how many are left. */
 static int polled(struct pollfd *fds, nfds_t n, int found)
 {
 	int left = found;
@@ -60,9 +86,7 @@ static int polled(struct pollfd *fds, nfds_t n, int found)
 		if (!fds[i].revents)
 			continue;
 		found--;
-		if (!(fds[i].revents & READABLE) || !table_get(fds[i].fd) || is_readable(fds[i].fd))
-			continue;
-		fds[i].revents &= ~READABLE;
+		fds[i].revents = corrected(&fds[i]);
 		left -= !fds[i].revents;
 	}
 	return left;

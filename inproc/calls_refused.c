@@ -45,6 +45,28 @@ static int aio(struct aiocb *request, const char *name)
 	return following(request);
 }
 
+static int list(int mode, struct aiocb *const requests[], int n, struct sigevent *event,
+		const char *name)
+{
+	int (*following)(int, struct aiocb *const[], int, struct sigevent *);
+
+	for (int i = 0; i < n; i++)
+		if (requests[i] && table_get(requests[i]->aio_fildes))
+			return calls_result(-ENOTSUP);
+	*(void **)&following = dlsym(RTLD_NEXT, name);
+	return following(mode, requests, n, event);
+}
+
+CALL int lio_listio(int mode, struct aiocb *const requests[], int n, struct sigevent *event)
+{
+	return list(mode, requests, n, event, "lio_listio");
+}
+
+CALL int lio_listio64(int mode, struct aiocb64 *const requests[], int n, struct sigevent *event)
+{
+	return list(mode, (struct aiocb *const *)(const void *)requests, n, event, "lio_listio64");
+}
+
 CALL int aio_read(struct aiocb *request)
 {
 	return aio(request, "aio_read");

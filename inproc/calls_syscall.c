@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <stdarg.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -106,6 +107,9 @@ static bool asks(long number, const long *a, long *ret)
 		return true;
 	case SYS_fcntl:
 		*ret = fcntl(a[0], a[1], a[2]);
+		return true;
+	case SYS_ioctl:
+		*ret = ioctl(a[0], a[1], a[2]);
 		return true;
 	case SYS_getsockopt:
 		*ret = getsockopt(a[0], a[1], a[2], (void *)a[3], (void *)a[4]);

@@ -153,8 +153,7 @@ bool conn_mark(int fd, int how)
 	return done;
 }
 
-/* Is there no connection, nor one under way? */
-static bool is_closed(int fd)
+bool conn_is_closed(int fd)
 {
 	struct tcp_info info;
 	socklen_t len = sizeof(info);
@@ -214,12 +213,22 @@ void conn_opened(struct conn *c)
 		conn_observer->established(c);
 }
 
+/* More than one would hide the byte that a frame leaves with the kernel. */
+static void rcvlowat_keep(struct conn *c, int fd)
+{
+	const int one = 1;
+	socklen_t len = sizeof(c->rcvlowat);
+
+	if (!next()->getsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &c->rcvlowat, &len) && c->rcvlowat > 1)
+		next()->setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof(one));
+}
+
 void conn_negotiated(struct conn *c, int fd)
 {
 	struct shared_inproc inproc;
 	int r = negotiated_ask(fd, &inproc);
 	/* Asked again, because the answer may have come, and a reset, just now. */
-	bool ended = !r && inproc.state == ENO_SOCK_PENDING && !c->connecting && is_closed(fd);
+	bool ended = !r && inproc.state == ENO_SOCK_PENDING && !c->connecting && conn_is_closed(fd);
 
 	if (ended)
 		r = negotiated_ask(fd, &inproc);
@@ -262,6 +271,7 @@ void conn_begin(struct conn *c, int fd, const struct shared_inproc *inproc)
 		return;
 	}
 	c->phase = CONN_EXPECT_KEYS;
+	rcvlowat_keep(c, fd);
 	/* Host A's Init1 need not wait for anything. */
 	if (tx_flush(c, fd, 0) == -ECONNRESET)
 		conn_fail(c, fd);

@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 #include <tcpcrypt/session.h>
+#include <tcpcrypt/tcp_eno.h>
 
 #include "bpf/shared.h"
 #include "inproc/keys.h"
@@ -71,6 +72,7 @@ struct conn {
 	bool fin_wanted; /* FINp shall follow what is queued */
 	bool fin_sealed;
 	bool fin_shut;	/* TCP's FIN, too */
+	bool resets;	/* closed so that it is reset when what is queued has gone */
 	bool watched;	/* the helper of some process looks after it */
 	bool may_block; /* the last call found that it had to wait: see calls.c */
 	/* What the daemon is told. */
@@ -82,6 +84,11 @@ struct conn {
 	struct shared_tuple ends;
 	uint64_t chain; /* of the secret that it resumed with */
 	bool no_cache;	/* nothing is kept for a later session */
+	int rcvlowat;	/* the program's SO_RCVLOWAT; the kernel has 1. 0: not asked for yet */
+	/* What the program has read of the session, whatever became of that: tcp_eno(7). */
+	bool known, known_resumed;
+	uint16_t known_aead;
+	uint8_t known_name[TCP_ENO_NAME_LEN];
 	struct conn_rx rx;
 	struct conn_tx tx;
 	struct keys_shared keys;
@@ -119,6 +126,9 @@ void conn_unlock(struct conn *c);
 /* Tells the engine whether what fd negotiates is encrypted here (enum shared_inproc_mark). False: it has nothing to do with
  * it, or the socket is connected. */
 bool conn_mark(int fd, int how);
+
+/* Is there no connection, nor one under way? */
+bool conn_is_closed(int fd);
 
 /* Unlocks, and frees the slot if nobody has it any more. */
 void conn_unlock_release(struct conn *c);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -93,13 +94,26 @@ static void drop(struct watch *w)
 	free(w);
 }
 
+/* An error is the program's to hear of, and poll() shows it only until somebody has. */
+static bool is_errors(const struct watch *w)
+{
+	struct pollfd p = { .fd = w->fd };
+
+	return !w->adopted && next()->poll(&p, 1, 0) == 1 && p.revents & POLLERR &&
+	       p.revents & POLLHUP;
+}
+
 static bool is_done(struct watch *w)
 {
 	struct conn *c = w->c;
-	int r = w->adopted && c->phase == CONN_OPEN ? tx_finish(c, w->fd, true)
-						    : conn_progress(c, w->fd);
+	bool finishes;
+	int r;
 
-	if (w->adopted && r == 0 && c->phase == CONN_OPEN)
+	if (is_errors(w))
+		return true;
+	finishes = w->adopted && !c->resets;
+	r = finishes && c->phase == CONN_OPEN ? tx_finish(c, w->fd, true) : conn_progress(c, w->fd);
+	if (finishes && r == 0 && c->phase == CONN_OPEN)
 		r = tx_finish(c, w->fd, true);
 	return r != -EAGAIN;
 }

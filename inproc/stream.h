@@ -27,7 +27,7 @@ int rx_keys(struct conn *c, int fd);
 /* Gives the buffers back when nothing is under way. */
 void rx_rest(struct conn *c);
 
-/* Seals and sends what it can, flags being MSG_MORE or 0; before there are keys it is kept. */
+/* Seals and sends what it can, flags being MSG_MORE, MSG_OOB or 0; before there are keys it is kept. */
 ssize_t tx_write(struct conn *c, int fd, struct bytes *from, int flags);
 
 /* Sends what was sealed or queued, and what the session itself has to say. 0: all is with the kernel. */

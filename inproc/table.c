@@ -153,17 +153,25 @@ static int finish(struct conn *c, int fd)
 	return tx_finish(c, fd, true);
 }
 
+/* What was written and waits for keys would have left before the reset, but for us. */
+static int reset_late(struct conn *c)
+{
+	c->resets = c->phase == CONN_EXPECT_KEYS && c->tx.queued;
+	return c->resets ? -EAGAIN : 0;
+}
+
 /* One reference less; the last one brings the end. */
 static void leave(struct conn *c, int fd)
 {
+	bool lives = c->phase == CONN_EXPECT_KEYS || c->phase == CONN_OPEN;
 	int r = 0;
 
 	c->refs--;
-	if (!c->refs && (c->phase == CONN_EXPECT_KEYS || c->phase == CONN_OPEN)) {
-		if (wants_reset(fd))
-			c->error = ECONNABORTED;
-		else
-			r = finish(c, fd);
+	if (!c->refs && lives && wants_reset(fd)) {
+		c->error = ECONNABORTED;
+		r = reset_late(c);
+	} else if (!c->refs && lives) {
+		r = finish(c, fd);
 	}
 	/* What the kernel did not take yet is still to be sent, and the program gone. */
 	if (r == -EAGAIN)

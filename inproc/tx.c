@@ -29,7 +29,8 @@ static int buffer_get(struct conn *c, int fd, uint8_t **buffer)
 	return *buffer ? 0 : conn_fail(c, fd);
 }
 
-/* 8548-3.8-7: each byte is sealed once and given to the kernel once. */
+/* 8548-3.8-7: each byte is sealed once and given to the kernel once; the engine's guard lets no
+ * others pass. */
 static int push(struct conn *c, int fd, int flags)
 {
 	struct conn_tx *tx = &c->tx;
@@ -78,13 +79,34 @@ static void chunk_grow(struct conn_tx *tx, size_t len)
 	tx->chunk = tx->chunk * 2 < CHUNK_MAX ? tx->chunk * 2 : CHUNK_MAX;
 }
 
-/* Seals as much as the buffer has room for. Bytes taken, 0 at the end, or an error. */
-static ssize_t seal(struct conn *c, int fd, struct bytes *from)
+/* Seals one frame. The last byte of an urgent write has one of its own, which says so: 8548-3.7,
+ * and for a program behind a proxy, which will have it as such. */
+static ssize_t seal_frame(struct conn *c, int fd, struct bytes *from, size_t max, bool urgent)
 {
 	struct conn_tx *tx = &c->tx;
-	size_t frame;
-	ssize_t done = 0;
+	bool last = urgent && from->left == 1;
+	size_t head = last ? TCPCRYPT_FRAME_HEADROOM_URGENT : TCPCRYPT_FRAME_HEADROOM, frame;
+	ssize_t n;
 	int r;
+
+	if (urgent && !last && max >= from->left)
+		max = from->left - 1;
+	n = bytes_take(from, tx->buffer + tx->end + head, max);
+	if (n <= 0)
+		return n;
+	r = tcpcrypt_session_send(c->session, tx->buffer + tx->end, n,
+				  last ? TCPCRYPT_TX_URGENT : 0, 0, &frame);
+	if (r)
+		return conn_fail_for(c, fd, r);
+	tx->end += frame;
+	return n;
+}
+
+/* Seals as much as the buffer has room for. Bytes taken, 0 at the end, or an error. */
+static ssize_t seal(struct conn *c, int fd, struct bytes *from, bool urgent)
+{
+	struct conn_tx *tx = &c->tx;
+	ssize_t done = 0;
 
 	if (buffer_get(c, fd, &tx->buffer))
 		return -ECONNRESET;
@@ -94,15 +116,12 @@ static ssize_t seal(struct conn *c, int fd, struct bytes *from)
 	}
 	while (from->left && tx->end + FRAME_OVERHEAD < DATA_ROOM) {
 		size_t room = DATA_ROOM - tx->end - FRAME_OVERHEAD;
-		ssize_t n = bytes_take(from, tx->buffer + tx->end + TCPCRYPT_FRAME_HEADROOM,
-				       room < tx->chunk ? room : tx->chunk);
+		ssize_t n = seal_frame(c, fd, from, room < tx->chunk ? room : tx->chunk, urgent);
 
+		if (n == -ECONNRESET)
+			return n;
 		if (n <= 0)
 			return done ? done : n;
-		r = tcpcrypt_session_send(c->session, tx->buffer + tx->end, n, 0, 0, &frame);
-		if (r)
-			return conn_fail_for(c, fd, r);
-		tx->end += frame;
 		done += n;
 		chunk_grow(tx, n);
 	}
@@ -115,7 +134,7 @@ static int unqueue(struct conn *c, int fd)
 	struct conn_tx *tx = &c->tx;
 	const struct iovec queue = { tx->queue, tx->queued };
 	struct bytes from = bytes_of(&queue, 1);
-	ssize_t n = seal(c, fd, &from);
+	ssize_t n = seal(c, fd, &from, false);
 
 	if (n < 0)
 		return n;
@@ -171,10 +190,10 @@ ssize_t tx_write(struct conn *c, int fd, struct bytes *from, int flags)
 	if (c->phase == CONN_EXPECT_KEYS)
 		return enqueue(c, fd, from);
 	for (;;) {
-		r = tx_flush(c, fd, flags);
+		r = tx_flush(c, fd, flags & MSG_MORE);
 		if (r || !from->left)
 			break;
-		n = seal(c, fd, from);
+		n = seal(c, fd, from, flags & MSG_OOB);
 		if (n <= 0) {
 			r = n;
 			break;

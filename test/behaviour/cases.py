@@ -19,6 +19,7 @@ class Case:
     port: int
     carried: bool = True  # else the daemon must leave the case's connections alone
     served: bool = True  # else the server's daemon must, and so they are plain at the client's
+    inproc: Optional[bool] = None  # does the in-process library encrypt some? None: as it happens
     own_net: bool = False  # hosts of its own, because it changes them
     daemon_last: bool = False  # the daemons start after the server listens
     prepare: Optional[Callable] = None  # (net, hosts): before the daemons start
@@ -28,6 +29,8 @@ class Case:
 def case(name, client, server=None, families=("v4",), **options):
     for family in families:
         port = 20000 + len(CASES) * Case.PORTS
+        # Where there is somebody to talk to, who began to listen when there was an engine.
+        options.setdefault("inproc", bool(server) and not options.get("daemon_last"))
         full = f"{name} {family}"
         assert full not in {known.name for known in CASES}
         CASES.append(Case(full, client, server, FAMILIES[family], port, **options))

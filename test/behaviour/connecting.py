@@ -337,7 +337,7 @@ def poll_elsewhere(me, index):
 case("connect in one thread, poll in another",
      functools.partial(poll_elsewhere, index=0), greet)
 case("connect in one thread, poll in another, refused",
-     functools.partial(poll_elsewhere, index=1), lambda me: me.listen().close())
+     functools.partial(poll_elsewhere, index=1), lambda me: me.listen().close(), inproc=False)
 
 
 def fork_between(me):

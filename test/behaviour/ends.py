@@ -276,7 +276,9 @@ for _text, _breaker, _witness in (
     ("data to a closed end", ends_then_resets, writes_to_closed),
 ):
     for _who in ("client", "server"):
-        case(f"{_text}, by the {_who}", *pair_of(_breaker, _witness, _who), families=BOTH)
+        # There may be no time for keys.
+        _options = {"inproc": None} if _breaker is resets_at_once else {}
+        case(f"{_text}, by the {_who}", *pair_of(_breaker, _witness, _who), families=BOTH, **_options)
 
 
 # ---- half-open death ----------------------------------------------------------------------

@@ -346,7 +346,7 @@ for _when in ("before", "after"):
         near_only, when=_when, hops=NEAR), greets_until_told, families=BOTH,
          carried=_when == "after")
 case("IP_MINTTL that is not met, set after connect", functools.partial(
-    near_only, when="after", hops=FAR), greets_until_told, families=BOTH)
+    near_only, when="after", hops=FAR), greets_until_told, families=BOTH, inproc=None)
 
 
 def hops_of_listener(me):

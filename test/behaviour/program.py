@@ -197,7 +197,7 @@ class Program:
     def error(self, sock):
         self.see("SO_ERROR", error_name(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)))
 
-    def wait_event(self, sock, wanted, what="poll"):
+    def wait_event(self, sock, wanted, what="poll", patience=PATIENCE):
         """Waits until these events are there together and notes all that are."""
         poll = select.poll()
         poll.register(sock, ALL_EVENTS)
@@ -206,7 +206,7 @@ class Program:
             mask = dict(poll.poll(0)).get(sock.fileno(), 0)
             return mask if mask & wanted == wanted else 0
 
-        self.see(what, event_names(wait_for(there, event_names(wanted), PATIENCE)))
+        self.see(what, event_names(wait_for(there, event_names(wanted), patience)))
 
     def now_event(self, sock, what="poll now"):
         poll = select.poll()

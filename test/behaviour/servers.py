@@ -98,7 +98,8 @@ def is_not_accepted(me):
     me.call("connect when it is closed", me.socket().connect, me.target())
 
 
-case("listener closed with connections waiting", is_not_accepted, closes_listener)
+case("listener closed with connections waiting", is_not_accepted, closes_listener,
+     inproc=False)
 
 
 # ---- accept -------------------------------------------------------------------------------
@@ -307,7 +308,7 @@ def use_up_ports(me):
 
 
 case("local ports used up", use_up_ports, lambda me: (me.listen(), me.hear_end()), own_net=True,
-     prepare=few_ports)
+     prepare=few_ports, inproc=False)
 
 
 def many_at_once(me):
