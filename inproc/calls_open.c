@@ -97,7 +97,8 @@ CALL int connect(int fd, const struct sockaddr *to, socklen_t len)
 
 CALL int listen(int fd, int backlog)
 {
-	if (table_holds(fd) && !table_get(fd) && settings_on() && conn_mark(fd, SHARED_INPROC_RESUMES))
+	if (table_holds(fd) && !table_get(fd) && settings_on() &&
+	    conn_mark(fd, SHARED_INPROC_RESUMES))
 		table_listens(fd);
 	return next()->listen(fd, backlog);
 }

@@ -208,7 +208,7 @@ static int error_get(struct conn *c, int fd, void *value, socklen_t *len)
 	} else if (c->phase == CONN_FAILED && c->tx_error) {
 		/* What the kernel told us, it does not tell again. */
 		memcpy(value, &c->tx_error, sizeof(error));
-		c->tx_error = c->rx_error = 0;
+		c->tx_error = 0;
 	}
 	return 0;
 }

@@ -1,0 +1,242 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""In-process mode, call by call: socket options, urgent data, fast open, what is refused."""
+import json
+import sys
+
+from harness import Net, check, check_equal, main
+from inproc import V4, V6, Pair
+
+PORT = 7020
+SESSID, NEGTEP, PEER_GOPT, ROLE, SELF_NAME, PEER_NAME = 1027, 1028, 1031, 1034, 1035, 1036
+TRANSCRIPT, STATE, CONF, RESUMED = 1038, 1039, 1040, 1044
+ENCRYPTING, DISABLED = 2, 3
+
+COMMON = """
+import ctypes, errno, fcntl, json, os, socket, struct, sys, termios, time
+TCP = socket.IPPROTO_TCP
+libc = ctypes.CDLL(None, use_errno=True)
+def get(s, option, size=0):
+    try:
+        value = s.getsockopt(TCP, option, size) if size else s.getsockopt(TCP, option)
+        return value.hex() if size else value
+    except OSError as e:
+        return errno.errorcode[e.errno]
+def put(s, level, option, value):
+    try:
+        s.setsockopt(level, option, value)
+        return 0
+    except OSError as e:
+        return errno.errorcode[e.errno]
+def tells(s):
+    return {**{o: get(s, o, 128) for o in (1027, 1035, 1036, 1038, 1040)},
+            **{o: get(s, o) for o in (1028, 1031, 1034, 1039, 1044)}}
+def connected():
+    family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+    s = socket.socket(family)
+    s.connect((sys.argv[1], int(sys.argv[2])))
+    return s
+"""
+# Answers each word with what the options say at this end.
+TELLER = COMMON + """
+l = socket.create_server(("::", int(sys.argv[1])), family=socket.AF_INET6, dualstack_ipv6=True)
+while True:
+    s, _ = l.accept()
+    while s.recv(100):
+        s.sendall(json.dumps(tells(s)).encode())
+    s.close()
+"""
+ASKER = COMMON + """
+s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET)
+before = tells(s)
+s.connect((sys.argv[1], int(sys.argv[2])))
+s.sendall(b"first")
+other = json.loads(s.recv(10000))
+mine = tells(s)
+short = get(s, 1027, 32)
+rekeyed = [put(s, TCP, 1045, 1), put(s, TCP, 1045, 2)]
+late = [put(s, TCP, o, 1) for o in (1026, 1030)] + [put(s, TCP, 1033, 1)]
+s.sendall(b"again")
+again = json.loads(s.recv(10000))
+s.close()
+print(json.dumps([before, mine, other, short, rekeyed, late, again["1027"] == mine[1027]]))
+"""
+
+
+def begin(net, role, server, *args):
+    pair = Pair(net, role)
+    pair.b.start(pair.server([sys.executable, "-c", server, PORT, *args]))
+    pair.b.wait_listening(PORT)
+    return pair
+
+
+def ask(pair, client, family=V4):
+    done = pair.a.run(pair.client([sys.executable, "-c", client, pair.b.addresses[family], PORT]))
+    return json.loads(done.stdout)
+
+
+def options():
+    """tcp_eno(7) answers at both ends as if the daemon carried the connection."""
+    for family in (V4, V6):
+        with Net() as net:
+            pair = begin(net, "both", TELLER)
+            before, mine, other, short, rekeyed, late, stays = ask(pair, ASKER, family)
+            readable = {o: v for o, v in before.items() if int(o) != STATE}
+            check_equal(set(readable.values()), {"ENOTCONN"}, "unconnected: nothing to read")
+            check_equal(before[str(STATE)], 0, "unconnected: it says so")
+            mine, other = ({int(o): v for o, v in end.items()} for end in (mine, other))
+            check(len(mine[SESSID]) == 66 and mine[SESSID] == other[SESSID], "one session ID", mine)
+            check_equal((mine[ROLE], other[ROLE]), (0, 1), "roles")
+            check_equal((mine[SELF_NAME], mine[PEER_NAME]), (other[PEER_NAME], other[SELF_NAME]),
+                        "names")
+            check_equal(mine[TRANSCRIPT], other[TRANSCRIPT], "one transcript")
+            check(mine[TRANSCRIPT].startswith("45"), "which begins with an option", mine)
+            check_equal((mine[NEGTEP], mine[CONF]), (other[NEGTEP], other[CONF]), "TEP and AEAD")
+            check_equal(mine[NEGTEP], int(mine[SESSID][:2], 16), "the session ID names the TEP")
+            check_equal((mine[PEER_GOPT], other[PEER_GOPT]), (1, 0), "global suboptions")
+            check_equal((mine[STATE], other[STATE], mine[RESUMED]), (ENCRYPTING, ENCRYPTING, 0), "state")
+            check_equal(short, "EINVAL", "part of a session ID is none")
+            check_equal(rekeyed, [0, "EINVAL"], "rekeying")
+            check_equal(late, ["EISCONN", "EISCONN", 0], "too late for wishes, but one")
+            check(stays, "and afterwards the session is the same")
+            (listed,) = [c for c in pair.da.list(port=PORT) if c["session_id"]]
+            check_equal(listed["session_id"], mine[SESSID], "which is the one that is listed")
+
+
+PLAIN = COMMON + """
+s = connected()
+s.sendall(b"first")
+print(json.dumps([s.recv(100).decode(), get(s, 1027, 33), get(s, 1039), put(s, TCP, 1033, 1),
+                  errno.errorcode.get(s.connect_ex((sys.argv[1], int(sys.argv[2]))), 0)]))
+"""
+ECHO = """
+import socket, sys
+l = socket.create_server(("0.0.0.0", int(sys.argv[1])))
+while True:
+    s, _ = l.accept()
+    try:
+        while data := s.recv(65536):
+            s.sendall(data)
+    except OSError:
+        pass
+    s.close()
+"""
+
+
+def plain_peer():
+    """Plain connections say that they are, and end when their program wants no such."""
+    with Net() as net:
+        pair = Pair(net, "client", plain=True)
+        pair.b.start([sys.executable, "-c", ECHO, PORT])
+        pair.b.wait_listening(PORT)
+        echoed, session, state, set_late, again = ask(pair, PLAIN)
+        check_equal(echoed, "first", "it works")
+        check_equal((session, state & 255, state >> 8), ("EINVAL", DISABLED, 1), "no session, and why")
+        check_equal(set_late, 0, "TCP_ENO_TEP_MANDATORY ends it")
+        check(again != "EISCONN", "it is not connected any more", again)
+
+
+REFUSED = COMMON + """
+s = connected()
+s.sendall(b"x" * 1000)
+got = s.recv(1000, socket.MSG_WAITALL)
+def lio():
+    class aiocb(ctypes.Structure):
+        _fields_ = [("fildes", ctypes.c_int), ("rest", ctypes.c_char * 256)]
+    cb = aiocb(fildes=s.fileno())
+    r = libc.lio_listio(0, (ctypes.POINTER(aiocb) * 1)(ctypes.pointer(cb)), 1, None)
+    return r, errno.errorcode.get(ctypes.get_errno())
+def zero_copy():
+    try:
+        return s.getsockopt(TCP, 35, 40).hex()
+    except OSError as e:
+        return errno.errorcode[e.errno]
+def error_queue():
+    try:
+        return len(s.recvmsg(100, 100, socket.MSG_ERRQUEUE)[0])
+    except OSError as e:
+        return errno.errorcode[e.errno]
+left, right = socket.socketpair()
+try:
+    passed = socket.send_fds(left, [b"x"], [s.fileno()])
+except OSError as e:
+    passed = errno.errorcode[e.errno]
+answers = [put(s, TCP, 31, b"tls"), put(s, socket.SOL_SOCKET, 42, 0), zero_copy(), lio(), error_queue(),
+           passed]
+low = [put(s, socket.SOL_SOCKET, socket.SO_RCVLOWAT, 7), s.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)]
+s.sendall(b"y" * 1000)
+outq = struct.unpack("i", fcntl.ioctl(s, termios.TIOCOUTQ, b"0000"))[0]
+print(json.dumps([len(got), answers, low, len(s.recv(1000, socket.MSG_WAITALL)), outq >= 0]))
+"""
+
+
+def refused():
+    """What would see frames instead of bytes is refused, and the connection lives on."""
+    with Net() as net:
+        pair = begin(net, "both", ECHO)
+        got, answers, low, more, counted = ask(pair, REFUSED)
+        check_equal(answers, ["ENOENT", "ENOTSUP", "ENOTSUP", [-1, "ENOTSUP"], "EAGAIN", "ENOTSUP"],
+                    "TLS, peek offset, pages, aio; no errors are queued; passing it on")
+        check_equal(low, [0, 7], "SO_RCVLOWAT reads as it was written")
+        check_equal((got, more, counted), (1000, 1000, True), "it lives")
+        pair.check_carried("refused", PORT)
+
+
+URGENT_READER = """
+import socket, sys
+l = socket.create_server(("0.0.0.0", int(sys.argv[1])))
+s, _ = l.accept()
+data = b""
+while not data.endswith(b"before"):
+    data += s.recv(100)
+s.sendall(b"go")
+while True:
+    try:
+        oob = s.recv(1, socket.MSG_OOB)
+        break
+    except OSError:
+        pass
+s.sendall(oob + b".")
+"""
+URGENT_WRITER = COMMON + """
+s = connected()
+s.sendall(b"before")
+s.recv(2)
+s.send(b"ug!", socket.MSG_OOB)
+print(json.dumps(s.recv(2, socket.MSG_WAITALL).decode()))
+"""
+
+
+def urgent():
+    """What is sent urgently is urgent for a program behind a proxy."""
+    with Net() as net:
+        pair = begin(net, "client", URGENT_READER)
+        check_equal(ask(pair, URGENT_WRITER), "!.", "the last byte is urgent data")
+
+
+FAST = COMMON + """
+s = socket.socket()
+n = s.sendto(b"first", socket.MSG_FASTOPEN, (sys.argv[1], int(sys.argv[2])))
+print(json.dumps([n, s.recv(5, socket.MSG_WAITALL).decode()]))
+"""
+
+
+def fast_open():
+    """MSG_FASTOPEN connects and sends, without data in the SYN."""
+    with Net() as net:
+        pair = begin(net, "both", ECHO)
+        check_equal(ask(pair, FAST), [5, "first"], "it connects and sends")
+        syns = [p for p in pair.capture.packets() if p.flags & 2]
+        check(syns and not any(p.payload for p in syns), "no data goes in the SYN")
+        pair.check_carried("fast open", PORT)
+
+
+if __name__ == "__main__":
+    main(
+        "in-process mode: single calls, what they answer and what is refused",
+        options,
+        plain_peer,
+        refused,
+        urgent,
+        fast_open,
+    )
