@@ -75,7 +75,7 @@ class Lab:
         page.write_text("x" * 1000)
         for directory in (self.dir, page.parent):
             directory.chmod(0o755)  # nginx's workers are another user
-        self.start_servers(0)
+        self.servers = self.start_servers(0)
         self.start(self.server, [self.load, "serve", f"--tls={self.pem}", "0.0.0.0", ECHO + TLS])
         self.server.wait_listening(ECHO + TLS)
 
@@ -125,6 +125,10 @@ class Plain:
     def target(self, port):
         """Where a client finds the server on this port."""
         return self.lab.address, port
+
+    def server(self):
+        """The echo server."""
+        return self.lab.servers[0]
 
     def stop(self):
         harness.end_processes(self.processes)
@@ -186,6 +190,12 @@ class InProcess(Plain):
         self.wrapper, wrapper = (self.loaded(daemon) for daemon in self.daemons)
         self.processes = lab.start_servers(INPROC, wrapper)
 
+    def server(self):
+        return self.processes[0]
+
+    def pids(self):
+        return []
+
     def loaded(self, daemon):
         return [harness.TCPCRYPT, "--run-dir", daemon.run_dir, "run", "--require", "--"]
 
@@ -218,6 +228,9 @@ class InProcessPlain(InProcess):
                                      options=["--engine-only"])
         self.daemons = [daemon]
         self.wrapper = [harness.TCPCRYPT, "--run-dir", daemon.run_dir, "run", "--"]
+
+    def server(self):
+        return self.lab.servers[0]
 
     def target(self, port):
         return self.lab.address, port

@@ -52,23 +52,34 @@ class Workload:
 
 
 class Idle(Workload):
-    """Memory of the processes in between for each of many connections that have spoken once."""
+    """
+    Memory for each of many connections that have spoken once: of the processes in between, at both
+    ends; in-process, what the server takes more than it does for plain ones.
+    """
 
     def measure(self, lab, subject, seconds):
-        if not subject.pids():
+        if subject.pids():
+            return {"memory": self.growth(lab, subject, subject.pids(), seconds) / 2}
+        server = self.growth(lab, subject, [subject.server().pid], seconds)
+        if subject.name == "plain":
+            lab.server_memory = server
             return {}
-        before = memory(subject.pids())
+        return {"memory": server - lab.server_memory}
+
+    def growth(self, lab, subject, pids, seconds):
+        """KiB a connection."""
+        before = memory(pids)
         process = start_client(lab, subject, self.args, self.port, seconds)
         try:
             if json.loads(process.stdout.readline())["errors"]:
                 raise RuntimeError("connections failed")
             time.sleep(2)  # what is idle has given back what it can
-            after = memory(subject.pids())
+            after = memory(pids)
         finally:
             process.stdin.close()
             process.wait()
             process.stdout.close()
-        return {"memory": (after - before) / HELD / 2 / 1024}
+        return (after - before) / HELD / 1024
 
 
 def command(lab, subject, args, port, seconds):
