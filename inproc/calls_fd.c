@@ -13,6 +13,7 @@
 
 #include "inproc/arena.h"
 #include "inproc/calls.h"
+#include "inproc/contexts.h"
 #include "inproc/helper.h"
 #include "inproc/next.h"
 
@@ -276,6 +277,7 @@ static void forked(void)
 	table_forked();
 	helper_forked();
 	arena_forked();
+	contexts_forked();
 }
 
 __attribute__((constructor(103))) static void fork_prepare(void)

@@ -12,17 +12,14 @@
 
 #include "crypto/fastest.h"
 #include "inproc/arena.h"
+#include "inproc/contexts.h"
 
 /* A process's own part of a slot. */
 struct local {
 	struct arena *arena; /* slots of different arenas may share a place */
 	uint64_t pair_serial;
 	struct tcpcrypt_keypair *pair;
-	struct {
-		uint64_t serial;
-		uint16_t aead;
-		struct tcpcrypt_aead *ctx;
-	} aead[2];
+	struct context_hint aead[2];
 };
 
 static const struct tcpcrypt_crypto *backend;
@@ -34,9 +31,6 @@ static void local_drop(struct local *l)
 {
 	if (l->pair)
 		backend->keypair_free(l->pair);
-	for (int i = 0; i < 2; i++)
-		if (l->aead[i].ctx)
-			backend->aead_free(l->aead[i].ctx);
 	memset(l, 0, sizeof(*l));
 }
 
@@ -56,29 +50,15 @@ static struct keys_aead *aead_of(struct tcpcrypt_aead *ctx)
 	return (struct keys_aead *)(void *)ctx;
 }
 
-/* The backend's context for the key as it is now. */
-static int context(struct keys_aead *a, struct tcpcrypt_aead **ret)
+static struct context_hint *hint_of(const struct keys_aead *a)
 {
-	struct local *l = local_of(a->shared);
-	size_t i = a - a->shared->aead;
-	int r = 0;
+	return &local_of(a->shared)->aead[a - a->shared->aead];
+}
 
-	if (l->aead[i].serial == a->serial) {
-		*ret = l->aead[i].ctx;
-		return 0;
-	}
-	if (l->aead[i].ctx && l->aead[i].aead != a->aead) {
-		backend->aead_free(l->aead[i].ctx);
-		l->aead[i].ctx = NULL;
-	}
-	if (!l->aead[i].ctx)
-		r = backend->aead_new(a->aead, &l->aead[i].ctx);
-	l->aead[i].aead = a->aead;
-	if (r == 0)
-		r = backend->aead_set_key(l->aead[i].ctx, a->key);
-	l->aead[i].serial = r == 0 ? a->serial : 0;
-	*ret = l->aead[i].ctx;
-	return r;
+/* The backend's context for the key as it is now. */
+static int context(struct keys_aead *a, struct context **ret)
+{
+	return contexts_get(backend, hint_of(a), a, a->serial, a->aead, a->key, ret);
 }
 
 static int shared_aead_new(uint16_t aead, struct tcpcrypt_aead **ret)
@@ -109,35 +89,37 @@ static int shared_aead_seal(struct tcpcrypt_aead *ctx, const uint8_t nonce[TCPCR
 			    const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
 			    uint8_t tag[TCPCRYPT_AEAD_TAG_LEN])
 {
-	struct tcpcrypt_aead *own;
+	struct context *own;
 	int r = context(aead_of(ctx), &own);
 
-	return r ? r : backend->aead_seal(own, nonce, aad, aad_len, data, len, tag);
+	if (r)
+		return r;
+	r = backend->aead_seal(context_aead(own), nonce, aad, aad_len, data, len, tag);
+	contexts_put(own);
+	return r;
 }
 
 static int shared_aead_open(struct tcpcrypt_aead *ctx, const uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN],
 			    const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
 			    const uint8_t tag[TCPCRYPT_AEAD_TAG_LEN])
 {
-	struct tcpcrypt_aead *own;
+	struct context *own;
 	int r = context(aead_of(ctx), &own);
 
-	return r ? r : backend->aead_open(own, nonce, aad, aad_len, data, len, tag);
+	if (r)
+		return r;
+	r = backend->aead_open(context_aead(own), nonce, aad, aad_len, data, len, tag);
+	contexts_put(own);
+	return r;
 }
 
 static void shared_aead_free(struct tcpcrypt_aead *ctx)
 {
 	struct keys_aead *a = aead_of(ctx);
-	struct local *l;
-	size_t i;
 
 	if (!a)
 		return;
-	l = local_of(a->shared);
-	i = a - a->shared->aead;
-	if (l->aead[i].ctx)
-		backend->aead_free(l->aead[i].ctx);
-	memset(&l->aead[i], 0, sizeof(l->aead[i]));
+	contexts_drop(backend, hint_of(a), a);
 	OPENSSL_cleanse(a, sizeof(*a));
 }
 

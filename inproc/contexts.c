@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "inproc/contexts.h"
+
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Two a connection; more threads than that are never in here at once, or they wait. */
+#define CONTEXTS 256
+
+struct context {
+	atomic_bool busy; /* who has set it may look at the rest */
+	bool used;	  /* since the hand came by */
+	const void *owner;
+	uint64_t serial; /* of the key that is loaded, 0: none */
+	uint16_t aead;
+	struct tcpcrypt_aead *ctx;
+};
+
+static struct context contexts[CONTEXTS];
+static atomic_uint hand;
+
+static bool try(struct context *c)
+{
+	return !atomic_exchange_explicit(&c->busy, true, memory_order_acquire);
+}
+
+void contexts_put(struct context *c)
+{
+	atomic_store_explicit(&c->busy, false, memory_order_release);
+}
+
+struct tcpcrypt_aead *context_aead(struct context *c)
+{
+	return c->ctx;
+}
+
+/* Busy, or NULL: it never had one, or others needed the place. */
+static struct context *find(const struct context_hint *hint, const void *owner)
+{
+	struct context *c = hint->place ? &contexts[hint->place - 1] : NULL;
+
+	if (!c || !try(c))
+		return NULL;
+	if (c->owner == owner)
+		return c;
+	contexts_put(c);
+	return NULL;
+}
+
+/* Busy: one that nobody has, or has used for the time of a round. */
+static struct context *take(struct context_hint *hint, const void *owner)
+{
+	for (unsigned int i = 1;; i++) {
+		unsigned int at = atomic_fetch_add(&hand, 1) % CONTEXTS;
+		struct context *c = &contexts[at];
+
+		if (i % CONTEXTS == 0)
+			sched_yield();
+		if (!try(c))
+			continue;
+		if (c->owner && c->used) {
+			c->used = false;
+			contexts_put(c);
+			continue;
+		}
+		c->owner = owner;
+		c->serial = 0;
+		hint->place = at + 1;
+		return c;
+	}
+}
+
+static int load(const struct tcpcrypt_crypto *backend, struct context *c, uint16_t aead,
+		const uint8_t *key)
+{
+	int r = 0;
+
+	if (c->ctx && c->aead != aead) {
+		backend->aead_free(c->ctx);
+		c->ctx = NULL;
+	}
+	if (!c->ctx)
+		r = backend->aead_new(aead, &c->ctx);
+	c->aead = aead;
+	return r ? r : backend->aead_set_key(c->ctx, key);
+}
+
+int contexts_get(const struct tcpcrypt_crypto *backend, struct context_hint *hint,
+		 const void *owner, uint64_t serial, uint16_t aead, const uint8_t *key,
+		 struct context **ret)
+{
+	struct context *c = find(hint, owner);
+	int r = 0;
+
+	if (!c)
+		c = take(hint, owner);
+	if (c->serial != serial)
+		r = load(backend, c, aead, key);
+	c->serial = r ? 0 : serial;
+	c->used = true;
+	if (r)
+		contexts_put(c);
+	else
+		*ret = c;
+	return r;
+}
+
+void contexts_drop(const struct tcpcrypt_crypto *backend, struct context_hint *hint,
+		   const void *owner)
+{
+	struct context *c = find(hint, owner);
+
+	hint->place = 0;
+	if (!c)
+		return;
+	if (c->ctx)
+		backend->aead_free(c->ctx);
+	c->ctx = NULL;
+	c->owner = NULL;
+	c->serial = 0;
+	contexts_put(c);
+}
+
+void contexts_forked(void)
+{
+	for (size_t i = 0; i < CONTEXTS; i++) {
+		/* Half loaded, perhaps. */
+		if (!try(&contexts[i]))
+			contexts[i].serial = 0;
+		contexts_put(&contexts[i]);
+	}
+}
