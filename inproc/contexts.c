@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 /* Two a connection; more threads than that are never in here at once, or they wait. */
-#define CONTEXTS 256
+#define CONTEXTS 128
 
 struct context {
 	atomic_bool busy; /* who has set it may look at the rest */

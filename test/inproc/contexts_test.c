@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Contexts are fewer than their owners, and each use has its owner's own key all the same. */
+#include <pthread.h>
+#include <sys/wait.h>
+#include <tcpcrypt/session.h>
+#include <unistd.h>
+
+#include "crypto/openssl.h"
+#include "inproc/contexts.h"
+#include "test/unit/unit.h"
+
+#define THREADS	   4
+#define OWNERS	   300 /* a thread's own; together many more than there are contexts */
+#define ROUNDS	   40
+#define TEXT	   "sixteen letters."
+#define TEXT_LEN   16
+#define SEALED_LEN (TEXT_LEN + TCPCRYPT_AEAD_TAG_LEN)
+
+struct owner {
+	struct context_hint hint;
+	uint8_t key[32];
+	uint64_t serial;
+	uint16_t aead;
+};
+
+static void make_key(struct owner *o, uint64_t number)
+{
+	memset(o->key, 0, sizeof(o->key));
+	memcpy(o->key, &number, sizeof(number));
+	o->serial = number;
+	o->aead = number % 3 ? TCPCRYPT_AEAD_AES_128_GCM : TCPCRYPT_AEAD_CHACHA20_POLY1305;
+}
+
+static void seal(struct tcpcrypt_aead *ctx, uint8_t out[static SEALED_LEN])
+{
+	const uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN] = {};
+
+	memcpy(out, TEXT, TEXT_LEN);
+	assert_int_equal(tcpcrypt_crypto_openssl()->aead_seal(ctx, nonce, nonce, 1, out, TEXT_LEN,
+							      out + TEXT_LEN),
+			 0);
+}
+
+/* What a context of nobody else's says. */
+static void seal_alone(const struct owner *o, uint8_t out[static SEALED_LEN])
+{
+	const struct tcpcrypt_crypto *crypto = tcpcrypt_crypto_openssl();
+	struct tcpcrypt_aead *ctx;
+
+	assert_int_equal(crypto->aead_new(o->aead, &ctx), 0);
+	assert_int_equal(crypto->aead_set_key(ctx, o->key), 0);
+	seal(ctx, out);
+	crypto->aead_free(ctx);
+}
+
+static bool has_own_key(struct owner *o)
+{
+	uint8_t got[SEALED_LEN], want[SEALED_LEN];
+	struct context *c;
+
+	if (contexts_get(tcpcrypt_crypto_openssl(), &o->hint, o, o->serial, o->aead, o->key, &c))
+		return false;
+	seal(context_aead(c), got);
+	contexts_put(c);
+	seal_alone(o, want);
+	return !memcmp(got, want, sizeof(want));
+}
+
+static void *work(void *data)
+{
+	struct owner *owners = calloc(OWNERS, sizeof(*owners));
+	uint64_t number = 1000000 * (uintptr_t)data;
+	bool right = true;
+
+	for (int round = 0; round < ROUNDS; round++) {
+		for (int i = 0; i < OWNERS; i++) {
+			struct owner *o = &owners[i];
+
+			if (!o->serial || (i + round) % 7 == 0)
+				make_key(o, ++number);
+			right = right && has_own_key(o) && has_own_key(o);
+			if ((i + round) % 5 == 0)
+				contexts_drop(tcpcrypt_crypto_openssl(), &o->hint, o);
+		}
+	}
+	for (int i = 0; i < OWNERS; i++)
+		contexts_drop(tcpcrypt_crypto_openssl(), &owners[i].hint, &owners[i]);
+	free(owners);
+	return right ? data : NULL;
+}
+
+static void test_threads(void **state)
+{
+	pthread_t threads[THREADS];
+	void *result;
+
+	assert_non_null(tcpcrypt_crypto_openssl());
+	for (uintptr_t i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, work, (void *)(i + 1)), 0);
+	for (int i = 0; i < THREADS; i++) {
+		assert_int_equal(pthread_join(threads[i], &result), 0);
+		assert_non_null(result);
+	}
+}
+
+/* What a thread had in use when its process forked is nobody's in the child. */
+static void test_fork(void **state)
+{
+	static struct owner owners[1000];
+	struct context *held;
+	int status;
+	pid_t pid;
+
+	make_key(&owners[0], 1);
+	assert_int_equal(contexts_get(tcpcrypt_crypto_openssl(), &owners[0].hint, &owners[0],
+				      owners[0].serial, owners[0].aead, owners[0].key, &held),
+			 0);
+	pid = fork();
+	if (!pid) {
+		bool right = true;
+
+		contexts_forked();
+		for (int i = 0; i < 1000; i++) {
+			make_key(&owners[i], i + 1);
+			right = right && has_own_key(&owners[i]);
+		}
+		_exit(right ? 0 : 1);
+	}
+	contexts_put(held);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	contexts_drop(tcpcrypt_crypto_openssl(), &owners[0].hint, &owners[0]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_fork),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
