@@ -1,17 +1,27 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/rand.h>
 #include <pthread.h>
+#include <sys/random.h>
 
 #include "crypto/openssl.h"
 
 static int random_bytes(uint8_t *out, size_t len)
 {
-	/* 8548-8-4: libcrypto's generator, seeded and reseeded from the kernel's, fork-safe. */
-	if (RAND_bytes_ex(NULL, out, len, 256) == 1)
-		return 0;
-	ERR_clear_error();
-	return TCPCRYPT_E_RANDOM;
+	/* 8548-8-4, 8548-3.5-2: the kernel's generator, which knows when a virtual machine was
+	 * cloned; libcrypto's state would be cloned with it. */
+	while (len) {
+		ssize_t n = getrandom(out, len, 0);
+
+		if (n <= 0 && errno != EINTR)
+			return TCPCRYPT_E_RANDOM;
+		if (n <= 0)
+			continue;
+		out += n;
+		len -= n;
+	}
+	return 0;
 }
 
 static const struct tcpcrypt_crypto table = {

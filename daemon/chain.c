@@ -144,7 +144,7 @@ static int chain_extend(struct resumption *r, struct chain *c,
 	struct slot *slots[WINDOW_STEP];
 	uint8_t nonces[WINDOW_STEP][SHARED_NONCE_MAX];
 
-	/* 8548-3.5-2: random, and each is for one SYN. */
+	/* 8548-3.5-2: random, and each is for one SYN; the claim adds its moment. */
 	if (r->crypto->random(nonces[0], sizeof(nonces)) ||
 	    !slots_provide(r, c, slots, WINDOW_STEP))
 		return -1;

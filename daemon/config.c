@@ -21,6 +21,7 @@
 #define DEFAULT_DRAIN_SECONDS	       10
 #define DEFAULT_REKEY_SECONDS	       3600
 #define DEFAULT_USER		       "tcpcrypt"
+#define REKEY_BYTES_MIN		       8192
 
 #define LINE_MAX_LEN 16384
 
@@ -172,11 +173,12 @@ static int set_workers(struct config *c, char *value)
 	return 0;
 }
 
+/* More often than a peer's storm of key updates may is not for us either. */
 static int set_rekey_bytes(struct config *c, char *value)
 {
 	unsigned long long n;
 
-	if (parse_number(value, ULLONG_MAX, &n))
+	if (parse_number(value, ULLONG_MAX, &n) || (n && n < REKEY_BYTES_MIN))
 		return -EINVAL;
 	c->rekey_bytes = n;
 	return 0;
@@ -264,7 +266,7 @@ static const struct key {
 	{ "ports-left-alone", set_left_alone, "a list of ports and ranges like 989-995" },
 	{ "workers", set_workers, "a number up to 256" },
 	{ "max-connections", set_max_connections, "a number" },
-	{ "rekey-bytes", set_rekey_bytes, "a number of bytes" },
+	{ "rekey-bytes", set_rekey_bytes, "a number of bytes from 8192 on, or 0" },
 	{ "rekey-seconds", set_rekey_seconds, "a number of seconds" },
 	{ "keepalive-seconds", set_keepalive, "a number of seconds" },
 	{ "remember-plain-seconds", set_remember, "a number of seconds" },

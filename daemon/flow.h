@@ -64,7 +64,7 @@ struct flow_inward {
 	bool urgent;	       /* the byte of this index, not yet come, is to be marked */
 	uint64_t urgent_index;
 	uint32_t rekeys;     /* key updates that the peer began since the last tick */
-	uint64_t rekey_data; /* and application bytes it sent meanwhile */
+	uint64_t rekey_data; /* and bytes it sent meanwhile */
 	bool throttled;	     /* it must wait for the next tick */
 	bool eof;	     /* FINp came */
 	bool fin;	     /* and TCP's FIN right behind it */

@@ -49,6 +49,12 @@ static bool sends(const struct flow *f)
 	return !ioctl(f->net.source.fd, SIOCOUTQ, &queued) && queued;
 }
 
+/* While our own program does not read, nor do we: an answer may have come. */
+static bool listens(const struct flow *f)
+{
+	return !f->inward.plain_n && !f->inward.throttled && !f->starved;
+}
+
 /* 8548-3.9-1, 8548-3.9-2: a key update is answered by nobody who lacks the keys, and at once.
  * Ends that have sent FIN neither answer nor ask. */
 static void probe(struct flow *f, double now)
@@ -71,6 +77,8 @@ static bool stays_alive(struct flow *f)
 	double now = loop_now(f->worker->loop);
 	unsigned int seconds = f->worker->config->keepalive_seconds;
 
+	if (!listens(f))
+		f->life.heard = now;
 	if (f->life.heard > f->life.asked || f->inward.eof || f->outward.eof)
 		f->life.probing = false;
 	if (seconds && !f->life.probing)

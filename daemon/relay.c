@@ -444,7 +444,7 @@ static int inward_receive(struct flow *f, struct tcpcrypt_received *rx)
 	if (outcome)
 		return outcome;
 	in->start += rx->consumed;
-	in->rekey_data += rx->data_len;
+	in->rekey_data += rx->consumed;
 	/* Answers to our own are not the peer's doing. */
 	if (rx->events & TCPCRYPT_RX_REKEYED && local_generation(f) > generation)
 		in->rekeys++;
@@ -491,12 +491,18 @@ static int inward_room(struct flow *f)
 		return relay_starve(f);
 	if (in->start == in->end) {
 		in->start = in->end = 0;
-	} else if (BUFFER_SIZE - in->start < TCPCRYPT_RECEIVE_MAX) {
+	} else if (BUFFER_SIZE - in->start < TCPCRYPT_RECEIVE_MAX || in->end == BUFFER_SIZE) {
 		memmove(in->buffer, in->buffer + in->start, in->end - in->start);
 		in->end -= in->start;
 		in->start = 0;
 	}
 	return 0;
+}
+
+/* As far as is known. */
+static bool inward_has_frame(const struct flow_inward *in)
+{
+	return in->start < in->end && in->end - in->start >= in->need;
 }
 
 static int inward_step(struct flow *f, struct relay_outcome *ret)
@@ -507,9 +513,10 @@ static int inward_step(struct flow *f, struct relay_outcome *ret)
 
 	if (outcome)
 		return outcome;
-	if (in->start < in->end && in->end - in->start >= in->need) {
+	if (inward_has_frame(in)) {
 		outcome = inward_open(f, ret);
-		if (outcome || in->plain_n || in->eof)
+		/* Where there are more than a turn opens, nothing else tells of them. */
+		if (outcome || in->plain_n || in->eof || inward_has_frame(in))
 			return outcome;
 	}
 	if (!f->net.readable)

@@ -107,6 +107,7 @@ static void test_errors(void **state)
 		"max-connections = -1",
 		"max-connections = many",
 		"rekey-bytes = 99999999999999999999999",
+		"rekey-bytes = 8191",
 		"rekey-seconds = -1",
 		"keepalive-seconds = soon",
 		"remember-plain-seconds = 2147483648",

@@ -8,8 +8,10 @@ byte that the daemon sends.
 """
 import errno
 import json
+import os
 import pathlib
 import select
+import signal
 import socket
 import threading
 
@@ -40,8 +42,10 @@ SECRET = b"The program's own words, never in plain. " * 10
 class Stage:
     """A host with a daemon and an echo server, and the peer next to it."""
 
-    def __init__(self, net, config=""):
+    def __init__(self, net, config="", tcp_rmem=None):
         self.host = net.host()
+        if tcp_rmem:
+            self.host.sysctl("ipv4/tcp_rmem", tcp_rmem)
         self.link = neighbour(net, self.host)
         # Each conversation begins afresh; test_resume.py has the others.
         self.daemon = net.daemon(self.host, config + "resume-max = 0\ndrain-seconds = 0\n")
@@ -176,6 +180,27 @@ def client_frames():
         check_equal(session.read_data(len(HELLO)), HELLO, "empty frames: nothing comes of them")
         echo_and_end(session, "after all that")
         no_violation(stage, "frames")
+
+
+def many_empty_frames():
+    """More of them at once than the daemon opens in a turn, and then data."""
+    with Net() as net:
+        # Room for all of it, so that the buffer is filled to its end.
+        stage = Stage(net, tcp_rmem="4096 6291456 8388608")
+        session = stage.session()
+        session.send(HELLO)
+        check_equal(session.read_data(len(HELLO)), HELLO, "empty frames: before them")
+        blob = b"".join(session.seal() for _ in range(15000)) + session.seal(HELLO)
+        pid = stage.daemon.pid()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            sent = session.connection.send(blob, timeout=10)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        check(sent > 150000, "empty frames: a buffer of them and more", sent)
+        session.connection.send(blob[sent:])
+        check_equal(session.read_data(len(HELLO)), HELLO, "empty frames: what follows them arrives")
+        no_violation(stage, "empty frames")
 
 
 def out_of_order():
@@ -859,6 +884,7 @@ if __name__ == "__main__":
         "a peer made from the RFC texts alone finds no violation, as client and as server",
         client_conversations,
         client_frames,
+        many_empty_frames,
         out_of_order,
         rekeying,
         misbehaving_client,

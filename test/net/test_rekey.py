@@ -148,6 +148,30 @@ def vanished_peer():
                 check_equal(da.status()["failed"].get("timeout"), 1, "and counted")
 
 
+def pausing_reader():
+    """While our own program does not read, the answer may wait behind what it has not read."""
+    size = 32 << 20  # more than the kernel holds for a program that does not read
+    with Net() as net:
+        a, b, _, da, _ = daemons(net, KEEPALIVE, "")
+
+        def send(conn, peer):
+            if conn.recv(1) == b"a":
+                conn.sendall(bytes(size))
+            conn.recv(1)
+
+        with Server(b, send) as server:
+            address = b.addresses[socket.AF_INET]
+            with connect(a, address, server.port) as clock, connect(a, address, server.port) as sock:
+                clock.sendall(b"b")
+                end = "%s:%d" % clock.getsockname()
+                sock.sendall(b"a")
+                # Long enough for a question, and for an answer to be too late.
+                wait_for(lambda: da.list(local=end)[0]["rekeys"] >= 3, "an idle connection's probes")
+                check_equal(len(read_exactly(sock, size)), size, "a pausing reader loses nothing")
+                sock.sendall(b"x")
+        check_equal(da.status()["failed"].get("timeout"), None, "a pausing reader: no timeout")
+
+
 def silent_peer():
     """The peer's TCP answers, the peer does not: only the keys are proof."""
     with Net() as net:
@@ -293,6 +317,7 @@ if __name__ == "__main__":
         by_age,
         at_once,
         vanished_peer,
+        pausing_reader,
         silent_peer,
         half_closed,
         storm,
