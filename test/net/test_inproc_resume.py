@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """In-process mode: sessions are resumed across processes, by those of one user, each secret once."""
+import os
 import socket
+import struct
 import subprocess
 import sys
 
@@ -12,7 +14,7 @@ from harness import Net, check, check_equal, main, wait_for
 from inproc import V4, V6, Pair, loaded
 from packets import Capture
 from tcpcrypt import accept_resumed, accept_session
-from test_inproc_list import ALICE, BOB, ECHO, PYTHON, Puppet, as_user
+from test_inproc_list import ALICE, BOB, ECHO, PYTHON, Puppet, as_user, user
 from test_resume import MESSAGE, check_capture, check_how, check_once, closed, how, many, talk
 
 PORT, OTHER_PORT = 7020, 7021
@@ -239,6 +241,33 @@ def wishes():
         check_equal([c["resumed"] for c in closed(hosts.da, PORT, 4)], [False, False, False, True], "wishes")
 
 
+def established(number, port):
+    """A user's word about a connection, as inproc/message.h has it: fresh, with X25519 and AES-128."""
+    return struct.pack("=4BH2Bi4x3Q8xd16sHH16sHH16sQ33sB6x32s", 1, number % 2, 0, 0x23, 1, 0, 0, 0,
+                       number, 0, 0, 1.0, bytes(16), 1, 0, os.urandom(16), port, 0, b"noise", 0,
+                       bytes(33), 1, os.urandom(32))
+
+
+def full():
+    """A user who fills the cache makes room for what comes next with own sessions."""
+    with Net() as net:
+        hosts = Hosts(net)
+        hosts.connect()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+            sock.settimeout(60)
+            with user(ALICE):
+                sock.connect(str(hosts.da.run_dir / "inproc.sock"))
+                for first in range(1, 3001, 50):
+                    sock.send(b"".join(established(i, i) for i in range(first, first + 50)))
+            wait_for(lambda: hosts.da.status()["encrypted"] == 3001, "the daemon to have read it")
+        count = hosts.da.status()["resumable"]
+        check(1000 < count <= 2048, "not more than there may be", count)
+        hosts.connect()
+        check_how(hosts.db, PORT, ["no-session", True], "the others' are still there")
+        hosts.da.tool("flush")
+        check_equal(hosts.da.status()["resumable"], 0, "flush forgets them all")
+
+
 # ---- a peer made from the RFC texts ------------------------------------------------------
 
 
@@ -315,6 +344,7 @@ if __name__ == "__main__":
         flush,
         daemons,
         wishes,
+        full,
         peers,
         peer_serves,
     )
