@@ -11,7 +11,7 @@ import test_resume
 import test_upgrade
 from apps import Server, echo
 from harness import Net, check, check_equal, main, wait_for
-from inproc import V4, V6, Pair, loaded
+from inproc import RAW_WRITER, SECRET, V4, V6, Pair, loaded
 from packets import Capture
 from tcpcrypt import accept_resumed, accept_session
 from test_inproc_list import ALICE, BOB, ECHO, PYTHON, Puppet, as_user, user
@@ -56,6 +56,25 @@ sock = socket.socket()
 sock.setblocking(False)
 sock.connect_ex((sys.argv[1], int(sys.argv[2])))
 os.kill(os.getpid(), signal.SIGKILL)
+"""
+# A connection that resumes, and who asks what it negotiated: another user's process, then this one
+# twice. Of struct shared_inproc: is it resumed, and is there a secret?
+READERS = """
+import os, socket, sys, time
+sock = socket.socket()
+sock.setsockopt(socket.IPPROTO_TCP, 1060, 2)
+sock.connect((sys.argv[1], int(sys.argv[2])))
+def ask():
+    answer = sock.getsockopt(socket.IPPROTO_TCP, 1060, 512)
+    print(answer[7], any(answer[179:211]), flush=True)
+child = os.fork()
+if not child:
+    os.setresuid(*[int(sys.argv[3])] * 3)
+    ask()
+    os._exit(0)
+os.waitpid(child, 0)
+ask()
+ask()
 """
 
 
@@ -241,6 +260,29 @@ def wishes():
         check_equal([c["resumed"] for c in closed(hosts.da, PORT, 4)], [False, False, False, True], "wishes")
 
 
+def guard():
+    """What is written past the library on a connection that resumes, where no Init message is due."""
+    with Net() as net:
+        hosts = Hosts(net)
+        hosts.connect()
+        writer = RAW_WRITER.replace("1060, 1", "1060, 2")
+        out = hosts.a.run(python(writer, hosts.b.addresses[V4], PORT, SECRET.decode())).stdout
+        check_equal(out.strip(), "error 103", "the connection is aborted")
+        (_, flow) = hosts.capture.flows(PORT)
+        check_equal((len(flow.syn.eno()), len(flow.synack.eno())), (20, 20), "which was to resume")
+        hosts.check_secret("guard")
+
+
+def told_once():
+    """The secret is for a process of its user, and for the first that asks."""
+    with Net() as net:
+        hosts = Hosts(net)
+        hosts.connect()
+        out = hosts.a.run(python(READERS, hosts.b.addresses[V4], PORT, ALICE)).stdout.split()
+        check_equal(out, ["2", "False", "1", "True", "2", "False"],
+                    "withheld from another user's process, told to its own, and not again")
+
+
 def established(number, port):
     """A user's word about a connection, as inproc/message.h has it: fresh, with X25519 and AES-128."""
     return struct.pack("=4BH2Bi4x3Q8xd16sHH16sHH16sQ33sB6x32s", 1, number % 2, 0, 0x23, 1, 0, 0, 0,
@@ -345,6 +387,8 @@ if __name__ == "__main__":
         daemons,
         wishes,
         full,
+        guard,
+        told_once,
         peers,
         peer_serves,
     )
