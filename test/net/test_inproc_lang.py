@@ -126,8 +126,8 @@ def java():
     compiler = shutil.which("javac") or shutil.which("ecj")
     check(compiler, "a Java compiler is here (tools/install-deps)")
     with tempfile.TemporaryDirectory(prefix="tct-java-") as classes:
-        subprocess.run([compiler, "-nowarn", "-source", "11", "-target", "11", "-d", classes,
-                        HERE / "Echo.java"], check=True, capture_output=True)
+        args = [compiler, "-nowarn", "-proc:none", "-source", "11", "-target", "11", "-d", classes]
+        subprocess.run([*args, HERE / "Echo.java"], check=True, capture_output=True)
         # Small and quick to start.
         jvm = ["java", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx256m", "-cp", classes, "Echo"]
         each_role("OpenJDK", lambda pair, name: java_talk(pair, name, jvm))
