@@ -2,9 +2,9 @@
 /*
  * Hook: cgroup egress, attached while programs encrypt by themselves. What leaves a socket of
  * theirs that negotiated encryption is an Init message, unless it resumes a session, and then
- * frames, one behind the other.
- * Whatever else stands where one should begin is plain text that some call wrote past the
- * library: it never leaves, nor does anything after it (8547-4.6-8, 8548-3.2-5).
+ * frames, one behind the other. Whatever else stands where one should begin is plain text that
+ * some call wrote past the library: it never leaves, nor does anything after it (8547-4.6-8,
+ * 8548-3.2-5).
  *
  * Each byte comes here when it leaves for the first time in the order of the stream, and perhaps
  * again; where the next header must be is known from the one before.

@@ -123,8 +123,8 @@ struct conn *conn_new(void);
 int conn_lock(struct conn *c);
 void conn_unlock(struct conn *c);
 
-/* Tells the engine whether what fd negotiates is encrypted here (enum shared_inproc_mark). False: it has nothing to do with
- * it, or the socket is connected. */
+/* Tells the engine, by an enum shared_inproc_mark, whether what fd negotiates is encrypted here.
+ * False: it has nothing to do with it, or the socket is connected. */
 bool conn_mark(int fd, int how);
 
 /* Is there no connection, nor one under way? */
