@@ -79,6 +79,7 @@ static void tick(void *data)
 			loop_queue(w->loop, &f->again);
 	}
 	liveness_tick(w);
+	buffer_pool_tick(&w->buffers);
 	if (w->inproc)
 		inproc_cache_tick(w->inproc->cache, w->alive);
 	listener_resume(&w->programs);
