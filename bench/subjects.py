@@ -326,10 +326,11 @@ def bracket(address):
 
 class Haproxy(Tunnel):
     name, title = "haproxy", "HAProxy TLS pair"
+    encrypts = True
 
     def commands(self, server):
-        here = f"ssl crt {self.lab.pem}" if server else ""
-        there = "" if server else "ssl verify none no-ssl-reuse"
+        here = f"ssl crt {self.lab.pem}" if server and self.encrypts else ""
+        there = "" if server or not self.encrypts else "ssl verify none no-ssl-reuse"
         text = f"""global\n maxconn 4000
         ssl-default-bind-options ssl-min-ver TLSv1.3 no-tls-tickets
         ssl-default-bind-ciphersuites {CIPHER}
@@ -340,5 +341,12 @@ class Haproxy(Tunnel):
         return [["haproxy", "-db", "-f", self.write(f"haproxy-{server}", text)]]
 
 
+class HaproxyPlain(Haproxy):
+    """What two processes on the way cost that do nothing but pass on."""
+
+    name, title = "relay", "HAProxy pair, no encryption"
+    encrypts = False
+
+
 ALL = [Plain, Tcpcrypt, TcpcryptResumed, InProcess, InProcessResumed, InProcessPlain, Tls, TlsResumed, Haproxy, Stunnel, StunnelPsk, Spiped]
-OTHERS = [Before]  # only when named
+OTHERS = [HaproxyPlain, Before]  # only when named
