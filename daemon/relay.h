@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Moves a flow's bytes, as far as both sockets let it: relay.c through the session,
- * relay_plain.c by splice. Back-pressure is inherent: nothing is read before what was read
+ * Moves a flow's bytes, as far as both sockets let it: relay.c through the session, by
+ * relay_inward.c and relay_outward.c; relay_plain.c by splice. Back-pressure is inherent: nothing is read before what was read
  * last has been written.
  *
  * Return 0: nothing more can be done now, or the turn's budget is used up (*ret_again).
@@ -11,6 +11,7 @@
 #define DAEMON_RELAY_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "daemon/flow.h"
 
@@ -50,6 +51,18 @@ int relay_conclude(struct flow *f, bool in_ended, bool out_ended, struct relay_o
 /* No buffer or pipe is to be had: nothing is lost, the flow waits for the next tick. Returns
  * RELAY_BLOCKED. */
 int relay_starve(struct flow *f);
+
+/* A negative result, with its reason, for the caller to pass on. */
+int relay_fail(struct relay_outcome *ret, const char *reason);
+
+/* After a read of n bytes into so much room. An urgent byte makes reads short as well. */
+void relay_end_was_read(struct flow_end *end, ssize_t n, size_t room);
+
+/* A step of one direction of an encrypted flow; and its buffer goes back to the worker's pool. */
+int relay_inward_step(struct flow *f, struct relay_outcome *ret);
+int relay_outward_step(struct flow *f, struct relay_outcome *ret);
+void relay_inward_release(struct flow *f);
+void relay_outward_release(struct flow *f);
 
 /* Once a second: a peer that was throttled may go on, and a flow that waits for memory; an app that
  * has ended its stream is watched. */
