@@ -42,6 +42,19 @@ static inline void eno_teps(const struct shared_settings *s, const struct shared
 	}
 }
 
+/* What a server's SYN-ACKs have, by settings and its wishes (NULL: none). */
+static inline void eno_terms(const struct shared_settings *s, const struct shared_wishes *w,
+			     struct shared_terms *ret)
+{
+	eno_teps(s, w, ret->teps);
+	if (w && !w->enabled)
+		__builtin_memset(ret->teps, 0, sizeof(ret->teps));
+	ret->global = w ? w->self_gopt : s->global;
+	ret->mandatory_app_aware = w ? w->aa_mandatory : s->mandatory_app_aware;
+	ret->nonce_len = w ? w->nonce_len : SHARED_NONCE_MAX;
+	ret->wished = !!w;
+}
+
 struct eno_area {
 	uint8_t bytes[64]; /* the TCP options of one segment, at most 40; power of two to mask */
 	uint32_t len;

@@ -138,11 +138,9 @@ static __always_inline int is_here(struct __sk_buff *skb)
 	return common && common->skc_net.net->net_cookie == guard_netns;
 }
 
-static __noinline int has_eno(struct __sk_buff *skb, struct packet *p)
+static __always_inline int has_eno(struct __sk_buff *skb, struct packet *p)
 {
-	struct eno_area area = {};
-
-	return carries_eno(skb, p, &area);
+	return eno_options(skb, p) == 1;
 }
 
 /* A SYN, or in a simultaneous open a SYN-ACK, of a socket that connects. */

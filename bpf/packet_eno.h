@@ -24,4 +24,15 @@ static __noinline int carries_eno(struct __sk_buff *skb, struct packet *p, struc
 	return a->eno_count == 1;
 }
 
+/* How many there are. */
+static __noinline __u32 eno_options(struct __sk_buff *skb, struct packet *p)
+{
+	struct eno_area area = {};
+
+	if (!p)
+		return 0;
+	carries_eno(skb, p, &area);
+	return area.eno_count;
+}
+
 #endif

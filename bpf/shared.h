@@ -173,6 +173,16 @@ struct shared_wishes {
 	struct shared_bytes raw;
 };
 
+/* What a SYN is answered with: settings and the server's wishes, as they were when the SYN came
+ * first, so that each SYN-ACK has the same (8547-4.6-4). */
+struct shared_terms {
+	uint8_t teps[SHARED_TEPS_MAX]; /* accepted, most preferred first; 0: none */
+	uint8_t global;		       /* own global suboption, without b */
+	uint8_t mandatory_app_aware;
+	uint8_t nonce_len;
+	uint8_t wished; /* by the server, too: see the map "wished" */
+};
+
 #define SHARED_NONCE_LEN_DEFAULT 8
 
 /* What a program may know of a flow that is encrypted or plain: the map "sessions". */
@@ -285,9 +295,10 @@ static inline uint32_t shared_listener(uint32_t slot, uint32_t out, uint32_t v6)
 
 /* An entry of "steered" and "held": a handshake that is the daemon's. */
 struct shared_handshake {
-	uint32_t slot;	    /* its worker's */
-	uint32_t mandatory; /* never to be passed to the server itself */
-	uint32_t uid;	    /* steered: whose the server's listener is */
+	uint32_t slot;		   /* its worker's; SHARED_SLOTS: nobody's, it is refused */
+	uint32_t mandatory;	   /* never to be passed to the server itself */
+	uint32_t uid;		   /* steered: whose the server's listener is */
+	struct shared_terms terms; /* steered */
 };
 
 enum eno_sock_kind {
@@ -468,6 +479,7 @@ enum shared_event_type {
 	SHARED_EVENT_CACHE_FLUSH,  /* TCP_CRYPT_CACHE_FLUSH */
 	SHARED_EVENT_GUARD,	   /* the first program encrypts by itself: attach the guard */
 	SHARED_EVENT_LEAK,	   /* it would have sent plain text: cookie's socket must go */
+	SHARED_EVENT_PLAIN,	   /* a server that wants none has a plain connection: likewise */
 	SHARED_EVENT_SECRET,	   /* one of its claims (value) was taken, or has come to an end */
 };
 

@@ -7,6 +7,7 @@
 #define BPF_SOCKOPS_ADDRESSES_H
 
 #include "bpf/options.h"
+#include "bpf/place.h"
 #include "bpf/sockops.h"
 
 /* What a server has set on its listener, its connection to the client shall have, too. */
@@ -25,6 +26,30 @@ static __noinline int inherited_tell(struct bpf_sock_ops *ops, struct app_sock *
 	return options_tell(app, NULL);
 }
 
+/* TCP_ENO_TEP_MANDATORY was set on the listener while the handshake was under way: ingress.bpf.c has let
+ * its SYN pass. */
+static __noinline int plain_accepted(struct bpf_sock_ops *ops, const struct shared_settings *s,
+				     const struct shared_tuple *ends)
+{
+	struct bpf_sock *sk = ops->sk;
+	struct shared_wishes *w;
+	struct shared_event *e;
+
+	if (!sk || !s || !ends || !s->wishes || stays_on_host(&ends->remote))
+		return 0;
+	w = bpf_sk_storage_get(&wishes, sk, NULL, 0);
+	if (!w || !w->tep_mandatory || bpf_sk_storage_get(&eno_socks, sk, NULL, 0))
+		return 0;
+	e = event_reserve(settings_serving(s).first_slot);
+	if (!e)
+		return 0;
+	__builtin_memset(e, 0, sizeof(*e));
+	e->type = SHARED_EVENT_PLAIN;
+	e->cookie = bpf_get_socket_cookie(ops);
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
 /* The server's end of one of the daemon's connections: remember whom it shall see. */
 static __noinline int app_accepted(struct bpf_sock_ops *ops, const struct shared_settings *s)
 {
@@ -35,7 +60,9 @@ static __noinline int app_accepted(struct bpf_sock_ops *ops, const struct shared
 
 	tuple_set(&key, ops);
 	client = bpf_map_lookup_elem(&clients, &key);
-	if (!client || !sk || !s)
+	if (!client)
+		return plain_accepted(ops, s, &key);
+	if (!sk || !s)
 		return 0;
 	app = bpf_sk_storage_get(&app_socks, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (app) {

@@ -137,42 +137,35 @@ static __noinline int answer_resume(struct bpf_sock_ops *ops, const struct eno_m
 	return 0;
 }
 
-/* The SYN-form option with which a SYN with these options is answered, as the settings and
- * the server's wishes (NULL: none) have it; len 0: none. */
+/* The SYN-form option with which a SYN with these options is answered; len 0: none. */
 static __noinline int answer_make(struct bpf_sock_ops *ops, struct eno_area *a, const __be32 *seq,
-				  struct shared_wishes *w, struct eno_answer *answer)
+				  const struct shared_terms *terms, struct eno_answer *answer)
 {
-	struct shared_settings *s = settings_get();
-	__u8 teps[SHARED_TEPS_MAX], own, mandatory;
 	struct eno_match m = {};
 	__u8 tep;
 
-	if (!s || !a || !answer)
+	if (!a || !terms || !answer)
 		return 0;
 	answer->len = 0;
-	own = w ? w->self_gopt : s->global;
-	mandatory = w ? w->aa_mandatory : s->mandatory_app_aware;
-	/* A plain connection was steered here to be refused. */
-	if (w && !w->enabled)
-		return 0;
-	eno_teps(s, w, teps);
-	if (!eno_match_read(&m, a, teps))
+	if (!eno_match_read(&m, a, terms->teps))
 		return 0;
 	/* 8547-4.2-6: mandatory application-aware mode. */
-	if (mandatory && !(m.global & ENO_GLOBAL_A))
+	if (terms->mandatory_app_aware && !(m.global & ENO_GLOBAL_A))
 		return 0;
 	tep = eno_match_answer(&m);
 	if (!tep)
 		return 0;
 	/* 8547-4.2-3, 8547-4.2-8: an explicit global suboption with b = 1. */
 	answer->bytes[0] = ENO_KIND;
-	answer->bytes[2] = ENO_GLOBAL_B | (mandatory ? ENO_GLOBAL_A : own & ENO_GLOBAL_A);
+	answer->bytes[2] = ENO_GLOBAL_B |
+			   (terms->mandatory_app_aware ? ENO_GLOBAL_A
+						       : terms->global & ENO_GLOBAL_A);
 	answer->bytes[3] = tep;
 	answer_fresh(answer);
 	answer_resume(ops, &m, seq, answer);
 	/* 8548-3.5-3 */
-	if (w && answer->nonce_len > w->nonce_len)
-		answer_cut(answer, answer->nonce_len - w->nonce_len);
+	if (answer->nonce_len > terms->nonce_len)
+		answer_cut(answer, answer->nonce_len - terms->nonce_len);
 	return 1;
 }
 
@@ -200,50 +193,55 @@ static __always_inline int answer_raw(const struct eno_area *a, const struct sha
 	return 1;
 }
 
-static __always_inline struct shared_wishes *wished_find(struct bpf_sock_ops *ops)
+/*
+ * What steer.bpf.c or ingress.bpf.c noted of the handshake when its SYN came. The notes are found by
+ * the SYN's ends and may have given way to those of others.
+ */
+struct noted {
+	struct shared_terms terms;
+	struct shared_wishes *wished; /* NULL: none */
+	__u32 uid;
+};
+
+/* Returns 0 when the server may have had wishes that nobody knows now: then a SYN-ACK goes without
+ * ENO, and the connection is ended when it is made. */
+static __noinline int noted_find(struct bpf_sock_ops *ops, struct noted *ret)
 {
 	struct shared_settings *s = settings_get();
+	struct shared_handshake *handshake;
 	struct shared_tuple key;
 
-	if (!s || !s->wishes)
-		return NULL;
+	if (!s || !ret)
+		return 0;
 	tuple_set(&key, ops);
-	return bpf_map_lookup_elem(&wished, &key);
-}
-
-static __always_inline void wished_forget(struct bpf_sock_ops *ops)
-{
-	struct shared_tuple key;
-
-	tuple_set(&key, ops);
-	bpf_map_delete_elem(&wished, &key);
-}
-
-/* Whose server it is that the daemon stands in for. */
-static __noinline __u32 steered_uid(struct bpf_sock_ops *ops)
-{
-	struct shared_handshake *noted;
-	struct shared_tuple key;
-
-	tuple_set(&key, ops);
-	noted = bpf_map_lookup_elem(&steered, &key);
-	return noted ? noted->uid : SHARED_UID_UNKNOWN;
+	handshake = bpf_map_lookup_elem(&steered, &key);
+	ret->wished = s->wishes ? bpf_map_lookup_elem(&wished, &key) : NULL;
+	ret->uid = handshake ? handshake->uid : SHARED_UID_UNKNOWN;
+	if (handshake)
+		ret->terms = handshake->terms;
+	else if (ret->wished)
+		eno_terms(s, ret->wished, &ret->terms);
+	else if (!s->wishes)
+		eno_terms(s, NULL, &ret->terms);
+	else
+		return 0;
+	return !ret->terms.wished || ret->wished;
 }
 
 /* SYN-ACK of the steered listener, or of a server with its own TEP, first sending or
- * retransmission: the saved SYN makes both the same (8547-4.6-4), unless ENO was withdrawn
- * meanwhile (8547-4.6-3, decision D15). */
+ * retransmission: the saved SYN and the notes make both the same (8547-4.6-4), unless ENO was
+ * withdrawn meanwhile (8547-4.6-3, decision D15). */
 static __noinline int answer_for_synack(struct bpf_sock_ops *ops, struct eno_answer *answer)
 {
 	struct eno_area area = {};
-	struct shared_wishes *w;
+	struct noted noted = {};
 	__be32 seq;
 
-	if (!answer || area_from_syn(ops, &area, &seq) != SYN_READ)
+	if (!answer || area_from_syn(ops, &area, &seq) != SYN_READ || !noted_find(ops, &noted))
 		return 0;
-	w = wished_find(ops);
-	return w && w->raw.len ? answer_raw(&area, w, answer)
-			       : answer_make(ops, &area, &seq, w, answer);
+	return noted.wished && noted.terms.wished && noted.wished->raw.len
+		       ? answer_raw(&area, noted.wished, answer)
+		       : answer_make(ops, &area, &seq, &noted.terms, answer);
 }
 
 /* Reserves room for as much of the answer as there is: with less of the nonce, or else without
@@ -470,12 +468,35 @@ plain:
 	return 0;
 }
 
+/* Hands the notes to the accepted socket. Returns 0 when they are gone: it must not live. */
+static __noinline int noted_take(struct bpf_sock_ops *ops, struct eno_sock *sock,
+				 struct shared_terms *ret)
+{
+	struct noted noted = {};
+	struct shared_tuple key;
+
+	if (!sock || !ret)
+		return 0;
+	if (!noted_find(ops, &noted)) {
+		sock->wishes.tep_mandatory = 1;
+		return 0;
+	}
+	*ret = noted.terms;
+	sock->uid = noted.uid;
+	if (!noted.terms.wished || !noted.wished)
+		return 1;
+	sock->wishes = *noted.wished;
+	tuple_set(&key, ops);
+	bpf_map_delete_elem(&wished, &key);
+	return 1;
+}
+
 /* The ACK of a steered connection has come (decision D20: with or without data). */
 __weak int steered_established(struct bpf_sock_ops *ops, struct eno_sock *sock)
 {
 	struct eno_area area = {};
 	struct eno_answer answer = {};
-	struct shared_wishes *w = wished_find(ops);
+	struct shared_terms terms;
 	__be32 seq;
 	int seen;
 
@@ -483,19 +504,16 @@ __weak int steered_established(struct bpf_sock_ops *ops, struct eno_sock *sock)
 		return 0;
 	flags_set(ops, 0, FLAGS_ENO);
 	sock->state = ENO_SOCK_DISABLED;
-	sock->uid = steered_uid(ops);
-	if (w) {
-		sock->wishes = *w;
-		wished_forget(ops);
-		w = &sock->wishes;
-	}
+	sock->uid = SHARED_UID_UNKNOWN;
+	if (!noted_take(ops, sock, &terms))
+		return 0;
 	seen = area_from_syn(ops, &area, &seq);
 	if (seen != SYN_READ) {
 		sock->reason = seen == SYN_UNKNOWN ? ENO_SOCK_SYN_COOKIE : ENO_SOCK_SYN_RETRIES;
 		return 0;
 	}
 	option_keep(&area, sock->peer, &sock->peer_len);
-	if (!answer_make(ops, &area, &seq, w, &answer))
+	if (!answer_make(ops, &area, &seq, &terms, &answer))
 		return 0;
 	/* Whatever became of it, the secret is used up: user space shall know. */
 	sock->resumed_slot = answer.slot;

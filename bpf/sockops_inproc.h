@@ -8,6 +8,7 @@
 #define BPF_SOCKOPS_INPROC_H
 
 #include "bpf/sockops_addresses.h"
+#include "bpf/place.h"
 #include "bpf/sockops_eno.h"
 #include "bpf/secret.h"
 #include "engine/expiry.h"
@@ -124,17 +125,30 @@ static __noinline int inproc_connected(struct bpf_sock_ops *ops, struct eno_sock
 static __noinline int inproc_accepted(struct bpf_sock_ops *ops, struct eno_sock *sock,
 				      const struct shared_settings *s)
 {
-	if (!sock)
+	struct bpf_sock *sk = ops->sk;
+	struct shared_tuple ends;
+	struct shared_wishes *w;
+
+	if (!sock || !sk)
 		return 0;
 	if (sock->own_len)
 		return upstream_established(ops, sock);
 	sock->raw_role = 1;
+	tuple_set(&ends, ops);
+	/* What stays on the host is plain; it may be the daemon that connects, where a rule requires
+	 * encryption. */
+	if (stays_on_host(&ends.remote)) {
+		flags_set(ops, 0, FLAGS_ENO);
+		sock->state = ENO_SOCK_DISABLED;
+		return app_accepted(ops, s);
+	}
 	steered_established(ops, sock);
 	secret_outcome(sock, sock->state == ENO_SOCK_ENABLED && sock->resumes ? SHARED_AGREED
 									      : SHARED_DROPPED);
-	sock->required = sock->wishes.tep_mandatory;
-	/* It may also be the daemon that connects, where a rule requires encryption. */
-	return app_accepted(ops, s);
+	/* Its listener's own word counts, whatever became of the notes. */
+	w = bpf_sk_storage_get(&wishes, sk, NULL, 0);
+	sock->required = sock->wishes.tep_mandatory || (w && w->tep_mandatory);
+	return 0;
 }
 
 #endif

@@ -110,12 +110,17 @@ static __noinline int raw_connected(struct bpf_sock_ops *ops, struct eno_sock *s
 
 static __noinline int raw_accepted(struct bpf_sock_ops *ops, struct eno_sock *sock)
 {
-	struct shared_wishes *w = wished_find(ops);
+	struct bpf_sock *sk = ops->sk;
 	struct eno_answer answer = {};
 	struct eno_area area = {};
+	struct shared_wishes *w;
 	__be32 seq;
 	int seen;
 
+	if (!sk)
+		return 0;
+	/* Its listener's: they do not change any more. */
+	w = bpf_sk_storage_get(&wishes, sk, NULL, 0);
 	flags_set(ops, 0, FLAGS_ENO);
 	sock->state = ENO_SOCK_DISABLED;
 	seen = area_from_syn(ops, &area, &seq);
@@ -128,7 +133,6 @@ static __noinline int raw_accepted(struct bpf_sock_ops *ops, struct eno_sock *so
 		return 0;
 	__builtin_memcpy(sock->own, answer.bytes, sizeof(answer.bytes));
 	sock->own_len = answer.len;
-	wished_forget(ops);
 	if (!raw_agrees(sock))
 		return 0;
 	__builtin_memset(&area, 0, sizeof(area));

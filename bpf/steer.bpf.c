@@ -11,6 +11,7 @@
 #include "bpf/syn_data.h"
 #include "bpf/place.h"
 #include "bpf/policy_find.h"
+#include "bpf/wished.h"
 
 #define TCP_TIME_WAIT 6
 
@@ -60,11 +61,14 @@ static __always_inline int is_servable(struct bpf_sock *listener)
  * between the same ends gives way to a new one, so it is the listener that matters: the server's,
  * whatever the sk_lookup programs do with these two ends. They know nobody.
  */
-static __always_inline struct bpf_sock *socket_for(struct __sk_buff *skb, const struct packet *p)
+static __noinline struct bpf_sock *socket_for(struct __sk_buff *skb, const struct packet *p)
 {
-	struct bpf_sock *sk = packet_lookup(skb, &p->src, &p->dst);
 	struct shared_endpoint nobody = {};
+	struct bpf_sock *sk;
 
+	if (!p)
+		return NULL;
+	sk = packet_lookup(skb, &p->src, &p->dst);
 	if (sk && sk->state != TCP_TIME_WAIT && sk->state != TCP_LISTEN)
 		return sk;
 	if (sk)
@@ -95,21 +99,37 @@ static __noinline int note_peer_syn(struct eno_sock *sock, const struct eno_area
 	return 0;
 }
 
-/* What a SYN tells about a handshake of these two ends that is under way at sk. */
-static __always_inline void note_syn(struct bpf_sock *sk, const struct packet *p,
-				     const struct eno_area *area)
+static __noinline int note_withdrawn(struct packet *p)
 {
-	struct shared_tuple key = { .local = p->dst, .remote = p->src };
-	__be32 seq = p->tcp.seq;
+	struct shared_tuple key;
+	__be32 seq;
+
+	if (!p)
+		return 0;
+	key.local = p->dst;
+	key.remote = p->src;
+	seq = p->tcp.seq;
+	bpf_map_update_elem(&withdrawn, &key, &seq, BPF_ANY);
+	return 0;
+}
+
+/* What a SYN tells about a handshake of these two ends that is under way at sk. */
+static __noinline int note_syn(struct __sk_buff *skb, struct bpf_sock *sk, struct packet *p)
+{
+	struct eno_area area = {};
 	struct bpf_sock *full;
 
-	if (sk->state == TCP_NEW_SYN_RECV && area->eno_count != 1) {
-		bpf_map_update_elem(&withdrawn, &key, &seq, BPF_ANY);
+	if (!p)
+		return 0;
+	carries_eno(skb, p, &area);
+	if (sk->state == TCP_NEW_SYN_RECV && area.eno_count != 1) {
+		note_withdrawn(p);
 	} else if (sk->state == TCP_SYN_SENT) {
 		full = bpf_sk_fullsock(sk);
 		if (full)
-			note_peer_syn(bpf_sk_storage_get(&eno_socks, full, NULL, 0), area);
+			note_peer_syn(bpf_sk_storage_get(&eno_socks, full, NULL, 0), &area);
 	}
+	return 0;
 }
 
 static __always_inline int can_take(const struct shared_settings *s, const struct packet *p)
@@ -123,19 +143,20 @@ static __always_inline int can_take(const struct shared_settings *s, const struc
 
 /* A SYN that opens a connection of the daemon's, or (inproc) of a program that encrypts by itself, and
  * is answered, takes the secret that it names. */
-__weak int claim(struct packet *p, struct eno_area *area, struct shared_wishes *w, int inproc)
+__weak int claim(struct __sk_buff *skb, struct packet *p, struct shared_wishes *w, int inproc)
 {
 	struct shared_settings *s = settings_get();
-	__u8 teps[SHARED_TEPS_MAX];
+	struct shared_terms terms;
+	struct eno_area area = {};
 	struct eno_match m = {};
 	struct shared_tuple ends;
 
-	if (!s || !p || !area)
+	if (!s || !p || !carries_eno(skb, p, &area))
 		return 0;
-	eno_teps(s, w, teps);
-	if (!eno_match_read(&m, area, teps) || !eno_match_answer(&m))
+	eno_terms(s, w, &terms);
+	if (!eno_match_read(&m, &area, terms.teps) || !eno_match_answer(&m))
 		return 0;
-	if ((w ? w->aa_mandatory : s->mandatory_app_aware) && !(m.global & ENO_GLOBAL_A))
+	if (terms.mandatory_app_aware && !(m.global & ENO_GLOBAL_A))
 		return 0;
 	ends.local = p->dst;
 	ends.remote = p->src;
@@ -151,7 +172,20 @@ static __always_inline int is_alone(const struct shared_settings *s, const struc
 	       (policy == POLICY_NONE && settings_port_left_alone(s, p->dst.port));
 }
 
-enum verdict { PASS, STEER, STEER_OR_DROP, DROP };
+enum verdict {
+	PASS,
+	STEER,
+	STEER_OR_DROP,
+	DROP,
+	REFUSE,	   /* with RST */
+	UNDER_WAY, /* the SYN of a handshake that others have: passed, and its note stays */
+};
+
+/* Its SYN-ACK is its own, whatever the socket is bound to. */
+static __always_inline int encrypts_itself(const struct shared_wishes *w)
+{
+	return w && (w->raw.len || w->inproc);
+}
 
 /* For a SYN to a server that has wishes. */
 static __always_inline enum verdict wished_verdict(const struct shared_settings *s,
@@ -189,9 +223,8 @@ __weak int wished_note(struct packet *p, struct shared_wishes *w, int eno, int p
 		return PASS;
 	}
 	alone = is_alone(s, p, policy);
-	bpf_map_update_elem(&wished, &key, w, BPF_ANY);
-	noted = w->inproc && alone && !wishes_on(w) ? bpf_map_lookup_elem(&wished, &key) : NULL;
-	if (noted)
+	noted = wished_set(&key, w, BPF_ANY);
+	if (noted && w->inproc && alone && !wishes_on(w))
 		noted->enabled = 0;
 	return wished_verdict(s, w, eno, p, alone, policy == POLICY_REQUIRE);
 }
@@ -241,21 +274,22 @@ __weak int link_local(struct packet *p)
 
 static __always_inline enum verdict opening_verdict(struct __sk_buff *skb,
 						    const struct shared_settings *s,
-						    struct packet *p, __u32 *ret_uid)
+						    struct packet *p, __u32 *ret_uid,
+						    struct shared_wishes **ret_wishes)
 {
 	struct policy_verdict policy;
 	enum shared_left_alone why = SHARED_UNSERVABLE;
 	struct shared_wishes *w = NULL;
-	struct eno_area area = {};
-	int eno = carries_eno(skb, p, &area);
+	__u32 options = eno_options(skb, p);
+	int eno = options == 1;
 	enum verdict verdict = PASS;
 	struct bpf_sock *sk, *full;
-	int alone, room, listens;
+	int alone, room, listens, servable;
 
 	/* What is forwarded to another host is not for the servers of this one. */
 	if (!bpf_map_lookup_elem(&own_addresses, p->dst.addr))
 		return PASS;
-	if (area.eno_count && syn_data_cut(skb, p))
+	if (options && syn_data_cut(skb, p))
 		return DROP;
 	/* From port 0 comes nobody, whom socket_for() asks for. */
 	if (!p->src.port)
@@ -269,64 +303,82 @@ static __always_inline enum verdict opening_verdict(struct __sk_buff *skb,
 	policy = policy_in(&p->dst, &p->src);
 	alone = is_alone(s, p, policy.action);
 	listens = sk->state == TCP_LISTEN;
-	full = is_servable(sk) ? bpf_sk_fullsock(sk) : NULL;
-	if (full) {
+	servable = is_servable(sk);
+	full = listens ? bpf_sk_fullsock(sk) : NULL;
+	w = full && s->wishes ? bpf_sk_storage_get(&wishes, full, NULL, 0) : NULL;
+	if (!full) {
+		note_syn(skb, sk, p);
+		verdict = UNDER_WAY;
+	} else if (servable || encrypts_itself(w)) {
 		*ret_uid = owner_of(sk);
 		room = has_room(sk);
 		if (eno && !alone && room && can_take(s, p))
 			verdict = STEER;
-		w = s->wishes ? bpf_sk_storage_get(&wishes, full, NULL, 0) : NULL;
 		if (w)
 			verdict = wished_note(p, w, eno, policy.action);
 		else if (s->wishes)
 			wished_note(p, NULL, eno, policy.action);
 		why = why_passed(s, p, eno, room, w);
-	} else {
-		note_syn(sk, p, &area);
 	}
+	/* What must not be plain is never passed (ingress.bpf.c): here the client hears of it. */
+	if (full && !servable && verdict != PASS)
+		verdict = PASS;
+	if (full && !servable && w && w->tep_mandatory && !encrypts_itself(w))
+		verdict = REFUSE;
+	*ret_wishes = w;
 	if (verdict == STEER || verdict == STEER_OR_DROP)
-		claim(p, &area, w, 0);
+		claim(skb, p, w, 0);
 	else if (verdict == PASS && eno && w && w->inproc && !w->raw.len && !wishes_off(w))
-		claim(p, &area, w, 1);
+		claim(skb, p, w, 1);
 	bpf_sk_release(sk);
 	return listens && policy.action == POLICY_REQUIRE ? require(p, verdict, why, policy.line)
 							  : verdict;
 }
 
 /* Leads the handshake to the daemon, or not any more: a tuple may come again. */
-static __always_inline void lead(const struct shared_settings *s, const struct packet *p,
-				 enum verdict verdict, __u32 uid)
+__weak int lead(struct packet *p, int verdict, struct shared_wishes *w, __u32 uid)
 {
-	struct shared_handshake handshake = { .mandatory = verdict == STEER_OR_DROP, .uid = uid };
-	struct shared_tuple key = { .local = p->dst, .remote = p->src };
-	union shared_serving serving = settings_serving(s);
+	struct shared_handshake handshake = { .mandatory = verdict != STEER, .uid = uid };
+	struct shared_settings *s = settings_get();
 	struct shared_handshake *before;
+	union shared_serving serving;
+	struct shared_tuple key;
 
-	if (verdict != STEER && verdict != STEER_OR_DROP) {
+	if (!s || !p || verdict == UNDER_WAY)
+		return 0;
+	key.local = p->dst;
+	key.remote = p->src;
+	if (verdict != STEER && verdict != STEER_OR_DROP && verdict != REFUSE) {
 		bpf_map_delete_elem(&steered, &key);
-		return;
+		return 0;
 	}
+	serving = settings_serving(s);
 	/* A SYN that comes again must find the listener that may have sent a SYN cookie. */
 	before = bpf_map_lookup_elem(&steered, &key);
-	if (before && before->slot - serving.first_slot < serving.n_workers)
+	if (verdict == REFUSE)
+		handshake.slot = SHARED_SLOTS;
+	else if (before && before->slot - serving.first_slot < serving.n_workers)
 		handshake.slot = before->slot;
 	else
 		handshake.slot = worker_choose(serving);
+	eno_terms(s, w, &handshake.terms);
 	bpf_map_update_elem(&steered, &key, &handshake, BPF_ANY);
+	return 0;
 }
 
 SEC("tc")
 int tcpcrypt_steer(struct __sk_buff *skb)
 {
 	struct shared_settings *s = settings_get();
+	struct shared_wishes *w = NULL;
 	__u32 uid = SHARED_UID_UNKNOWN;
 	enum verdict verdict;
 	struct packet p;
 
 	if (!s || !packet_read(skb, &p) || !p.tcp.syn || p.tcp.ack || p.tcp.rst)
 		return TC_ACT_UNSPEC;
-	verdict = opening_verdict(skb, s, &p, &uid);
-	lead(s, &p, verdict, uid);
+	verdict = opening_verdict(skb, s, &p, &uid, &w);
+	lead(&p, verdict, w, uid);
 	return verdict == DROP ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 }
 

@@ -22,6 +22,16 @@
 #define FILES_A_FLOW  2
 #define FILES_A_PLAIN 4
 
+/* SHARED_EVENT_PLAIN */
+static void plain_event(const struct shared_event *event)
+{
+	int error = engine_destroy(event->cookie);
+
+	log_warning("a plain connection to a server that wants none is reset");
+	if (error)
+		log_error("its socket cannot be destroyed: %s", strerror(-error));
+}
+
 static void event_handle(const struct shared_event *event, void *data)
 {
 	switch ((enum shared_event_type)event->type) {
@@ -37,6 +47,9 @@ static void event_handle(const struct shared_event *event, void *data)
 		break;
 	case SHARED_EVENT_OPTIONS:
 		carry_event(data, event);
+		break;
+	case SHARED_EVENT_PLAIN:
+		plain_event(event);
 		break;
 	case SHARED_EVENT_GUARD:
 	case SHARED_EVENT_LEAK:

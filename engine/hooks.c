@@ -17,7 +17,7 @@ static const char *const names[HOOKS_N] = {
 	"tcpcrypt_sockops",	 "tcpcrypt_getpeername4", "tcpcrypt_getpeername6",
 	"tcpcrypt_getsockname4", "tcpcrypt_getsockname6", "tcpcrypt_connect4",
 	"tcpcrypt_connect6",	 "tcpcrypt_getsockopt",	  "tcpcrypt_setsockopt",
-	"tcpcrypt_inproc_guard", "tcpcrypt_lookup",
+	"tcpcrypt_ingress",	 "tcpcrypt_inproc_guard", "tcpcrypt_lookup",
 };
 
 static struct bpf_program *program_of(const struct bpf_object *obj, int i)

@@ -11,7 +11,7 @@
 
 #include "engine/heritage.h"
 
-#define HOOKS_N 11
+#define HOOKS_N 12
 
 struct hooks {
 	int links[HOOKS_N]; /* -1: not attached */

@@ -8,6 +8,7 @@ import threading
 
 ETH_P_ALL = 0x0003
 SOL_SOCKET_RCVBUFFORCE = 33
+FRAGMENT = 0x3FFF  # more of them bit and offset
 FIN, SYN, RST, PSH, ACK = 0x01, 0x02, 0x04, 0x08, 0x10
 KIND_END, KIND_NOP, KIND_ENO = 0, 1, 69
 
@@ -58,6 +59,8 @@ def ip_header(frame):
     """(source, destination, offset of TCP, end of packet) of a frame, or None."""
     ethertype = frame[12:14]
     if ethertype == b"\x08\x00" and len(frame) >= 34 and frame[23] == socket.IPPROTO_TCP:
+        if int.from_bytes(frame[20:22], "big") & FRAGMENT:
+            return None
         tcp = 14 + (frame[14] & 15) * 4
         end = 14 + int.from_bytes(frame[16:18], "big")
         addresses = [socket.inet_ntop(socket.AF_INET, frame[i : i + 4]) for i in (26, 30)]

@@ -535,6 +535,39 @@ def withdrawn(stage):
     connection.close()
 
 
+def repeated_syn():
+    """8547-4.6-4: the same SYN again has the same SYN-ACK again, whatever the daemon has been told
+    meanwhile, and the connection is none the worse for it."""
+    with Net() as net:
+        stage = Stage(net, "teps = x25519 p256\n")
+        for text, meanwhile in (
+            ("SYN again", lambda: None),
+            ("SYN again after a reload", lambda: reload(stage.daemon, "teps = p256 x25519\n")),
+        ):
+            connection = stage.link.open(stage.address, stage.port)
+            option = eno(P256, X25519)
+            connection.syn(option)
+            first = connection.wait_for(SYN | ACK, "SYN-ACK")
+            meanwhile()
+            before = len(connection.incoming())
+            connection.syn(option)
+            connection.wait(lambda: len(connection.incoming()) > before, "another SYN-ACK")
+            check_equal(connection.incoming()[before].eno(), first.eno(), f"{text}: the same ENO")
+            connection.ack(ACK_OPTION)
+            answer = Offer.of(first)
+            session = Session(connection, "A", X25519, option + answer.raw).exchange()
+            echo_and_end(session, text)
+            check_equal(stage.listed(connection)["uid"], os.getuid(), f"{text}: the server's user")
+            connection.close()
+        no_violation(stage, "SYN again")
+
+
+def reload(daemon, config):
+    (daemon.dir / "tcpcryptd.conf").write_text(config)
+    daemon.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "reloaded" in daemon.log(), "the daemon to reload")
+
+
 def data_in_syn(stage):
     """8547-4.7-7, 8547-4.7-8, 8547-4.7-9: discarded and not acknowledged."""
     connection = stage.link.open(stage.address, stage.port)
@@ -889,6 +922,7 @@ if __name__ == "__main__":
         rekeying,
         misbehaving_client,
         negotiation_as_client,
+        repeated_syn,
         server_conversations,
         negotiation_as_server,
         misbehaving_server,

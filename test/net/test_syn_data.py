@@ -5,16 +5,13 @@
 The client of the receiving half is made by hand, from an address that no kernel owns: it
 sends what no TCP of Linux would. Fast Open is on, without cookies, for every listener.
 """
-import json
-import select
 import socket
-import struct
-import time
 
 from apps import Server, bound_time, echo, family_name, read_exactly, read_to_end
-from harness import PATIENCE, Net, check, check_equal, main, wait_for
-from packets import ACK, ETH_P_ALL, PSH, RST, SYN, parse
-from wire import checksum, wired_pair
+from by_hand import FRAGMENTS, HEADERS, MANY_NOPS, Client
+from harness import Net, check, check_equal, main, wait_for
+from packets import ACK, PSH, RST, SYN
+from wire import wired_pair
 
 KIND_FAST_OPEN = 34
 CLIENT_SENDS_ANYWAY = 0x5  # tcp_fastopen: client, and without a cookie
@@ -26,69 +23,6 @@ X25519_ENO = bytes.fromhex("450323")
 UNKNOWN_ENO = bytes.fromhex("45037f")
 LAST_UNKNOWN_ENO = bytes.fromhex("450423 7f")
 COOKIE = bytes([KIND_FAST_OPEN, 10]) + b"anything"
-
-
-class Client:
-    """A TCP made by hand at an address of its own, on host's link."""
-
-    def __init__(self, net, host, server, port, family=socket.AF_INET):
-        self.serial = net.serials = getattr(net, "serials", 0) + 1
-        self.family = family
-        own = f"10.{net.links}.0.77" if family == socket.AF_INET else f"fd00:{net.links}::77"
-        self.address = (own, 30000 + self.serial)
-        self.server = (server.addresses[family], port)
-        name = host.interfaces[0]
-        self.mac = self.mac_of(host, name)
-        self.server_mac = self.mac_of(server, server.interfaces[0])
-        server.ip("neigh", "replace", self.address[0], "lladdr", format_mac(self.mac), "dev",
-                  server.interfaces[0])
-        self.raw = host.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        self.raw.bind((name, ETH_P_ALL))
-        self.sequence = 1000 * self.serial
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.raw.close()
-
-    @staticmethod
-    def mac_of(host, name):
-        (link,) = json.loads(host.run(["ip", "-json", "link", "show", name]).stdout)
-        return bytes.fromhex(link["address"].replace(":", ""))
-
-    def send(self, flags, options=b"", payload=b"", acknowledge=0):
-        options += b"\x01" * (-len(options) % 4)
-        header = struct.pack(
-            "!HHIIBBHHH", self.address[1], self.server[1], self.sequence, acknowledge,
-            (20 + len(options)) // 4 << 4, flags, 65535, 0, 0,
-        )
-        tcp = header + options + payload
-        ends = b"".join(socket.inet_pton(self.family, e[0]) for e in (self.address, self.server))
-        pseudo = ends + struct.pack("!II", len(tcp), socket.IPPROTO_TCP)
-        tcp = tcp[:16] + struct.pack("!H", checksum(pseudo + tcp)) + tcp[18:]
-        if self.family == socket.AF_INET6:
-            ip = struct.pack("!IHBB", 6 << 28, len(tcp), socket.IPPROTO_TCP, 64) + ends
-            self.raw.send(self.server_mac + self.mac + b"\x86\xdd" + ip + tcp)
-            return
-        ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(tcp), 1, 0, 64, socket.IPPROTO_TCP, 0)
-        ip = ip + ends
-        ip = ip[:10] + struct.pack("!H", checksum(ip)) + ip[12:]
-        self.raw.send(self.server_mac + self.mac + b"\x08\x00" + ip + tcp)
-
-    def receive(self, wanted, what):
-        """The server's next segment that `wanted` accepts."""
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            ready, _, _ = select.select([self.raw], [], [], 1)
-            packet = parse(self.raw.recv(1 << 16)) if ready else None
-            if packet and packet.dst == self.address and wanted(packet):
-                return packet
-        raise TimeoutError(f"waited in vain for {what}")
-
-
-def format_mac(raw):
-    return raw.hex(":")
 
 
 def open_with_data(client, options, data=EARLY):
@@ -145,6 +79,32 @@ def received_paused():
             daemon.wait_list(port=other.port, recent=False)
             native_server(net, a, b, server, "a daemon at its limit")
             occupant.send(RST | ACK, b"", b"", synack.seq + 1)
+
+
+def received_oddly_packed():
+    """And where the SYN is in fragments, or behind IPv6 extension headers: it is not taken at all."""
+    for family, packing in (
+        (socket.AF_INET, FRAGMENTS),
+        (socket.AF_INET6, FRAGMENTS),
+        (socket.AF_INET6, HEADERS),
+    ):
+        with Net() as net:
+            a, b = net.pair()
+            b.sysctl("ipv4/tcp_fastopen", SERVER_TAKES_ALL)
+            net.daemon(b)
+            with Server(b, lambda conn, peer: read_exactly(conn, len(LATE)), family) as server:
+                with Client(net, a, b, server.port, family) as client:
+                    client.send(SYN, X25519_ENO + MANY_NOPS, EARLY, packing=packing)
+                    client.send(SYN, X25519_ENO + MANY_NOPS, packing=packing)
+                    synack = client.receive(lambda p: p.has(SYN | ACK), "the SYN-ACK")
+                    text = f"{family_name(family)}, packing {packing}"
+                    check_equal(synack.ack - client.sequence, 1, f"{text}: no data is acknowledged")
+                    client.sequence += 1
+                    client.send(ACK | PSH, b"", LATE, synack.seq + 1)
+                    server.wait_results(1)
+                    check_equal(server.results, [LATE], f"{text}: nor delivered")
+                    client.sequence += len(LATE)
+                    client.send(RST | ACK, b"", b"", synack.seq + 1)
 
 
 def native_server(net, a, b, server, text, family=socket.AF_INET):
@@ -204,4 +164,4 @@ def sent():
 
 if __name__ == "__main__":
     main("data in SYN segments with ENO is neither sent nor taken", received, received_left_alone,
-         received_paused, sent)
+         received_paused, received_oddly_packed, sent)

@@ -160,15 +160,16 @@ class Link:
         elif segment.flags & (SYN | ACK) == SYN:
             self.arrivals.append((source, segment))
 
-    def send(self, address, segment):
+    def send(self, address, segment, source=None):
+        source = source or self.own
         with self.changed:
             if address not in self.macs:
                 self.send_arp(1, b"\xff" * 6, socket.inet_aton(address))
                 self.wait(lambda: address in self.macs, f"the MAC address of {address}")
         destination = socket.inet_aton(address)
-        body = segment.encode(self.own, destination)
+        body = segment.encode(source, destination)
         ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 0, 0x4000, 64, 6, 0)
-        ip += self.own + destination
+        ip += source + destination
         ip = ip[:10] + struct.pack("!H", checksum(ip)) + ip[12:]
         self.raw.send(self.macs[address] + self.mac + b"\x08\x00" + ip + body)
 
