@@ -191,6 +191,15 @@ static __always_inline int int_write(struct bpf_sockopt *ctx, struct shared_sett
 	}
 }
 
+/* From when this call returns the session is not resumed, though the daemon has yet to forget it. */
+static __always_inline void flush_count(__u32 slot)
+{
+	struct shared_worker *worker = bpf_map_lookup_elem(&workers, &slot);
+
+	if (worker)
+		__sync_fetch_and_add(&worker->flushes, 1);
+}
+
 static __always_inline int tell(struct bpf_sockopt *ctx, enum shared_event_type type, int value)
 {
 	struct app_sock *app = bpf_sk_storage_get(&app_socks, ctx->sk, NULL, 0);
@@ -206,6 +215,8 @@ static __always_inline int tell(struct bpf_sockopt *ctx, enum shared_event_type 
 	e->value = value;
 	e->cookie = app->cookie;
 	e->app.flow = app->flow;
+	if (type == SHARED_EVENT_CACHE_FLUSH)
+		flush_count(app->slot);
 	bpf_ringbuf_submit(e, 0);
 	return 0;
 }

@@ -269,12 +269,16 @@ struct shared_settings {
 	uint64_t left_alone[1024]; /* one bit a port */
 };
 
-/* An entry of "workers": written by that worker alone, so it has a cache line of its own. */
+/* An entry of "workers": written by that worker alone, but for one number, so it has a cache line of
+ * its own. */
 struct shared_worker {
 	uint32_t flows; /* that it carries: new connections go to those who have fewer */
 	uint32_t pad;
 	uint64_t begun; /* that the slot has seen: no id comes twice */
-	uint32_t pad2[12];
+	uint32_t
+		flushes; /* how often programs have asked it by TCP_CRYPT_CACHE_FLUSH (setsockopt.bpf.c) */
+	uint32_t flushed; /* and how often it has done so; until then nothing is resumed */
+	uint32_t pad2[10];
 };
 
 static inline uint64_t shared_flow_id(uint64_t begun, uint32_t slot)

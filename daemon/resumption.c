@@ -98,6 +98,16 @@ static struct chain *find(struct resumption *r, const struct shared_endpoint *pe
 	return c;
 }
 
+/* At the very port, or else at any. */
+static struct chain *find_any(struct resumption *r, const struct shared_endpoint *peer,
+			      const struct resumption_wanted *wanted, double now, struct slot **ret,
+			      const char **reason)
+{
+	struct chain *c = find(r, peer, true, wanted, now, ret, reason);
+
+	return *ret ? c : find(r, peer, false, wanted, now, ret, reason);
+}
+
 const char *resumption_propose(struct resumption *r, const struct shared_endpoint *peer,
 			       const struct resumption_wanted *wanted, double now,
 			       struct tcpcrypt_eno_resume *ret_name,
@@ -106,14 +116,15 @@ const char *resumption_propose(struct resumption *r, const struct shared_endpoin
 {
 	const char *reason = "no-session";
 	struct slot *s = NULL;
-	struct chain *c;
+	struct chain *c = NULL;
 
 	pthread_mutex_lock(&r->lock);
 	if (!r->max)
 		reason = "off";
-	c = find(r, peer, true, wanted, now, &s, &reason);
-	if (!s)
-		c = find(r, peer, false, wanted, now, &s, &reason);
+	if (window_is_flushing(r->window))
+		reason = "busy";
+	else
+		c = find_any(r, peer, wanted, now, &s, &reason);
 	if (s) {
 		s->port = peer->port;
 		name_set(s, ret_name);

@@ -80,15 +80,17 @@ void wish_event(struct worker *w, const struct shared_event *event)
 {
 	struct flow *f = flow_of(w, event);
 
+	/* 8548-3.5-28 */
+	if (event->type == SHARED_EVENT_CACHE_FLUSH) {
+		if (f)
+			resume_forget(f);
+		engine_lane_flushed(w->lane);
+		return;
+	}
 	if (!f)
 		return;
 	if (event->type == SHARED_EVENT_REKEY) {
 		flow_rekey(f);
-		return;
-	}
-	/* 8548-3.5-28 */
-	if (event->type == SHARED_EVENT_CACHE_FLUSH) {
-		resume_forget(f);
 		return;
 	}
 	f->wishes.tep_mandatory = event->value;

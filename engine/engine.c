@@ -235,6 +235,7 @@ static int programs_load(struct engine *e, struct heritage *heritage)
 	error = slots_find(e);
 	if (error)
 		return error;
+	window_watch(&e->window, &e->workers[serving(e).first_slot], serving(e).n_workers);
 	e->own.claims = heritage && !e->settings->claims;
 	error = window_open(&e->window, bpf_map__fd(e->programs->maps.resumptions),
 			    bpf_map__fd(e->programs->maps.claims),

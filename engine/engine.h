@@ -214,6 +214,9 @@ uint64_t *engine_lane_begun(struct engine_lane *lane);
 /* How many flows the worker carries: new ones go to those who have fewer. */
 void engine_lane_set_flows(struct engine_lane *lane, size_t n);
 
+/* One SHARED_EVENT_CACHE_FLUSH has been served: the session is forgotten. */
+void engine_lane_flushed(struct engine_lane *lane);
+
 /* The worker's events come on this descriptor; dispatch calls handler for each that has arrived.
  * The event is only valid during the call. */
 int engine_lane_fd(const struct engine_lane *lane);

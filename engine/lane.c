@@ -70,6 +70,9 @@ int lane_open(const struct lane_maps *maps, unsigned int slot, struct engine_lan
 	lane->slot = slot;
 	lane->released_fd = maps->released_fd;
 	lane->load = &maps->workers[slot];
+	/* Of what the slot's last worker was asked nothing is left. */
+	__atomic_store_n(&lane->load->flushed,
+			 __atomic_load_n(&lane->load->flushes, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);
 	inject_init(&lane->inject);
 	error = inject_open(&lane->inject);
 	if (!error)
@@ -104,6 +107,11 @@ uint64_t *engine_lane_begun(struct engine_lane *lane)
 void engine_lane_set_flows(struct engine_lane *lane, size_t n)
 {
 	__atomic_store_n(&lane->load->flows, (uint32_t)n, __ATOMIC_RELAXED);
+}
+
+void engine_lane_flushed(struct engine_lane *lane)
+{
+	__atomic_add_fetch(&lane->load->flushed, 1, __ATOMIC_RELEASE);
 }
 
 int engine_lane_fd(const struct engine_lane *lane)

@@ -39,6 +39,21 @@ int window_open(struct window *w, int resumptions_fd, int claims_fd, uint32_t ba
 	return 0;
 }
 
+void window_watch(struct window *w, const struct shared_worker *workers, unsigned int n)
+{
+	w->workers = workers;
+	w->n_workers = n;
+}
+
+bool window_is_flushing(const struct window *w)
+{
+	for (unsigned int i = 0; i < w->n_workers; i++)
+		if (__atomic_load_n(&w->workers[i].flushes, __ATOMIC_ACQUIRE) !=
+		    __atomic_load_n(&w->workers[i].flushed, __ATOMIC_ACQUIRE))
+			return true;
+	return false;
+}
+
 void window_close(struct window *w)
 {
 	if (w->view)

@@ -17,6 +17,8 @@ struct window {
 	void *view;	    /* of the map */
 	struct shared_claim *claims;
 	uint32_t base, n; /* the first of them in the map, and how many there are */
+	const struct shared_worker *workers; /* the daemon's, */
+	unsigned int n_workers;		     /* so many */
 };
 
 /* Over the maps of the programs: n of the claims, which are cleared. Slots count from base. 0 or a
@@ -33,6 +35,12 @@ void window_close(struct window *w);
  */
 int window_add(struct window *w, const struct shared_half *halves,
 	       struct shared_resumption *secrets, size_t n);
+
+/* Whose flushes window_is_flushing() looks for; the memory stays the caller's. */
+void window_watch(struct window *w, const struct shared_worker *workers, unsigned int n);
+
+/* Has a program asked for a session to be forgotten (8548-3.5-28) that may not be yet? */
+bool window_is_flushing(const struct window *w);
 
 /* In the next two half is NULL for one that was only offered: window_offer(). */
 

@@ -401,6 +401,21 @@ def wishes():
             check_equal(lengths[3], 15, "NONCE_LEN: 3 bytes of nonce")
 
 
+def flushed_at_once():
+    """8548-3.5-28: when setsockopt() has returned, the session is not used any more."""
+    with Net() as net:
+        a, b, da, db = daemons(net)
+        with Server(b, echo) as server:
+            resumed = []
+            for _ in range(40):
+                with wishing(a, b.addresses[IPV4], server.port) as sock:
+                    sock.setsockopt(socket.IPPROTO_TCP, CACHE_FLUSH, 1)
+                    with wishing(a, b.addresses[IPV4], server.port) as other:
+                        resumed.append(other.getsockopt(socket.IPPROTO_TCP, RESUMED))
+                        other.setsockopt(socket.IPPROTO_TCP, CACHE_FLUSH, 1)
+            check_equal(resumed, [0] * 40, "connections opened right after CACHE_FLUSH")
+
+
 def talk_on(sock):
     sock.sendall(MESSAGE)
     return read_exactly(sock, len(MESSAGE)) == MESSAGE
@@ -720,6 +735,7 @@ if __name__ == "__main__":
         flush,
         reconfigured,
         wishes,
+        flushed_at_once,
         server_wishes,
         peer_opens,
         peer_rooms,
