@@ -198,7 +198,8 @@ def reserved_bits():
 
 
 def stripped_in_the_first_ack():
-    """8547-4.6-3 case 1, decision D20; the client cannot know, and must not go on in plain."""
+    """8547-4.6-3 case 1, decision D20; the client cannot know, and must neither go on in plain nor
+    be told what comes so (8547-4.6-8)."""
     for text, which in (
         ("stripped from the first ACK", is_ack),
         ("stripped from every segment but SYNs", lambda packet: not packet.has(SYN)),
@@ -217,7 +218,8 @@ def stripped_in_the_first_ack():
 
 
 def stripped_later():
-    """Once a non-SYN segment of each end has gone through, ENO is of no consequence."""
+    """8547-4.6-7: once a non-SYN segment of each end has gone through, encryption is on, and ENO of
+    no consequence."""
     text = "stripped from all segments with data"
     with hosts() as (a, b, wire, da, db):
         rules = both(wire, lambda _: StripEno(lambda packet: bool(packet.payload)))

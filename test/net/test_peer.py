@@ -375,6 +375,7 @@ def send_unmarked_step(session):
 
 
 def send_plaintext(session):
+    """8547-4.6-8: not a byte of it is delivered."""
     session.connection.send(b"GET / HTTP/1.0\r\n\r\n" * 1000)
     return "auth-failed"
 
@@ -895,6 +896,80 @@ def crossed_in_plain(stage):
 # ---- the daemon survives ------------------------------------------------------------------
 
 
+# ---- handshakes by the book ----------------------------------------------------------------
+
+
+def handshakes():
+    """8547-4.6-1, 8547-4.6-2, 8547-4.6-3, 8547-4.6-7: what the vectors say of received segments."""
+    path = pathlib.Path(__file__).resolve().parents[1] / "vectors" / "eno_negotiation.json"
+    cases = json.loads(path.read_text())["handshakes"]
+    with Net() as net:
+        stage = Stage(net, "remember-plain-seconds = 0\n")
+        for port, case in enumerate(cases, 7300):
+            name = case["id"]
+            if name.startswith("simopen"):
+                continue  # simultaneous_open() has these
+            encrypted = case["expected"] == "enabled"
+            if case["at"] == "passive":
+                handshake_with_server(stage, name, case["received"], encrypted)
+            else:
+                handshake_with_program(stage, port, name, case["received"], encrypted)
+        no_violation(stage, "handshakes")
+
+
+def handshake_with_server(stage, name, segments, encrypted):
+    """The host is the passive opener; a segment's payload is an Init message or plain text."""
+    connection = stage.link.open(stage.address, stage.port)
+    option, session, own = eno(X25519), None, None
+    for segment in segments:
+        if "S" in segment["flags"]:
+            before = len(connection.incoming())
+            connection.syn(option if segment["eno"] else b"")
+            connection.wait(lambda: len(connection.incoming()) > before, "SYN-ACK")
+            answer = connection.incoming()[before].eno()
+            check_equal(bool(answer), segment["then_every_segment_carries_eno"],
+                        f"{name}: ENO in the SYN-ACK")
+            if answer:
+                session = Session(connection, "A", X25519, option + answer[0])
+        elif "P" in segment["flags"]:
+            own = session.make_init() if segment["eno"] else None
+            connection.send(own or HELLO, options=ACK_OPTION if segment["eno"] else b"")
+        else:
+            connection.ack(ACK_OPTION if segment["eno"] else b"")
+    if not encrypted:
+        plain_echo(stage, connection, name)
+    elif own:
+        session.derive(own, *session.read_init())
+        echo_and_end(session, name)
+    else:
+        echo_and_end(session.exchange(), name)
+    connection.close()
+
+
+def handshake_with_program(stage, port, name, segments, encrypted):
+    """The host is the active opener."""
+    sock = stage.program(port)
+    connection = stage.link.accept(port)
+    offer, option = Offer.of(connection.first(SYN)), eno(0x01, X25519)
+    for segment in segments:
+        if "S" in segment["flags"]:
+            before = len(connection.incoming())
+            connection.synack(option if segment["eno"] else b"")
+            connection.wait(lambda: len(connection.incoming()) > before, "ACK")
+            carries = connection.incoming()[before].eno() == [ACK_OPTION]
+            check_equal(carries, segment["then_every_segment_carries_eno"], f"{name}: ENO in the ACK")
+        else:
+            connection.ack(b"")
+    if encrypted:
+        session = Session(connection, "B", X25519, offer.raw + option).exchange()
+        check_equal(connected(sock), 0, f"{name}: connected")
+        talk_to_program(sock, session, name)
+    else:
+        plain_to_program(sock, connection, name)
+    connection.close()
+    sock.close()
+
+
 def footprint(daemon):
     """(resident KiB, open descriptors) of the daemon."""
     proc = pathlib.Path(f"/proc/{daemon.pid()}")
@@ -928,4 +1003,5 @@ if __name__ == "__main__":
         misbehaving_server,
         mandatory_late,
         simultaneous_open,
+        handshakes,
     )
