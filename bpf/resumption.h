@@ -13,13 +13,16 @@
 #include "bpf/secret.h"
 
 /* Stands for the SYN: its ends and its sequence number. */
-static __always_inline __u64 syn_owner(const struct shared_tuple *ends, __be32 seq)
+static __always_inline __u64 syn_owner(const struct shared_endpoint *local,
+				       const struct shared_endpoint *remote, __be32 seq)
 {
-	const __u32 *word = (const __u32 *)ends;
+	const __u32 *here = (const __u32 *)local, *there = (const __u32 *)remote;
 	__u64 hash = 0xcbf29ce484222325ULL ^ seq;
 
-	for (__u32 i = 0; i < sizeof(*ends) / sizeof(*word); i++)
-		hash = (hash ^ word[i]) * 0x100000001b3ULL;
+	for (__u32 i = 0; i < sizeof(*local) / sizeof(*here); i++)
+		hash = (hash ^ here[i]) * 0x100000001b3ULL;
+	for (__u32 i = 0; i < sizeof(*remote) / sizeof(*there); i++)
+		hash = (hash ^ there[i]) * 0x100000001b3ULL;
 	return hash | SHARED_CLAIMED;
 }
 

@@ -122,7 +122,7 @@ static __noinline int answer_resume(struct bpf_sock_ops *ops, const struct eno_m
 	if (!m || !seq || !answer)
 		return 0;
 	tuple_set(&ends, ops);
-	r = resumption_claimed(m, syn_owner(&ends, *seq));
+	r = resumption_claimed(m, syn_owner(&ends.local, &ends.remote, *seq));
 	if (!r)
 		return 0;
 	__builtin_memcpy(answer->bytes + ANSWER_FRESH_LEN, r->half, sizeof(r->half));

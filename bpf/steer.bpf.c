@@ -149,7 +149,6 @@ __weak int claim(struct __sk_buff *skb, struct packet *p, struct shared_wishes *
 	struct shared_terms terms;
 	struct eno_area area = {};
 	struct eno_match m = {};
-	struct shared_tuple ends;
 
 	if (!s || !p || !carries_eno(skb, p, &area))
 		return 0;
@@ -158,9 +157,7 @@ __weak int claim(struct __sk_buff *skb, struct packet *p, struct shared_wishes *
 		return 0;
 	if (terms.mandatory_app_aware && !(m.global & ENO_GLOBAL_A))
 		return 0;
-	ends.local = p->dst;
-	ends.remote = p->src;
-	resumption_claim(&m, w, &ends.local, inproc, syn_owner(&ends, p->tcp.seq));
+	resumption_claim(&m, w, &p->dst, inproc, syn_owner(&p->dst, &p->src, p->tcp.seq));
 	return 0;
 }
 
