@@ -6,7 +6,6 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,51 +20,16 @@
 #include <bpf/libbpf.h>
 
 #include "engine/cgroup.h"
-#include "engine/expiry.h"
-#include "engine/hooks.h"
 #include "engine/guard.h"
 #include "engine/lane.h"
 #include "engine/maps.h"
-#include "engine/tc.h"
+#include "engine/programs.h"
 
-/* Generated, and not as strict as we are. */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wcast-qual"
-#include "programs.skel.h"
-#pragma GCC diagnostic pop
-
-#define NS_PER_SECOND 1000000000ULL
-#define WORKERS_SIZE  (SHARED_SLOTS * sizeof(struct shared_worker))
-
-struct engine {
-	struct programs *programs;
-	struct shared_settings *settings; /* the settings map, mapped */
-	struct shared_worker *workers;	  /* likewise, SHARED_SLOTS of them */
-	struct window window;
-	struct vault vault;
-	struct hooks hooks;
-	struct tc tc;
-	struct guard *guard; /* whose maps the programs share */
-	bool guarded;	     /* it is installed */
-	int cgroup_fd;
-	bool dying; /* programs' sockets wait for engine_time_out_run() */
-	char cgroup[256];
-	struct shared_settings own; /* what the settings are while this daemon serves */
-	bool serves;		    /* and not another one */
-	pthread_mutex_t lock;	    /* of the settings, but for the heartbeat */
-};
+#define WORKERS_SIZE (SHARED_SLOTS * sizeof(struct shared_worker))
 
 static union shared_serving serving(const struct engine *e)
 {
 	return (union shared_serving){ .word = e->own.serving };
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * NS_PER_SECOND + ts.tv_nsec;
 }
 
 /* The kernel's unit of time: what its coarse clock advances by. 0: it does not say. */
@@ -527,74 +491,6 @@ int engine_own_address_remove(struct engine *e, const uint8_t addr[16])
 	return bpf_map_delete_elem(bpf_map__fd(e->programs->maps.own_addresses), addr);
 }
 
-static int mark(struct engine *e, int fd, const struct eno_sock *sock)
-{
-	return bpf_map_update_elem(bpf_map__fd(e->programs->maps.eno_socks), &fd, sock, BPF_ANY);
-}
-
-/* 8548-3.5-15: the only suboption, because a SYN has just the room for it. */
-static void offer_resumption(struct eno_sock *sock, const struct engine_offer *offer)
-{
-	memcpy(sock->fresh, sock->own, sizeof(sock->fresh));
-	memcpy(sock->fresh_teps, sock->teps, sizeof(sock->fresh_teps));
-	sock->fresh_len = sock->own_len;
-	memcpy(sock->own, offer->resume, sizeof(sock->own));
-	memset(sock->teps, 0, sizeof(sock->teps));
-	sock->teps[0] = offer->peer_half.tep;
-	sock->own_len = offer->resume_len;
-	sock->nonce_len = offer->nonce_len;
-	sock->peer_half = offer->peer_half;
-}
-
-int engine_mark_upstream(struct engine *e, int fd, const struct engine_offer *offer,
-			 const struct shared_event *held, uint64_t flow)
-{
-	struct eno_sock sock = { .kind = ENO_SOCK_UPSTREAM,
-				 .own_len = offer->len,
-				 .program = held->cookie,
-				 .flow = flow,
-				 .required = held->app.policy == POLICY_REQUIRE };
-
-	memcpy(sock.own, offer->option, sizeof(sock.own));
-	memcpy(sock.teps, offer->teps, sizeof(sock.teps));
-	sock.mandatory_app_aware = offer->mandatory_app_aware;
-	if (offer->resume_len)
-		offer_resumption(&sock, offer);
-	return mark(e, fd, &sock);
-}
-
-int engine_mark_listener(struct engine *e, int fd, enum eno_sock_kind kind)
-{
-	struct eno_sock sock = { .kind = kind };
-
-	return mark(e, fd, &sock);
-}
-
-int engine_mark_to_app(struct engine *e, int fd, const struct shared_endpoint *client,
-		       uint64_t flow)
-{
-	struct eno_sock sock = { .kind = ENO_SOCK_TO_APP, .client = { *client, 0, flow } };
-
-	return mark(e, fd, &sock);
-}
-
-int engine_lead_to(struct engine *e, unsigned int slot, int fd, bool out, bool v6)
-{
-	uint32_t index = shared_listener(slot, out, v6);
-	uint64_t value = fd;
-
-	return bpf_map_update_elem(bpf_map__fd(e->programs->maps.listeners), &index, &value,
-				   BPF_ANY);
-}
-
-void engine_forget_to_app(struct engine *e, const struct shared_endpoint *local,
-			  const struct shared_endpoint *server)
-{
-	struct shared_tuple key = { .local = *server, .remote = *local };
-
-	bpf_map_delete_elem(bpf_map__fd(e->programs->maps.clients), &key);
-}
-
 struct vault *engine_vault(struct engine *e)
 {
 	return &e->vault;
@@ -603,97 +499,6 @@ struct vault *engine_vault(struct engine *e)
 struct window *engine_window(struct engine *e)
 {
 	return &e->window;
-}
-
-int engine_eno(struct engine *e, int fd, struct eno_sock *ret)
-{
-	int error = bpf_map_lookup_elem(bpf_map__fd(e->programs->maps.eno_socks), &fd, ret);
-
-	ret->resumed_slot = window_slot(&e->window, ret->resumed_slot);
-	return error;
-}
-
-int engine_remember_plain(struct engine *e, const struct shared_endpoint *dst, unsigned int seconds,
-			  bool grows)
-{
-	int fd = bpf_map__fd(e->programs->maps.plain_destinations);
-	struct shared_plain plain = {};
-
-	/* An entry whose time is over still tells how long it was. */
-	if (!grows || bpf_map_lookup_elem(fd, dst, &plain))
-		plain.seconds = 0;
-	plain.seconds = expiry_next(plain.seconds, seconds);
-	plain.until = now_ns() + plain.seconds * NS_PER_SECOND;
-	if (!grows)
-		plain.seconds = 0;
-	return bpf_map_update_elem(fd, dst, &plain, BPF_ANY);
-}
-
-int engine_forget_one(struct engine *e, const struct shared_endpoint *dst)
-{
-	int fd = bpf_map__fd(e->programs->maps.plain_destinations);
-
-	return bpf_map_delete_elem(fd, dst) && errno != ENOENT ? -errno : 0;
-}
-
-int engine_forget_plain(struct engine *e)
-{
-	int fd = bpf_map__fd(e->programs->maps.plain_destinations);
-	struct shared_endpoint key;
-
-	while (!bpf_map_get_next_key(fd, NULL, &key))
-		if (bpf_map_delete_elem(fd, &key) && errno != ENOENT)
-			return -errno;
-	return 0;
-}
-
-int engine_session_publish(struct engine *e, const struct shared_session *session)
-{
-	return bpf_map_update_elem(bpf_map__fd(e->programs->maps.sessions), &session->flow, session,
-				   BPF_ANY);
-}
-
-void engine_session_withdraw(struct engine *e, uint64_t flow)
-{
-	bpf_map_delete_elem(bpf_map__fd(e->programs->maps.sessions), &flow);
-}
-
-int engine_options_take(struct engine *e, uint64_t cookie, struct app_options *ret)
-{
-	const struct shared_told key = { .cookie = cookie, .type = SHARED_EVENT_OPTIONS };
-
-	/* In this order: what comes in between is told again. */
-	bpf_map_delete_elem(bpf_map__fd(e->programs->maps.told), &key);
-	return bpf_map_lookup_elem(bpf_map__fd(e->programs->maps.changed_options), &cookie, ret);
-}
-
-int engine_time_out(struct engine *e, uint64_t flow)
-{
-	uint8_t yes = 1;
-
-	if (bpf_map_update_elem(bpf_map__fd(e->programs->maps.dying), &flow, &yes, BPF_ANY))
-		return -errno;
-	__atomic_store_n(&e->dying, true, __ATOMIC_RELEASE);
-	return 0;
-}
-
-int engine_time_out_run(struct engine *e)
-{
-	char nothing[64];
-	ssize_t n;
-	int fd;
-
-	if (!__atomic_exchange_n(&e->dying, false, __ATOMIC_ACQ_REL))
-		return 0;
-	fd = bpf_iter_create(bpf_link__fd(e->programs->links.tcpcrypt_time_out));
-	if (fd < 0)
-		return -errno;
-	/* Reading is what makes it go through all sockets; the program writes nothing. */
-	do
-		n = read(fd, nothing, sizeof(nothing));
-	while (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)));
-	close(fd);
-	return n < 0 ? -errno : 0;
 }
 
 unsigned int engine_first_slot(const struct engine *e)

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* What the programs are told of single sockets and destinations, and tell of them. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "engine/expiry.h"
+#include "engine/programs.h"
+
+static int mark(struct engine *e, int fd, const struct eno_sock *sock)
+{
+	return bpf_map_update_elem(bpf_map__fd(e->programs->maps.eno_socks), &fd, sock, BPF_ANY);
+}
+
+/* 8548-3.5-15: the only suboption, because a SYN has just the room for it. */
+static void offer_resumption(struct eno_sock *sock, const struct engine_offer *offer)
+{
+	memcpy(sock->fresh, sock->own, sizeof(sock->fresh));
+	memcpy(sock->fresh_teps, sock->teps, sizeof(sock->fresh_teps));
+	sock->fresh_len = sock->own_len;
+	memcpy(sock->own, offer->resume, sizeof(sock->own));
+	memset(sock->teps, 0, sizeof(sock->teps));
+	sock->teps[0] = offer->peer_half.tep;
+	sock->own_len = offer->resume_len;
+	sock->nonce_len = offer->nonce_len;
+	sock->peer_half = offer->peer_half;
+}
+
+int engine_mark_upstream(struct engine *e, int fd, const struct engine_offer *offer,
+			 const struct shared_event *held, uint64_t flow)
+{
+	struct eno_sock sock = { .kind = ENO_SOCK_UPSTREAM,
+				 .own_len = offer->len,
+				 .program = held->cookie,
+				 .flow = flow,
+				 .required = held->app.policy == POLICY_REQUIRE };
+
+	memcpy(sock.own, offer->option, sizeof(sock.own));
+	memcpy(sock.teps, offer->teps, sizeof(sock.teps));
+	sock.mandatory_app_aware = offer->mandatory_app_aware;
+	if (offer->resume_len)
+		offer_resumption(&sock, offer);
+	return mark(e, fd, &sock);
+}
+
+int engine_mark_listener(struct engine *e, int fd, enum eno_sock_kind kind)
+{
+	struct eno_sock sock = { .kind = kind };
+
+	return mark(e, fd, &sock);
+}
+
+int engine_mark_to_app(struct engine *e, int fd, const struct shared_endpoint *client,
+		       uint64_t flow)
+{
+	struct eno_sock sock = { .kind = ENO_SOCK_TO_APP, .client = { *client, 0, flow } };
+
+	return mark(e, fd, &sock);
+}
+
+int engine_lead_to(struct engine *e, unsigned int slot, int fd, bool out, bool v6)
+{
+	uint32_t index = shared_listener(slot, out, v6);
+	uint64_t value = fd;
+
+	return bpf_map_update_elem(bpf_map__fd(e->programs->maps.listeners), &index, &value,
+				   BPF_ANY);
+}
+
+void engine_forget_to_app(struct engine *e, const struct shared_endpoint *local,
+			  const struct shared_endpoint *server)
+{
+	struct shared_tuple key = { .local = *server, .remote = *local };
+
+	bpf_map_delete_elem(bpf_map__fd(e->programs->maps.clients), &key);
+}
+
+int engine_eno(struct engine *e, int fd, struct eno_sock *ret)
+{
+	int error = bpf_map_lookup_elem(bpf_map__fd(e->programs->maps.eno_socks), &fd, ret);
+
+	ret->resumed_slot = window_slot(&e->window, ret->resumed_slot);
+	return error;
+}
+
+int engine_remember_plain(struct engine *e, const struct shared_endpoint *dst, unsigned int seconds,
+			  bool grows)
+{
+	int fd = bpf_map__fd(e->programs->maps.plain_destinations);
+	struct shared_plain plain = {};
+
+	/* An entry whose time is over still tells how long it was. */
+	if (!grows || bpf_map_lookup_elem(fd, dst, &plain))
+		plain.seconds = 0;
+	plain.seconds = expiry_next(plain.seconds, seconds);
+	plain.until = now_ns() + plain.seconds * NS_PER_SECOND;
+	if (!grows)
+		plain.seconds = 0;
+	return bpf_map_update_elem(fd, dst, &plain, BPF_ANY);
+}
+
+int engine_forget_one(struct engine *e, const struct shared_endpoint *dst)
+{
+	int fd = bpf_map__fd(e->programs->maps.plain_destinations);
+
+	return bpf_map_delete_elem(fd, dst) && errno != ENOENT ? -errno : 0;
+}
+
+int engine_forget_plain(struct engine *e)
+{
+	int fd = bpf_map__fd(e->programs->maps.plain_destinations);
+	struct shared_endpoint key;
+
+	while (!bpf_map_get_next_key(fd, NULL, &key))
+		if (bpf_map_delete_elem(fd, &key) && errno != ENOENT)
+			return -errno;
+	return 0;
+}
+
+int engine_session_publish(struct engine *e, const struct shared_session *session)
+{
+	return bpf_map_update_elem(bpf_map__fd(e->programs->maps.sessions), &session->flow, session,
+				   BPF_ANY);
+}
+
+void engine_session_withdraw(struct engine *e, uint64_t flow)
+{
+	bpf_map_delete_elem(bpf_map__fd(e->programs->maps.sessions), &flow);
+}
+
+int engine_options_take(struct engine *e, uint64_t cookie, struct app_options *ret)
+{
+	const struct shared_told key = { .cookie = cookie, .type = SHARED_EVENT_OPTIONS };
+
+	/* In this order: what comes in between is told again. */
+	bpf_map_delete_elem(bpf_map__fd(e->programs->maps.told), &key);
+	return bpf_map_lookup_elem(bpf_map__fd(e->programs->maps.changed_options), &cookie, ret);
+}
+
+int engine_time_out(struct engine *e, uint64_t flow)
+{
+	uint8_t yes = 1;
+
+	if (bpf_map_update_elem(bpf_map__fd(e->programs->maps.dying), &flow, &yes, BPF_ANY))
+		return -errno;
+	__atomic_store_n(&e->dying, true, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int engine_time_out_run(struct engine *e)
+{
+	char nothing[64];
+	ssize_t n;
+	int fd;
+
+	if (!__atomic_exchange_n(&e->dying, false, __ATOMIC_ACQ_REL))
+		return 0;
+	fd = bpf_iter_create(bpf_link__fd(e->programs->links.tcpcrypt_time_out));
+	if (fd < 0)
+		return -errno;
+	/* Reading is what makes it go through all sockets; the program writes nothing. */
+	do
+		n = read(fd, nothing, sizeof(nothing));
+	while (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)));
+	close(fd);
+	return n < 0 ? -errno : 0;
+}
