@@ -6,10 +6,13 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <tcpcrypt/tcp_eno.h>
 
@@ -171,29 +174,43 @@ struct tcpcrypt_socket *tcpcrypt_socket_new(int fd, const struct tcpcrypt_socket
 	return s;
 }
 
-static unsigned int process = 1;
+/* The kernel wipes it in each child with memory of its own, however that was made: pthread_atfork()
+ * knows nothing of _Fork() and clone(). */
+static _Atomic unsigned int *process;
+static _Atomic unsigned int last_process;
 
-static void forked(void)
+static void process_watch(void)
 {
-	process++;
-}
+	const size_t size = sysconf(_SC_PAGESIZE);
+	void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-static void fork_watch(void)
-{
-	pthread_atfork(NULL, NULL, forked);
+	if (page == MAP_FAILED)
+		return;
+	if (madvise(page, size, MADV_WIPEONFORK))
+		munmap(page, size);
+	else
+		process = page;
 }
 
 unsigned int socket_process(void)
 {
-	return process;
+	unsigned int number = *process, made;
+
+	if (number)
+		return number;
+	/* Never one that a process had from which this one descends. */
+	made = ++last_process;
+	return atomic_compare_exchange_strong(process, &number, made) ? made : number;
 }
 
 static int conn_make(struct tcpcrypt_socket *s)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-	pthread_once(&once, fork_watch);
-	s->process = process;
+	pthread_once(&once, process_watch);
+	if (!process)
+		return socket_error(TCPCRYPT_E_NOMEM);
+	s->process = socket_process();
 	s->conn = conn_new();
 	if (!s->conn)
 		return socket_error(TCPCRYPT_E_NOMEM);
@@ -367,7 +384,7 @@ int tcpcrypt_socket_take(struct tcpcrypt_socket *s)
 {
 	if (!s->conn)
 		return socket_error(TCPCRYPT_E_STATE);
-	s->process = process;
+	s->process = socket_process();
 	return 0;
 }
 

@@ -50,7 +50,7 @@ int socket_advance(struct tcpcrypt_socket *s);
 /* FINp, and the rest before it; closing: without TCP's FIN. As socket_advance(). */
 int socket_finish(struct tcpcrypt_socket *s, bool closing);
 
-/* Another number in each process that was forked. */
+/* Another number in each process that was forked. Once there was a connection. */
 unsigned int socket_process(void);
 
 /* Locks; or TCPCRYPT_E_STATE: there is no connection, or it is another process's, or a signal

@@ -135,11 +135,12 @@ int tcpcrypt_socket_close(struct tcpcrypt_socket *s);
 void tcpcrypt_socket_free(struct tcpcrypt_socket *s);
 
 /*
- * After fork() a connection stays the parent's: in the child other calls than free() and close(),
- * which there is the same, give TCPCRYPT_E_STATE, because two processes with the same keys would
- * give them away. This one, in the child, makes it the child's. The parent must do nothing with
- * it from the fork on but tcpcrypt_socket_free(), and no thread may have been in a call with it
- * then. 0 or TCPCRYPT_E_STATE: it is no connection. Listeners can be used by all.
+ * After fork() a connection stays the parent's, and so after _Fork() and clone() with memory of the
+ * child's own: in the child other calls than free() and close(), which there is the same, give
+ * TCPCRYPT_E_STATE, because two processes with the same keys would give them away. This one, in
+ * the child, makes it the child's. The parent must do nothing with it from the fork on but
+ * tcpcrypt_socket_free(), and no thread may have been in a call with it then. 0 or
+ * TCPCRYPT_E_STATE: it is no connection. Listeners can be used by all.
  */
 int tcpcrypt_socket_take(struct tcpcrypt_socket *s);
 

@@ -394,9 +394,14 @@ def parameters():
         fresh.close()
 
 
-def in_child(body):
+def past_handlers():
+    """fork() as pthread_atfork() does not hear of it."""
+    return ctypes.PyDLL(None)._Fork()
+
+
+def in_child(body, fork=os.fork):
     """The exit status of a forked child: what body() returns."""
-    pid = os.fork()
+    pid = fork()
     if not pid:
         status = 99
         try:
@@ -428,6 +433,7 @@ def processes():
             return 9 if other.close() == 0 else 1
 
         check_equal(in_child(misuse), 7, "a child cannot write by itself")
+        check_equal(in_child(misuse, past_handlers), 7, "nor one that _Fork() made")
         client.write(SECRET)
         check_equal(server.read(1000), SECRET, "the parent goes on")
         client.write(SECRET)
