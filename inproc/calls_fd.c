@@ -154,6 +154,29 @@ CALL int posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions, i
 	return following(actions, fd, copy);
 }
 
+/* FD_CLOEXEC: see table_enter(). */
+static int exec_flag_set(int fd, int flags)
+{
+	int error;
+	struct conn *c = table_use(fd, &error);
+
+	if (!c && !error)
+		return next()->fcntl(fd, F_SETFD, flags);
+	/* After vfork() the table is the parent's, and the descriptor is not. */
+	if (c && !table_is_foreign(fd))
+		table_inherits(fd, !(flags & FD_CLOEXEC));
+	if (c)
+		conn_unlock(c);
+	return next()->fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
+}
+
+static int exec_flag_get(int fd)
+{
+	const int r = next()->fcntl(fd, F_GETFD);
+
+	return r >= 0 && table_inherited(fd) ? r & ~FD_CLOEXEC : r;
+}
+
 CALL int fcntl(int fd, int command, ...)
 {
 	va_list ap;
@@ -165,8 +188,10 @@ CALL int fcntl(int fd, int command, ...)
 	va_end(ap);
 	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
 		table_shared(fd);
+	if (command == F_GETFD && table_get(fd))
+		return exec_flag_get(fd);
 	if (command == F_SETFD && table_get(fd))
-		argument = (void *)((uintptr_t)argument | FD_CLOEXEC);
+		return exec_flag_set(fd, (int)(uintptr_t)argument);
 	r = next()->fcntl(fd, command, argument);
 	if (r >= 0 && (command == F_DUPFD || command == F_DUPFD_CLOEXEC)) {
 		calls_new(r);
@@ -231,8 +256,8 @@ CALL int ioctl(int fd, unsigned long request, ...)
 	va_start(ap, request);
 	argument = va_arg(ap, void *);
 	va_end(ap);
-	if (request == FIONCLEX && table_get(fd))
-		return 0; /* see table_enter() */
+	if ((request == FIOCLEX || request == FIONCLEX) && table_get(fd))
+		return exec_flag_set(fd, request == FIOCLEX ? FD_CLOEXEC : 0);
 	if (is_count(request) && table_get(fd))
 		c = table_use(fd, &error);
 	if (!c)

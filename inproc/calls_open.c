@@ -50,7 +50,7 @@ static bool prepare(int fd)
 /* There is no connection, and never was one. */
 static void forget(int fd)
 {
-	calls_new(fd);
+	table_forget(fd);
 	conn_mark(fd, SHARED_INPROC_OFF);
 }
 

@@ -34,9 +34,38 @@ static void table_set(int fd, struct conn *c)
 	atomic_store_explicit(&table[fd], c, memory_order_release);
 }
 
+/* Does the program want fd to live through execve()? */
+static atomic_bool inherited[TABLE_SIZE];
+
+static void inheritance_take(int fd)
+{
+	const int flags = next()->fcntl(fd, F_GETFD);
+
+	inherited[fd] = flags >= 0 && !(flags & FD_CLOEXEC);
+	if (inherited[fd])
+		next()->fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
+}
+
+/* With the lock of fd's connection, so that nobody closes fd meanwhile. */
+static void inheritance_return(int fd)
+{
+	if (inherited[fd])
+		next()->fcntl(fd, F_SETFD, 0);
+}
+
+bool table_inherited(int fd)
+{
+	return inherited[fd];
+}
+
+void table_inherits(int fd, bool yes)
+{
+	inherited[fd] = yes;
+}
+
 void table_enter(int fd, struct conn *c)
 {
-	next()->fcntl(fd, F_SETFD, FD_CLOEXEC);
+	inheritance_take(fd);
 	table_set(fd, c);
 }
 
@@ -106,9 +135,21 @@ struct conn *table_use(int fd, int *ret_error)
 		conn_negotiated(c, fd);
 	if (c->phase != CONN_PLAIN)
 		return c;
+	inheritance_return(fd);
 	conn_unlock(c);
 	table_gone(fd);
 	return NULL;
+}
+
+void table_forget(int fd)
+{
+	struct conn *c = table_lock(fd);
+
+	if (!c)
+		return;
+	inheritance_return(fd);
+	conn_unlock(c);
+	table_gone(fd);
 }
 
 void table_copied(int fd, int copy)
@@ -119,8 +160,8 @@ void table_copied(int fd, int copy)
 		return;
 	c->refs++;
 	conn_unlock(c);
+	inheritance_take(copy);
 	table_set(copy, c);
-	next()->fcntl(copy, F_SETFD, FD_CLOEXEC);
 }
 
 bool table_is_foreign(int fd)

@@ -31,9 +31,14 @@ static inline bool table_holds(int fd)
 
 /*
  * Enters c for fd; the reference goes along. No such descriptor lives through execve(): the new
- * program would not have the keys, and what it wrote would be plain text.
+ * program would not have the keys, and what it wrote would be plain text. Once the connection
+ * turns out plain it does, if the program wants that.
  */
 void table_enter(int fd, struct conn *c);
+
+/* Of an entry: shall fd live through execve(), as far as the program knows? */
+bool table_inherited(int fd);
+void table_inherits(int fd, bool yes);
 
 /*
  * The connection of fd, locked, after asking what was negotiated if that was open; NULL: fd is
@@ -58,8 +63,11 @@ bool table_is_foreign(int fd);
 void table_closing(int fd);
 void table_closed(int fd);
 
-/* fd was closed without our seeing it, or was never connected. */
+/* fd was closed without our seeing it. */
 void table_gone(int fd);
+
+/* fd is the program's as before: it was never connected. */
+void table_forget(int fd);
 
 /* The process ends, and so everything is closed by the kernel. What is written afterwards fails. */
 void table_ending(void);

@@ -136,6 +136,76 @@ def plain_peer():
         check(again != "EISCONN", "it is not connected any more", again)
 
 
+THREADED_ECHO = """
+import socketserver, sys
+class Echo(socketserver.BaseRequestHandler):
+    def handle(self):
+        while data := self.request.recv(65536):
+            self.request.sendall(data)
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = daemon_threads = True
+Server(("0.0.0.0", int(sys.argv[1])), Echo).serve_forever()
+"""
+INHERITED = COMMON + """
+import select, subprocess
+def flag(s):
+    return fcntl.fcntl(s, fcntl.F_GETFD)
+def passes(s):
+    return not subprocess.run(["/bin/sh", "-c", f"echo -n child >&{s.fileno()}"], close_fds=False,
+                              stderr=subprocess.DEVNULL).returncode
+def get(s, size):
+    return s.recv(size, socket.MSG_WAITALL).decode()
+to = sys.argv[1], int(sys.argv[2])
+def waiting(s):
+    s.connect(to)
+def polling(s):
+    s.setblocking(False)
+    s.connect_ex(to)
+    during = flag(s)
+    select.select([], [s], [])
+    s.setblocking(True)
+    return during
+def told_later(s):
+    s.set_inheritable(False)
+    s.connect_ex(to)
+    s.set_inheritable(True)
+told = []
+for way in waiting, polling, told_later:
+    s = socket.socket()
+    s.set_inheritable(True)
+    told += [way(s) or 0, flag(s), passes(s) and get(s, 5)]
+s = socket.socket()
+s.set_inheritable(True)
+failed = s.connect_ex((to[0], 1))
+print(json.dumps([told, [failed != 0, flag(s), passes(s)]]))
+"""
+INHERITED_NOT = COMMON + """
+import subprocess
+s = socket.socket()
+s.set_inheritable(True)
+s.connect((sys.argv[1], int(sys.argv[2])))
+flags = [fcntl.fcntl(s, fcntl.F_GETFD)]
+done = subprocess.run(["/bin/sh", "-c", f"echo -n child >&{s.fileno()}"], close_fds=False,
+                      stderr=subprocess.DEVNULL)
+s.set_inheritable(False)
+print(json.dumps([*flags, fcntl.fcntl(s, fcntl.F_GETFD), done.returncode != 0]))
+"""
+
+
+def inherited():
+    """Plain connections live through execve() if the program wants that; encrypted ones never do."""
+    with Net() as net:
+        pair = Pair(net, "client", plain=True)
+        pair.b.start([sys.executable, "-c", THREADED_ECHO, PORT])
+        pair.b.wait_listening(PORT)
+        told, failed = ask(pair, INHERITED)
+        check_equal(told, [0, 0, "child"] * 3, "plain: close-on-exec as it was set, and a child writes")
+        check_equal(failed[:2], [True, 0], "not connected: as it was set")
+    with Net() as net:
+        pair = begin(net, "both", ECHO)
+        check_equal(ask(pair, INHERITED_NOT), [0, 1, True], "encrypted: it reads as it was set only")
+
+
 REFUSED = COMMON + """
 s = connected()
 s.sendall(b"x" * 1000)
@@ -236,6 +306,7 @@ if __name__ == "__main__":
         "in-process mode: single calls, what they answer and what is refused",
         options,
         plain_peer,
+        inherited,
         refused,
         urgent,
         fast_open,
