@@ -6,12 +6,15 @@
  * this library even when its environment was made anew, as nginx does to upgrade.
  */
 #include <fcntl.h>
+#include <spawn.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "inproc/calls.h"
+#include "inproc/helper.h"
 #include "inproc/next.h"
 
 #define PRELOAD "LD_PRELOAD="
@@ -83,6 +86,7 @@ static char *const *environment(char *const envp[], size_t *ret_size)
 struct target {
 	const char *path;
 	int fd;
+	int flags;
 	int (*call)(const struct target *, char *const argv[], char *const envp[]);
 };
 
@@ -101,10 +105,15 @@ static int call_fd(const struct target *t, char *const argv[], char *const envp[
 	return next()->fexecve(t->fd, argv, envp);
 }
 
+static int call_at(const struct target *t, char *const argv[], char *const envp[])
+{
+	return next()->execveat(t->fd, t->path, argv, envp, t->flags);
+}
+
 /* Programs try one path after the other. */
 static bool may_exist(const struct target *t)
 {
-	return !t->path || !strchr(t->path, '/') || !access(t->path, X_OK);
+	return t->call == call_at || !t->path || !strchr(t->path, '/') || !access(t->path, X_OK);
 }
 
 /*
@@ -141,8 +150,12 @@ static int replace(const struct target *t, char *const argv[], char *const envp[
 		return calls_result(-EOPNOTSUPP);
 	environment_new = environment(envp, &size);
 	leaves = may_exist(t);
-	if (leaves)
+	if (leaves) {
+		/* The helper thread goes, and with it what it has not sent yet. */
+		if (table_is_own())
+			helper_finish();
 		table_replacing();
+	}
 	r = t->call(t, argv, environment_new);
 	saved = errno;
 	if (leaves)
@@ -176,4 +189,126 @@ CALL int execvp(const char *file, char *const argv[])
 CALL int fexecve(int fd, char *const argv[], char *const envp[])
 {
 	return replace(&(struct target){ .fd = fd, .call = call_fd }, argv, envp);
+}
+
+CALL int execveat(int dir, const char *path, char *const argv[], char *const envp[], int flags)
+{
+	return replace(&(struct target){ .path = path, .fd = dir, .flags = flags, .call = call_at },
+		       argv, envp);
+}
+
+/* The arguments as a list; few of them, as usual, cost a parent after vfork() no memory. */
+struct list {
+	char *few[256];
+	char **argv;
+	size_t size; /* of what is mapped instead */
+};
+
+/* Two walks: ap to count by, ap2 to take. False: no memory. */
+static bool list_make(struct list *list, const char *first, va_list *ap, va_list *ap2)
+{
+	size_t n = 1;
+	char **at;
+
+	for (const char *argument = first; argument; argument = va_arg(*ap, const char *))
+		n++;
+	list->argv = list->few;
+	list->size = 0;
+	if (n > sizeof(list->few) / sizeof(list->few[0])) {
+		list->size = n * sizeof(char *);
+		list->argv = mmap(NULL, list->size, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	}
+	if (list->argv == MAP_FAILED)
+		return false;
+	at = list->argv;
+	*at = (char *)(uintptr_t)first;
+	while (*at)
+		*++at = va_arg(*ap2, char *);
+	return true;
+}
+
+/* There is no new program. */
+static int list_end(struct list *list, int r)
+{
+	int saved = errno;
+
+	if (list->size)
+		munmap(list->argv, list->size);
+	errno = saved;
+	return r;
+}
+
+CALL int execl(const char *path, const char *first, ...)
+{
+	struct list list;
+	va_list ap, ap2;
+	bool made;
+
+	va_start(ap, first);
+	va_start(ap2, first);
+	made = list_make(&list, first, &ap, &ap2);
+	va_end(ap2);
+	va_end(ap);
+	return made ? list_end(&list, execve(path, list.argv, environ)) : -1;
+}
+
+CALL int execlp(const char *file, const char *first, ...)
+{
+	struct list list;
+	va_list ap, ap2;
+	bool made;
+
+	va_start(ap, first);
+	va_start(ap2, first);
+	made = list_make(&list, first, &ap, &ap2);
+	va_end(ap2);
+	va_end(ap);
+	return made ? list_end(&list, execvpe(file, list.argv, environ)) : -1;
+}
+
+CALL int execle(const char *path, const char *first, ...)
+{
+	char *const *envp = NULL;
+	struct list list;
+	va_list ap, ap2;
+	bool made;
+
+	va_start(ap, first);
+	va_start(ap2, first);
+	made = list_make(&list, first, &ap, &ap2);
+	if (made)
+		envp = va_arg(ap2, char *const *);
+	va_end(ap2);
+	va_end(ap);
+	return made ? list_end(&list, execve(path, list.argv, envp)) : -1;
+}
+
+/* These begin a process that has no reference, for no handler of fork() runs; it may have listeners. */
+CALL int posix_spawn(pid_t *restrict pid, const char *restrict path,
+		     const posix_spawn_file_actions_t *restrict actions,
+		     const posix_spawnattr_t *restrict attributes, char *const argv[restrict],
+		     char *const envp[restrict])
+{
+	size_t size;
+	char *const *made = environment(envp, &size);
+	int r = next()->posix_spawn(pid, path, actions, attributes, argv, made);
+
+	if (size)
+		munmap((void *)(uintptr_t)made, size);
+	return r;
+}
+
+CALL int posix_spawnp(pid_t *restrict pid, const char *restrict file,
+		      const posix_spawn_file_actions_t *restrict actions,
+		      const posix_spawnattr_t *restrict attributes, char *const argv[restrict],
+		      char *const envp[restrict])
+{
+	size_t size;
+	char *const *made = environment(envp, &size);
+	int r = next()->posix_spawnp(pid, file, actions, attributes, argv, made);
+
+	if (size)
+		munmap((void *)(uintptr_t)made, size);
+	return r;
 }

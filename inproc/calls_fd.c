@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The calls that end, duplicate and ask about descriptors. */
+/* The calls that close, duplicate and ask about descriptors. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/sockios.h>
-#include <pthread.h>
 #include <spawn.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "inproc/arena.h"
 #include "inproc/calls.h"
-#include "inproc/contexts.h"
 #include "inproc/helper.h"
 #include "inproc/next.h"
 
@@ -265,47 +261,4 @@ CALL int ioctl(int fd, unsigned long request, ...)
 	r = count(c, fd, request, argument);
 	conn_unlock(c);
 	return r;
-}
-
-/* The end of the process closes everything. */
-static void finish(void)
-{
-	table_ending();
-	helper_finish();
-}
-
-__attribute__((destructor(101))) static void at_exit(void)
-{
-	finish();
-}
-
-CALL void _exit(int status)
-{
-	finish();
-	next()->_exit(status);
-	__builtin_unreachable();
-}
-
-CALL void _Exit(int status)
-{
-	_exit(status);
-}
-
-static void forking(void)
-{
-	table_forking();
-	helper_forking();
-}
-
-static void forked(void)
-{
-	table_forked();
-	helper_forked();
-	arena_forked();
-	contexts_forked();
-}
-
-__attribute__((constructor(103))) static void fork_prepare(void)
-{
-	pthread_atfork(forking, helper_fork_done, forked);
 }

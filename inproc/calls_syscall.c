@@ -49,6 +49,10 @@ static bool begins(long number, const long *a, long *ret)
 	case SYS_execve:
 		*ret = execve((const char *)a[0], (char *const *)a[1], (char *const *)a[2]);
 		return true;
+	case SYS_execveat:
+		*ret = execveat(a[0], (const char *)a[1], (char *const *)a[2],
+				(char *const *)a[3], a[4]);
+		return true;
 	case SYS_close_range:
 		*ret = close_range(a[0], a[1], a[2]);
 		return true;

@@ -7,6 +7,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -20,7 +22,7 @@
 #include "inproc/table.h"
 
 #define PAUSE_MS       2     /* how long a program may leave a connection alone */
-#define ADOPTED_MS     10000 /* how long somebody else's last bytes may take */
+#define FINISH_MS      10000 /* how long the program's end waits while nothing is sent */
 #define SWEEP_MS       1000
 #define EVENTS_AT_ONCE 64
 #define FIRST_FD       500 /* out of the way of programs that count on low numbers */
@@ -44,8 +46,8 @@ static struct watches waiting = TAILQ_HEAD_INITIALIZER(waiting); /* the program 
 static struct watches polled = TAILQ_HEAD_INITIALIZER(polled);
 static bool started, asleep;
 static int epoll_fd = -1, wake_fd = -1;
-static atomic_uint n_adopted;
-static atomic_ullong last_id; /* 0 is wake_fd's */
+static atomic_uint n_adopted, n_moved; /* n_moved: each time that something of those was sent */
+static atomic_ullong last_id;	       /* 0 is wake_fd's */
 
 #define CHANNEL_ID UINT64_MAX
 
@@ -87,8 +89,10 @@ static void drop(struct watch *w)
 		epoll_ctl(epoll_fd, EPOLL_CTL_DEL, w->fd, NULL);
 	if (w->adopted)
 		next()->close(w->fd);
-	if (w->adopted)
+	if (w->adopted) {
 		atomic_fetch_sub(&n_adopted, 1);
+		atomic_fetch_add(&n_moved, 1);
+	}
 	c->watched = false;
 	c->holds--;
 	free(w);
@@ -103,9 +107,15 @@ static bool is_errors(const struct watch *w)
 	       p.revents & POLLHUP;
 }
 
+static size_t unsent(const struct conn *c)
+{
+	return c->tx.queued + (c->tx.end - c->tx.start);
+}
+
 static bool is_done(struct watch *w)
 {
 	struct conn *c = w->c;
+	const size_t before = unsent(c);
 	bool finishes;
 	int r;
 
@@ -115,17 +125,19 @@ static bool is_done(struct watch *w)
 	r = finishes && c->phase == CONN_OPEN ? tx_finish(c, w->fd, true) : conn_progress(c, w->fd);
 	if (finishes && r == 0 && c->phase == CONN_OPEN)
 		r = tx_finish(c, w->fd, true);
+	if (w->adopted && unsent(c) != before)
+		atomic_fetch_add(&n_moved, 1);
 	return r != -EAGAIN;
 }
 
-/* Something happened on a watched socket, or its time has come. */
-static void look(struct watch *w, bool timeout)
+/* Something happened on a watched socket. */
+static void look(struct watch *w)
 {
 	struct conn *c = w->c;
 
 	if (conn_lock(c))
 		return;
-	if (!is_ours(w) || is_done(w) || (timeout && w->adopted))
+	if (!is_ours(w) || is_done(w))
 		drop(w);
 	conn_unlock_release(c);
 }
@@ -152,7 +164,6 @@ static void take_over(struct watch *w)
 		drop(w);
 	} else {
 		w->polled = true;
-		w->due_ms = now_ms() + ADOPTED_MS;
 		pthread_mutex_lock(&lock);
 		TAILQ_INSERT_TAIL(&polled, w, entry);
 		pthread_mutex_unlock(&lock);
@@ -185,17 +196,16 @@ static int due(void)
 	return TAILQ_EMPTY(&polled) ? -1 : SWEEP_MS;
 }
 
-/* Those that nobody answers, and those whose descriptor was closed. */
+/* Those whose descriptor was closed. */
 static void sweep(void)
 {
-	uint64_t now = now_ms();
 	struct watch *w, *following;
 
 	/* Only this thread changes this list. */
 	for (w = TAILQ_FIRST(&polled); w; w = following) {
 		following = TAILQ_NEXT(w, entry);
-		if (!is_ours(w) || (w->adopted && w->due_ms <= now))
-			look(w, true);
+		if (!is_ours(w))
+			look(w);
 	}
 }
 
@@ -216,7 +226,7 @@ static void handle(uint64_t id)
 	uint64_t count;
 
 	if (w)
-		look(w, false);
+		look(w);
 	else if (id == CHANNEL_ID)
 		report_ready();
 	else if (!id && next()->read(wake_fd, &count, sizeof(count)) < 0)
@@ -271,14 +281,14 @@ static bool start(void)
 	return started;
 }
 
-static void add(struct conn *c, int fd, bool adopted)
+static bool add(struct conn *c, int fd, bool adopted)
 {
 	struct watch *w = calloc(1, sizeof(*w));
 	const uint64_t one = 1;
 	bool wake, ready;
 
 	if (!w)
-		return;
+		return false;
 	w->c = c;
 	w->fd = fd;
 	w->id = atomic_fetch_add(&last_id, 1) + 1;
@@ -296,14 +306,13 @@ static void add(struct conn *c, int fd, bool adopted)
 	pthread_mutex_unlock(&lock);
 	if (!ready) {
 		free(w);
-		return;
+		return false;
 	}
 	c->watched = true;
 	c->holds++;
 	if (adopted)
 		atomic_fetch_add(&n_adopted, 1);
-	if (wake && next()->write(wake_fd, &one, sizeof(one)) < 0)
-		return;
+	return !wake || next()->write(wake_fd, &one, sizeof(one)) >= 0 || errno == EAGAIN;
 }
 
 void helper_wake(void)
@@ -336,13 +345,54 @@ void helper_watch(struct conn *c, int fd)
 	errno = saved;
 }
 
+/* As long as the kernel has the connection, it is still to be finished; of a peer that is gone it
+ * would not hear while it has nothing to send. */
+static void notice_death(int fd)
+{
+	const int on = 1, idle_s = 60, interval_s = 10, probes = 6;
+
+	next()->setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	next()->setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+	next()->setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
+	next()->setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+}
+
+/* The last resort: no descriptor, memory or thread is left, so the program waits. */
+static void finish_here(struct conn *c, int fd)
+{
+	struct watch w = { .c = c, .fd = fd, .adopted = true };
+	size_t left = unsent(c);
+
+	c->holds++;
+	for (int idle_ms = 0; !is_done(&w) && idle_ms < FINISH_MS; idle_ms += PAUSE_MS) {
+		if (unsent(c) != left)
+			idle_ms = 0;
+		left = unsent(c);
+		conn_unlock(c);
+		next()->poll(NULL, 0, PAUSE_MS);
+		if (conn_lock(c))
+			return;
+	}
+	c->holds--;
+}
+
 void helper_adopt(struct conn *c, int fd)
 {
 	int saved = errno;
 	int copy = next()->fcntl(fd, F_DUPFD_CLOEXEC, FIRST_FD);
 
-	if (copy >= 0)
-		add(c, copy, true);
+	/* Beyond what the process may have. */
+	if (copy < 0)
+		copy = next()->fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (copy < 0) {
+		finish_here(c, fd);
+	} else {
+		notice_death(copy);
+		if (!add(c, copy, true)) {
+			next()->close(copy);
+			finish_here(c, fd);
+		}
+	}
 	errno = saved;
 }
 
@@ -350,8 +400,15 @@ void helper_finish(void)
 {
 	const struct timespec pause = { .tv_nsec = 1000000 };
 
-	for (int i = 0; i < ADOPTED_MS && atomic_load(&n_adopted); i++)
+	unsigned int moved, seen = atomic_load(&n_moved);
+
+	for (int idle_ms = 0; idle_ms < FINISH_MS && atomic_load(&n_adopted); idle_ms++) {
+		moved = atomic_load(&n_moved);
+		if (moved != seen)
+			idle_ms = 0;
+		seen = moved;
 		nanosleep(&pause, NULL);
+	}
 	report_finish();
 }
 

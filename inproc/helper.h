@@ -13,7 +13,8 @@
 /* Locked. Something is left to do for fd if the program does not come back to it soon. */
 void helper_watch(struct conn *c, int fd);
 
-/* Locked. The program closes fd, but its last bytes are not sent yet. */
+/* Locked. The program closes fd, but its last bytes are not sent yet. Returns at once unless there
+ * are no means to do it later: then the lock is given up meanwhile. */
 void helper_adopt(struct conn *c, int fd);
 
 /* Something is to be reported (report.h). */
@@ -25,7 +26,8 @@ void helper_poll(int fd);
 /* A descriptor where no program looks for its own. Takes, and returns, -1 as well. */
 int helper_move_up(int fd);
 
-/* At the end of the process: waits until what was adopted is done, or hopeless. */
+/* At the end of the process or its program: waits until what was adopted is done, or nothing of it has
+ * been sent for 10 s. */
 void helper_finish(void);
 
 /* Around fork(); in the child, where there is no such thread, forked. */

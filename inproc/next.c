@@ -53,6 +53,10 @@ __attribute__((constructor(101))) void next_find(void)
 	FIND(execve);
 	FIND(execvpe);
 	FIND(fexecve);
+	FIND(execveat);
+	FIND(posix_spawn);
+	FIND(posix_spawnp);
+	FIND(fork);
 	FIND(syscall);
 	atomic_store_explicit(&next_found, true, memory_order_release);
 }

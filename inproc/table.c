@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -162,6 +163,11 @@ void table_copied(int fd, int copy)
 	conn_unlock(c);
 	inheritance_take(copy);
 	table_set(copy, c);
+}
+
+bool table_is_own(void)
+{
+	return getpid() == owner;
 }
 
 bool table_is_foreign(int fd)
@@ -324,6 +330,38 @@ bool table_is_sole(int fd)
 	return table_holds(fd) && made[fd] == generation;
 }
 
+static _Thread_local struct table_references *taken;
+
+void table_fork_begin(struct table_references *references)
+{
+	void *conns;
+
+	references->size = atomic_load(&table_end);
+	if (!references->size)
+		return;
+	conns = mmap(NULL, references->size * sizeof(*references->conns), PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (conns == MAP_FAILED)
+		return;
+	references->conns = conns;
+	taken = references;
+}
+
+void table_fork_end(struct table_references *references, bool failed)
+{
+	taken = NULL;
+	for (size_t i = 0; failed && i < references->n; i++) {
+		struct conn *c = references->conns[i];
+
+		if (conn_lock(c))
+			continue;
+		c->refs--;
+		conn_unlock_release(c);
+	}
+	if (references->conns)
+		munmap(references->conns, references->size * sizeof(*references->conns));
+}
+
 void table_forking(void)
 {
 	generation++;
@@ -333,6 +371,8 @@ void table_forking(void)
 		if (!c || c == &closing || conn_lock(c))
 			continue;
 		c->refs++;
+		if (taken && taken->n < taken->size)
+			taken->conns[taken->n++] = c;
 		conn_unlock(c);
 	}
 }

@@ -52,6 +52,9 @@ struct conn *table_lock(int fd);
 /* fd was duplicated to copy: one more reference. */
 void table_copied(int fd, int copy);
 
+/* Is this the process whose table it is? */
+bool table_is_own(void);
+
 /* Is fd one of ours, and this a child after vfork(), which is about to become another program? */
 bool table_is_foreign(int fd);
 
@@ -96,5 +99,14 @@ bool table_is_sole(int fd);
 /* Around fork(): the child has every descriptor as well. */
 void table_forking(void);
 void table_forked(void);
+
+/* The references for a child that is about to be: should there be none in the end, they are
+ * taken back. By the thread that forks, around all of it. */
+struct table_references {
+	struct conn **conns;
+	size_t n, size;
+};
+void table_fork_begin(struct table_references *references);
+void table_fork_end(struct table_references *references, bool failed);
 
 #endif

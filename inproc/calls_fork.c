@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* How processes begin and end. */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "inproc/arena.h"
+#include "inproc/calls.h"
+#include "inproc/contexts.h"
+#include "inproc/helper.h"
+#include "inproc/next.h"
+
+/* The end of the process closes everything; that of a child after vfork(), nothing. */
+static void finish(void)
+{
+	if (!table_is_own())
+		return;
+	table_ending();
+	helper_finish();
+}
+
+__attribute__((destructor(101))) static void at_exit(void)
+{
+	finish();
+}
+
+/* Registered before the program's own handlers, it is called after them. */
+__attribute__((constructor(104))) static void quick_prepare(void)
+{
+	at_quick_exit(finish);
+}
+
+CALL void _exit(int status)
+{
+	finish();
+	next()->_exit(status);
+	__builtin_unreachable();
+}
+
+CALL void _Exit(int status)
+{
+	_exit(status);
+}
+
+static void forking(void)
+{
+	table_forking();
+	helper_forking();
+}
+
+static void forked(void)
+{
+	table_forked();
+	helper_forked();
+	arena_forked();
+	contexts_forked();
+}
+
+/* The C library's own calls of fork() come by here only. */
+__attribute__((constructor(103))) static void fork_prepare(void)
+{
+	pthread_atfork(forking, helper_fork_done, forked);
+}
+
+CALL pid_t fork(void)
+{
+	struct table_references references = {};
+	pid_t pid;
+
+	table_fork_begin(&references);
+	pid = next()->fork();
+	table_fork_end(&references, pid < 0);
+	return pid;
+}
+
+/* The C library's parent would leave by an _exit() that nobody sees. */
+CALL int daemon(int keeps_directory, int keeps_output)
+{
+	int null;
+
+	switch (fork()) {
+	case -1:
+		return -1;
+	case 0:
+		break;
+	default:
+		_exit(EXIT_SUCCESS);
+	}
+	if (setsid() < 0 || (!keeps_directory && chdir("/")))
+		return -1;
+	if (keeps_output)
+		return 0;
+	null = open("/dev/null", O_RDWR);
+	if (null < 0)
+		return -1;
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		dup2(null, fd);
+	if (null > STDERR_FILENO)
+		close(null);
+	return 0;
+}

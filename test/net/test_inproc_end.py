@@ -1,0 +1,225 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""In-process mode: however a process ends, forks or becomes another program, streams end well."""
+import subprocess
+import sys
+
+from harness import Net, check_equal, main
+from inproc import V4, Pair
+
+PORT = 7030
+COMMON = """
+import ctypes, os, resource, signal, socket, sys, time
+libc = ctypes.CDLL(None, use_errno=True)
+NULL = ctypes.c_char_p(None)
+def connected(rcvbuf=0):
+    s = socket.socket()
+    if rcvbuf: s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+    s.connect((sys.argv[1], int(sys.argv[2])))
+    return s
+"""
+# What comes until the end, whichever that is; it accepts when it is told to.
+READER = """
+import socket, sys
+l = socket.create_server(("0.0.0.0", int(sys.argv[1])))
+if len(sys.argv) > 2: input()
+s, _ = l.accept()
+if len(sys.argv) <= 2: s.sendall(b"k")
+data = b""
+try:
+    while more := s.recv(65536): data += more
+    print(data.decode(), "end")
+except OSError as e:
+    print(data.decode(), e)
+"""
+
+
+def stream(client, text, wrap=(), late=False):
+    """What a reader gets of such a client's connection. late: it accepts when the client has ended."""
+    with Net() as net:
+        pair = Pair(net, "both")
+        reader = pair.b.start(pair.server([sys.executable, "-c", READER, PORT, *["late"] * late]),
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        pair.b.wait_listening(PORT)
+        args = [*wrap, sys.executable, "-c", COMMON + client, pair.b.addresses[V4], str(PORT)]
+        writer = pair.a.start(pair.client(args), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              text=True)
+        check_equal(writer.stdout.readline(), "closed\n", f"{text}: the client gets so far")
+        out = reader.communicate("\n", timeout=60)[0]
+        check_equal(out, "one two end\n", f"{text}: all bytes, then the end")
+        writer.communicate("\n", timeout=60)
+
+
+EXEC = """
+s = connected()
+s.recv(1)
+s.sendall(b"one ")
+pid = os.fork()
+if not pid:
+    arguments = (b"true", *[b"x"] * int(sys.argv[3]), NULL)
+    env = (ctypes.c_char_p * 1)()
+    %s
+    os._exit(9)
+if os.waitpid(pid, 0)[1]: print("exec failed")
+s.sendall(b"two")
+s.close()
+print("closed", flush=True)
+input()
+"""
+
+
+def other_programs():
+    """A child that becomes another program, whichever call it uses, gives its reference back."""
+    calls = {
+        "execl()": "libc.execl(b'/bin/true', *arguments)",
+        "execlp()": "libc.execlp(b'true', *arguments)",
+        "execle()": "libc.execle(b'/bin/true', *arguments, env)",
+        "execveat()": "libc.execveat(-100, b'/bin/true', "
+                      "(ctypes.c_char_p * 2)(b'true'), env, 0)",
+    }
+    for name, call in calls.items():
+        client = (EXEC % call).replace("int(sys.argv[3])", "300" if name == "execle()" else "1")
+        stream(client, name)
+
+
+def exec_after_close():
+    """What is not sent yet is sent before another program takes the process."""
+    client = """
+s = connected()
+s.sendall(b"one two")
+s.close()
+print("closed", flush=True)
+os.execv("/bin/cat", ["cat"])
+"""
+    stream(client, "close() and execv()", late=True)
+
+
+def processes():
+    """daemon(), quick_exit() and a fork() that fails leave nobody behind."""
+    stream("""
+s = connected()
+s.recv(1)
+s.sendall(b"one ")
+libc.daemon(1, 1)
+s.sendall(b"two")
+s.close()
+print("closed", flush=True)
+input()
+""", "daemon()")
+    stream("""
+s = connected()
+s.recv(1)
+s.sendall(b"one two")
+print("closed", flush=True)
+libc.quick_exit(0)
+""", "quick_exit()")
+    stream("""
+s = connected()
+s.recv(1)
+s.sendall(b"one ")
+resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+try:
+    if not os.fork(): os._exit(0)
+    print("forked")
+except BlockingIOError:
+    pass
+s.sendall(b"two")
+s.close()
+print("closed", flush=True)
+input()
+""", "fork() that fails", wrap=["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"])
+
+
+LATE = """
+s = connected()
+s.sendall(b"one two")
+%s
+s.close()
+print("closed", flush=True)
+input()
+"""
+
+
+def few_descriptors():
+    """The rest of a connection is sent with few descriptors, or none, to spare."""
+    stream(LATE % "", "few descriptors", wrap=["prlimit", "--nofile=256:256"], late=True)
+
+
+def no_descriptors():
+    """Without any, close() waits."""
+    with Net() as net:
+        pair = Pair(net, "both")
+        reader = pair.b.start(pair.server([sys.executable, "-c", READER, PORT, "late"]),
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        pair.b.wait_listening(PORT)
+        client = COMMON + LATE % """
+print("full", flush=True)
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+"""
+        args = [sys.executable, "-c", client, pair.b.addresses[V4], str(PORT)]
+        writer = pair.a.start(pair.client(args), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        check_equal(writer.stdout.readline(), "full\n", "no descriptors: the client gets so far")
+        out = reader.communicate("\n", timeout=60)[0]
+        check_equal(out, "one two end\n", "no descriptors: all bytes, then the end")
+        check_equal(writer.communicate("\n", timeout=60)[0], "closed\n", "no descriptors: close() returns")
+
+
+SLOW_SERVER = """
+import socket, sys, time
+l = socket.create_server(("0.0.0.0", int(sys.argv[1])))
+s, _ = l.accept()
+s.recv(1)
+s.setblocking(False)
+n = refused = 0
+while refused < 40:
+    try:
+        n += s.send(b"x" * 65536)
+        refused = 0
+    except BlockingIOError:
+        refused += 1
+        time.sleep(.05)
+s.close()
+print(n, flush=True)
+sys.stdin.read()
+"""
+SLOW_CLIENT = COMMON + """
+s = connected(65536)
+s.sendall(b"x")
+print("reads later", flush=True)
+input()
+n = 0
+try:
+    while data := s.recv(65536): n += len(data)
+    print(n)
+except OSError as e:
+    print(n, e)
+"""
+
+
+def slow_reader():
+    """A peer may read as late as it likes."""
+    with Net() as net:
+        pair = Pair(net, "both")
+        server = pair.b.start(pair.server([sys.executable, "-c", SLOW_SERVER, PORT]),
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        pair.b.wait_listening(PORT)
+        args = [sys.executable, "-c", SLOW_CLIENT, pair.b.addresses[V4], str(PORT)]
+        client = pair.a.start(pair.client(args), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        client.stdout.readline()
+        sent = server.stdout.readline()
+        # The patience that the library once had, and some more.
+        pair.a.run(["sleep", "13"])
+        check_equal(client.communicate("\n", timeout=60)[0], sent, "slow reader: all that was written")
+        server.communicate("", timeout=60)
+
+
+if __name__ == "__main__":
+    main(
+        "in-process mode: how processes end, fork and become others",
+        other_programs,
+        exec_after_close,
+        processes,
+        few_descriptors,
+        no_descriptors,
+        slow_reader,
+    )
