@@ -3,6 +3,7 @@
 
 #include <openssl/crypto.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,9 +15,8 @@
 #include "inproc/arena.h"
 #include "inproc/contexts.h"
 
-/* A process's own part of a slot. */
+/* A process's own part of a slot; the lock of the connection in there is the lock of this, too. */
 struct local {
-	struct arena *arena; /* slots of different arenas may share a place */
 	uint64_t pair_serial;
 	struct tcpcrypt_keypair *pair;
 	struct context_hint aead[2];
@@ -24,25 +24,59 @@ struct local {
 
 static const struct tcpcrypt_crypto *backend;
 static struct tcpcrypt_crypto table;
-static struct local *locals; /* ARENA_SLOTS */
 static __thread struct keys_shared *current;
 
-static void local_drop(struct local *l)
+/* Those of an arena: a process has its own, and what it was forked with. They stay. */
+struct locals {
+	struct locals *next;
+	const struct arena *arena;
+	struct local slots[ARENA_SLOTS];
+};
+
+static struct locals *_Atomic locals;
+
+static struct locals *locals_find(const struct arena *arena)
 {
-	if (l->pair)
-		backend->keypair_free(l->pair);
-	memset(l, 0, sizeof(*l));
+	struct locals *l = atomic_load(&locals);
+
+	while (l && l->arena != arena)
+		l = l->next;
+	return l;
+}
+
+/* NULL: no memory. */
+static struct locals *locals_make(const struct arena *arena)
+{
+	struct locals *other, *l;
+
+	l = mmap(NULL, sizeof(*l), PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (l == MAP_FAILED)
+		return NULL;
+	l->arena = arena;
+	l->next = atomic_load(&locals);
+	do {
+		other = locals_find(arena);
+		if (other) {
+			munmap(l, sizeof(*l));
+			return other;
+		}
+	} while (!atomic_compare_exchange_strong(&locals, &l->next, l));
+	return l;
 }
 
 static struct local *local_of(const struct keys_shared *shared)
 {
-	struct local *l = &locals[arena_slot_index(shared->arena, shared)];
+	static __thread struct local none;
+	struct locals *l = locals_find(shared->arena);
 
-	if (l->arena != shared->arena) {
-		local_drop(l);
-		l->arena = shared->arena;
-	}
-	return l;
+	if (!l)
+		l = locals_make(shared->arena);
+	if (l)
+		return &l->slots[arena_slot_index(shared->arena, shared)];
+	/* Without memory there is no key pair, and a context is looked for each time. */
+	none = (struct local){};
+	return &none;
 }
 
 static struct keys_aead *aead_of(struct tcpcrypt_aead *ctx)
@@ -144,6 +178,8 @@ static int shared_keypair_new(uint8_t tep, struct tcpcrypt_keypair **ret)
 	struct local *l = local_of(current);
 	int r;
 
+	if (!locals_find(current->arena))
+		return TCPCRYPT_E_NOMEM;
 	if (l->pair)
 		backend->keypair_free(l->pair);
 	l->pair = NULL;
@@ -187,12 +223,9 @@ static void shared_keypair_free(struct tcpcrypt_keypair *pair)
 static void prepare(void)
 {
 	const struct tcpcrypt_crypto *fastest = crypto_choose()->table;
-	void *memory = mmap(NULL, ARENA_SLOTS * sizeof(struct local), PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	if (!fastest || memory == MAP_FAILED)
+	if (!fastest)
 		return;
-	locals = memory;
 	table = *fastest;
 	table.keypair_new = shared_keypair_new;
 	table.public_key = shared_public_key;
