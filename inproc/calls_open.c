@@ -122,7 +122,8 @@ static bool adopt(int fd)
 		conn_observer->plain(&inproc, inproc.required);
 		return !inproc.required;
 	}
-	c = table_holds(fd) && settings_on() ? conn_new() : NULL;
+	/* Also when settings_off() has come since the listener said that it can. */
+	c = table_holds(fd) && keys_crypto() ? conn_new() : NULL;
 	if (!c || conn_lock(c))
 		return false;
 	conn_begin(c, fd, &inproc);

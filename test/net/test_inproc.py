@@ -134,6 +134,74 @@ def replaced():
     each_role("execve()", body, plain=False)
 
 
+PARENTS_SERVER = """
+import socket
+late, soon = (socket.create_server(("0.0.0.0", port)) for port in (7007, 7008))
+def serve(listener):
+    sock, _ = listener.accept()
+    sock.sendall(sock.recv(100))
+    sock.close()
+while True:
+    serve(soon)
+    serve(late)
+"""
+PARENTS_CLIENT = """
+import os, socket, sys
+mine = socket.create_connection((sys.argv[1], 7007))
+if os.fork():
+    mine.close()
+    sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+own = socket.create_connection((sys.argv[1], 7008))
+own.sendall(b"own")
+print(own.recv(100))
+mine.sendall(b"parent's")
+print(mine.recv(100))
+"""
+
+
+def parents():
+    """A forked process makes a connection while the keys of its parent's are not there yet."""
+
+    def body(pair, name):
+        pair.b.start(pair.server([sys.executable, "-c", PARENTS_SERVER]))
+        for port in (7007, 7008):
+            pair.b.wait_listening(port)
+        args = [sys.executable, "-c", PARENTS_CLIENT, pair.b.addresses[V4]]
+        out = pair.a.run(pair.client(args), timeout=40).stdout
+        check_equal(out, "b'own'\nb\"parent's\"\n", f"{name}: both have their keys")
+
+    each_role("a parent's connection", body, plain=False)
+
+
+URING_SERVER = """
+import ctypes, socket
+listener = socket.create_server(("0.0.0.0", 7009))
+# io_uring_setup(), which may fail: it is enough that it was asked for.
+ctypes.CDLL(None).syscall(ctypes.c_long(425), ctypes.c_long(4), ctypes.create_string_buffer(120))
+while True:
+    sock, _ = listener.accept()
+    sock.sendall(sock.recv(100))
+    sock.close()
+"""
+
+
+def rings():
+    """A program that asks for io_uring after listen() serves the connections that it accepts."""
+
+    def body(pair, name):
+        pair.b.start(pair.server([sys.executable, "-c", URING_SERVER]))
+        pair.b.wait_listening(7009)
+        client = ("import socket,sys\ns=socket.create_connection((sys.argv[1],7009))\n"
+                  "s.sendall(sys.argv[2].encode())\nprint(s.recv(100).decode())")
+        args = [sys.executable, "-c", client, pair.b.addresses[V4], SECRET.decode()]
+        for _ in range(2):
+            check_equal(pair.a.run(pair.client(args)).stdout.strip(), SECRET.decode().strip(),
+                        f"{name}: an answer")
+        pair.check(name, 7009)
+
+    each_role("io_uring", body, plain=False)
+
+
 READY_SERVER = """
 import select, socket
 listener = socket.create_server(("0.0.0.0", 7004))
@@ -306,6 +374,8 @@ if __name__ == "__main__":
         python_asyncio,
         fork_after_accept,
         replaced,
+        parents,
+        rings,
         readiness,
         closed_by_number,
         plain_peer,
