@@ -231,6 +231,7 @@ void calls_new(int fd)
 {
 	if (fd < 0 || !table_get(fd))
 		return;
-	/* Closed behind our back: its connection ended without a word. */
+	/* Closed behind our back: its connection ended without a word. Or close() has not returned. */
 	table_gone(fd);
+	table_closed(fd);
 }

@@ -15,27 +15,33 @@
 
 CALL int close(int fd)
 {
-	int r;
+	int r, state;
 
-	if (!table_get(fd))
+	if (!table_get(fd) || table_is_foreign(fd))
 		return next()->close(fd);
+	table_close_begin(&state);
 	table_closing(fd);
 	r = next()->close(fd);
 	table_closed(fd);
+	table_close_end(state);
 	return r;
 }
 
 CALL int close_range(unsigned int first, unsigned int last, int flags)
 {
 	const unsigned int end = atomic_load(&table_end);
-	const bool closes = !(flags & CLOSE_RANGE_CLOEXEC);
-	int r;
+	const bool closes = !(flags & CLOSE_RANGE_CLOEXEC) && table_is_own();
+	int r, state = 0;
 
+	if (closes)
+		table_close_begin(&state);
 	for (unsigned int fd = first; closes && fd <= last && fd < end; fd++)
 		table_closing(fd);
 	r = next()->close_range(first, last, flags);
 	for (unsigned int fd = first; closes && fd <= last && fd < end; fd++)
 		table_closed(fd);
+	if (closes)
+		table_close_end(state);
 	return r;
 }
 
@@ -100,14 +106,6 @@ CALL int dup(int fd)
 	return copy;
 }
 
-static int copied_to(int fd, int copy, int r)
-{
-	table_closed(copy);
-	if (r >= 0 && fd != copy)
-		table_copied(fd, copy);
-	return r;
-}
-
 /* dup2() closes what it puts a duplicate in the place of; not so if it is going to fail. */
 static void replace(int fd, int copy)
 {
@@ -118,24 +116,37 @@ static void replace(int fd, int copy)
 	errno = saved;
 }
 
-CALL int dup2(int fd, int copy)
+/* flags: dup3()'s, or -1 for dup2(). */
+static int duplicate(int fd, int copy, int flags)
 {
+	bool closes;
+	int r, state = 0;
+
 	if (table_is_foreign(fd))
 		return calls_result(-EBADF);
 	table_shared(fd);
 	table_shared(copy);
+	closes = table_get(copy) && table_is_own();
+	if (closes)
+		table_close_begin(&state);
 	replace(fd, copy);
-	return copied_to(fd, copy, next()->dup2(fd, copy));
+	r = flags < 0 ? next()->dup2(fd, copy) : next()->dup3(fd, copy, flags);
+	table_closed(copy);
+	if (closes)
+		table_close_end(state);
+	if (r >= 0 && fd != copy)
+		table_copied(fd, copy);
+	return r;
+}
+
+CALL int dup2(int fd, int copy)
+{
+	return duplicate(fd, copy, -1);
 }
 
 CALL int dup3(int fd, int copy, int flags)
 {
-	if (table_is_foreign(fd))
-		return calls_result(-EBADF);
-	table_shared(fd);
-	table_shared(copy);
-	replace(fd, copy);
-	return copied_to(fd, copy, next()->dup3(fd, copy, flags));
+	return duplicate(fd, copy, flags & INT_MAX);
 }
 
 /* A duplicate in a new program: see table_enter(). */

@@ -49,6 +49,12 @@ static void forking(void)
 	helper_forking();
 }
 
+static void fork_done(void)
+{
+	helper_fork_done();
+	table_fork_done();
+}
+
 static void forked(void)
 {
 	table_forked();
@@ -60,7 +66,7 @@ static void forked(void)
 /* The C library's own calls of fork() come by here only. */
 __attribute__((constructor(103))) static void fork_prepare(void)
 {
-	pthread_atfork(forking, helper_fork_done, forked);
+	pthread_atfork(forking, fork_done, forked);
 }
 
 CALL pid_t fork(void)

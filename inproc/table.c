@@ -3,14 +3,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "inproc/helper.h"
 #include "inproc/next.h"
 #include "inproc/stream.h"
+
+/* How long to wait for another thread's close(): SO_LINGER may hold it. */
+#define SETTLE_YIELDS 1000
+#define SETTLE_MS     1000
 
 struct conn *_Atomic table[TABLE_SIZE];
 atomic_int table_end;
@@ -94,13 +100,19 @@ void table_gone(int fd)
 	conn_unlock_release(c);
 }
 
-/* What stands for fd when no other thread is closing it. */
+/* What stands for fd when no other thread is closing it; &closing: it goes on doing so. */
 static struct conn *settled(int fd)
 {
-	struct conn *c;
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	struct conn *c = table_get(fd);
 
-	while ((c = table_get(fd)) == &closing)
-		sched_yield();
+	for (int i = 0; c == &closing && i < SETTLE_YIELDS + SETTLE_MS; i++) {
+		if (i < SETTLE_YIELDS)
+			sched_yield();
+		else
+			nanosleep(&pause, NULL);
+		c = table_get(fd);
+	}
 	return c;
 }
 
@@ -120,8 +132,8 @@ struct conn *table_use(int fd, int *ret_error)
 {
 	struct conn *c = settled(fd);
 
-	*ret_error = 0;
-	if (!c)
+	*ret_error = c == &closing ? EBADF : 0;
+	if (!c || c == &closing)
 		return NULL;
 	*ret_error = -conn_lock(c);
 	if (*ret_error)
@@ -157,7 +169,7 @@ void table_copied(int fd, int copy)
 {
 	struct conn *c = settled(fd);
 
-	if (!c || !table_holds(copy) || getpid() != owner || conn_lock(c))
+	if (!c || c == &closing || !table_holds(copy) || getpid() != owner || conn_lock(c))
 		return;
 	c->refs++;
 	conn_unlock(c);
@@ -172,7 +184,7 @@ bool table_is_own(void)
 
 bool table_is_foreign(int fd)
 {
-	return table_get(fd) && getpid() != owner;
+	return table_get(fd) && !table_is_own();
 }
 
 /* A program that wants its connection reset gets that. */
@@ -225,6 +237,25 @@ static void leave(struct conn *c, int fd)
 		helper_adopt(c, fd);
 	else if (!c->refs)
 		conn_ended(c);
+}
+
+/* Who closes holds it to read, who forks to write: a child has all of a descriptor, or nothing. */
+static pthread_rwlock_t closes = PTHREAD_RWLOCK_INITIALIZER;
+
+void table_close_begin(int *ret_state)
+{
+	/* close() is where a thread may be cancelled. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, ret_state);
+	pthread_rwlock_rdlock(&closes);
+}
+
+void table_close_end(int state)
+{
+	const int saved = errno;
+
+	pthread_rwlock_unlock(&closes);
+	pthread_setcancelstate(state, NULL);
+	errno = saved;
 }
 
 void table_closing(int fd)
@@ -364,6 +395,7 @@ void table_fork_end(struct table_references *references, bool failed)
 
 void table_forking(void)
 {
+	pthread_rwlock_wrlock(&closes);
 	generation++;
 	for (int fd = 0; fd < atomic_load(&table_end); fd++) {
 		struct conn *c = table_get(fd);
@@ -377,7 +409,13 @@ void table_forking(void)
 	}
 }
 
+void table_fork_done(void)
+{
+	pthread_rwlock_unlock(&closes);
+}
+
 void table_forked(void)
 {
+	pthread_rwlock_init(&closes, NULL);
 	owner = getpid();
 }

@@ -66,6 +66,10 @@ bool table_is_foreign(int fd);
 void table_closing(int fd);
 void table_closed(int fd);
 
+/* Around both of them: no fork comes in between, and no cancellation. Not for a child after vfork(). */
+void table_close_begin(int *ret_state);
+void table_close_end(int state);
+
 /* fd was closed without our seeing it. */
 void table_gone(int fd);
 
@@ -98,6 +102,7 @@ bool table_is_sole(int fd);
 
 /* Around fork(): the child has every descriptor as well. */
 void table_forking(void);
+void table_fork_done(void);
 void table_forked(void);
 
 /* The references for a child that is about to be: should there be none in the end, they are

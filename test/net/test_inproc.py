@@ -173,6 +173,44 @@ def parents():
     each_role("a parent's connection", body, plain=False)
 
 
+CLOSING_CLIENT = """
+import os, signal, socket, sys, threading
+stop = False
+def connect_close():
+    while not stop:
+        sock = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+        sock.sendall(b"hello")
+        sock.recv(5)
+        sock.close()
+threads = [threading.Thread(target=connect_close) for _ in range(3)]
+for thread in threads:
+    thread.start()
+ends = set()
+for _ in range(300):
+    pid = os.fork()
+    if not pid:
+        signal.alarm(20)
+        for _ in range(16):
+            os.read(os.open("/dev/zero", os.O_RDONLY), 1)
+        os.kill(os.getpid(), signal.SIGKILL)
+    ends.add(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+stop = True
+for thread in threads:
+    thread.join()
+print(ends)
+"""
+
+
+def fork_while_closing():
+    """The child of a process that was closing connections may use the descriptors' numbers."""
+    with Net() as net:
+        pair = Pair(net, "client")
+        with Server(pair.b, echo) as server:
+            args = [sys.executable, "-c", CLOSING_CLIENT, pair.b.addresses[V4], server.port]
+            out = pair.a.run(pair.client(args), timeout=120).stdout
+            check_equal(out, "{-9}\n", "300 children, and none waits for a close() of its parent's")
+
+
 URING_SERVER = """
 import ctypes, socket
 listener = socket.create_server(("0.0.0.0", 7009))
@@ -375,6 +413,7 @@ if __name__ == "__main__":
         fork_after_accept,
         replaced,
         parents,
+        fork_while_closing,
         rings,
         readiness,
         closed_by_number,
