@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <time.h>
 
@@ -104,6 +105,7 @@ ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 	ssize_t done = 0, r;
 
 	*ret_native = false;
+	pthread_testcancel();
 	/* Urgent bytes stay in the stream: see doc/inproc.md. */
 	if (flags & MSG_OOB)
 		return calls_result(-EINVAL);
@@ -197,6 +199,7 @@ ssize_t calls_write(int fd, struct bytes *from, int flags, bool *ret_native)
 	bool left, for_keys;
 
 	*ret_native = false;
+	pthread_testcancel();
 	for (;;) {
 		int error;
 		struct conn *c = table_use(fd, &error);

@@ -64,9 +64,34 @@ static void buffers_drop(struct conn *c)
 	memset(&c->tx, 0, sizeof(c->tx));
 }
 
+/* A thread that is cancelled must not go with a lock. */
+static __thread unsigned int locks;
+static __thread int cancel_state;
+
+static void cancel_hold(void)
+{
+	int state;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	if (!locks++)
+		cancel_state = state;
+}
+
+static void cancel_release(void)
+{
+	/* Before a signal handler may come here, too. */
+	const int state = cancel_state;
+
+	if (!--locks)
+		pthread_setcancelstate(state, NULL);
+}
+
 int conn_lock(struct conn *c)
 {
-	int error = pthread_mutex_lock(&c->lock);
+	int error;
+
+	cancel_hold();
+	error = pthread_mutex_lock(&c->lock);
 
 	if (error == EOWNERDEAD) {
 		/* Nobody knows how far that process had come with the stream. */
@@ -74,7 +99,9 @@ int conn_lock(struct conn *c)
 		conn_broken(c, ECONNRESET);
 		error = 0;
 	}
-	if (!error)
+	if (error)
+		cancel_release();
+	else
 		keys_enter(&c->keys);
 	return -error;
 }
@@ -82,6 +109,7 @@ int conn_lock(struct conn *c)
 void conn_unlock(struct conn *c)
 {
 	pthread_mutex_unlock(&c->lock);
+	cancel_release();
 }
 
 void conn_ended(struct conn *c)
@@ -103,6 +131,7 @@ void conn_unlock_release(struct conn *c)
 	pthread_mutex_unlock(&c->lock);
 	if (free)
 		arena_slot_put(c->keys.arena, c);
+	cancel_release();
 }
 
 int conn_broken(struct conn *c, int error)

@@ -119,7 +119,8 @@ static inline void conn_used(void)
 /* A connection in the phase CONN_EXPECT_TCP with one reference, or NULL. */
 struct conn *conn_new(void);
 
-/* 0, or -EDEADLK when this thread has the lock already (a signal handler). */
+/* 0, or -EDEADLK when this thread has the lock already (a signal handler). With the lock a thread is
+ * not cancelled. */
 int conn_lock(struct conn *c);
 void conn_unlock(struct conn *c);
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """In-process mode, call by call: socket options, urgent data, fast open, what is refused."""
 import json
+import os
 import sys
 
 from harness import Net, check, check_equal, main
@@ -252,6 +253,15 @@ def refused():
         pair.check_carried("refused", PORT)
 
 
+def cancelled():
+    """A thread that is cancelled in a call leaves the connection to the others."""
+    with Net() as net:
+        pair = begin(net, "both", ECHO)
+        command = pair.client([os.environ["CANCELLED"], pair.b.addresses[V4], PORT])
+        check_equal(pair.a.run(command).stdout, " before cancelled after\n", "another one goes on")
+        pair.check_carried("cancelled", PORT)
+
+
 URGENT_READER = """
 import socket, sys
 l = socket.create_server(("0.0.0.0", int(sys.argv[1])))
@@ -308,6 +318,7 @@ if __name__ == "__main__":
         plain_peer,
         inherited,
         refused,
+        cancelled,
         urgent,
         fast_open,
     )
