@@ -17,6 +17,9 @@ CALL int close(int fd)
 {
 	int r, state;
 
+	/* Of these the program does not know. */
+	if (helper_keeps(fd))
+		return calls_result(-EBADF);
 	if (!table_get(fd) || table_is_foreign(fd))
 		return next()->close(fd);
 	table_close_begin(&state);
@@ -25,6 +28,20 @@ CALL int close(int fd)
 	table_closed(fd);
 	table_close_end(state);
 	return r;
+}
+
+/* All but the helper's own. */
+static int range_close(unsigned int first, unsigned int last, int flags)
+{
+	int kept, r;
+
+	while (first <= last && (kept = helper_kept(first, last)) >= 0) {
+		r = (unsigned int)kept > first ? next()->close_range(first, kept - 1, flags) : 0;
+		if (r || (unsigned int)kept == last)
+			return r;
+		first = kept + 1;
+	}
+	return next()->close_range(first, last, flags);
 }
 
 CALL int close_range(unsigned int first, unsigned int last, int flags)
@@ -37,7 +54,7 @@ CALL int close_range(unsigned int first, unsigned int last, int flags)
 		table_close_begin(&state);
 	for (unsigned int fd = first; closes && fd <= last && fd < end; fd++)
 		table_closing(fd);
-	r = next()->close_range(first, last, flags);
+	r = range_close(first, last, flags);
 	for (unsigned int fd = first; closes && fd <= last && fd < end; fd++)
 		table_closed(fd);
 	if (closes)
@@ -130,6 +147,8 @@ static int duplicate(int fd, int copy, int flags)
 	if (closes)
 		table_close_begin(&state);
 	replace(fd, copy);
+	if (helper_keeps(copy) && table_is_own())
+		helper_make_way(copy);
 	r = flags < 0 ? next()->dup2(fd, copy) : next()->dup3(fd, copy, flags);
 	table_closed(copy);
 	if (closes)

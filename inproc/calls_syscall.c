@@ -50,8 +50,11 @@ static bool begins(long number, const long *a, long *ret)
 		*ret = execve((const char *)a[0], (char *const *)a[1], (char *const *)a[2]);
 		return true;
 	case SYS_execveat:
-		*ret = execveat(a[0], (const char *)a[1], (char *const *)a[2],
-				(char *const *)a[3], a[4]);
+		*ret = execveat(a[0], (const char *)a[1], (char *const *)a[2], (char *const *)a[3],
+				a[4]);
+		return true;
+	case SYS_close:
+		*ret = close(a[0]);
 		return true;
 	case SYS_close_range:
 		*ret = close_range(a[0], a[1], a[2]);
@@ -103,9 +106,6 @@ static bool moves(long number, const long *a, long *ret)
 static bool asks(long number, const long *a, long *ret)
 {
 	switch (number) {
-	case SYS_close:
-		*ret = close(a[0]);
-		return true;
 	case SYS_shutdown:
 		*ret = shutdown(a[0], a[1]);
 		return true;

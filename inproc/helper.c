@@ -45,7 +45,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct watches waiting = TAILQ_HEAD_INITIALIZER(waiting); /* the program may come back */
 static struct watches polled = TAILQ_HEAD_INITIALIZER(polled);
 static bool started, asleep;
-static int epoll_fd = -1, wake_fd = -1;
+static atomic_int epoll_fd = -1, wake_fd = -1; /* nobody else closes them: helper_keeps() */
 static atomic_uint n_adopted, n_moved; /* n_moved: each time that something of those was sent */
 static atomic_ullong last_id;	       /* 0 is wake_fd's */
 
@@ -67,6 +67,41 @@ int helper_move_up(int fd)
 		return fd;
 	next()->close(fd);
 	return moved;
+}
+
+bool helper_keeps(int fd)
+{
+	return fd >= 0 && (fd == epoll_fd || fd == wake_fd);
+}
+
+int helper_kept(unsigned int first, unsigned int last)
+{
+	const int fds[] = { epoll_fd, wake_fd };
+	int lowest = -1;
+
+	for (int i = 0; i < 2; i++)
+		if (fds[i] >= 0 && (unsigned int)fds[i] >= first && (unsigned int)fds[i] <= last &&
+		    (lowest < 0 || fds[i] < lowest))
+			lowest = fds[i];
+	return lowest;
+}
+
+/* The epoll set knows files, so that what moves stays in it. */
+void helper_make_way(int fd)
+{
+	const int saved = errno;
+	int moved;
+
+	pthread_mutex_lock(&lock);
+	if (helper_keeps(fd)) {
+		moved = next()->fcntl(fd, F_DUPFD_CLOEXEC, FIRST_FD);
+		if (fd == epoll_fd)
+			epoll_fd = moved;
+		else
+			wake_fd = moved;
+	}
+	pthread_mutex_unlock(&lock);
+	errno = saved;
 }
 
 static bool is_ours(const struct watch *w)
@@ -442,6 +477,7 @@ void helper_forked(void)
 		next()->close(epoll_fd);
 		next()->close(wake_fd);
 	}
+	epoll_fd = wake_fd = -1;
 	started = asleep = false;
 	atomic_store(&n_adopted, 0);
 }

@@ -26,6 +26,14 @@ void helper_poll(int fd);
 /* A descriptor where no program looks for its own. Takes, and returns, -1 as well. */
 int helper_move_up(int fd);
 
+/*
+ * Programs close all descriptors that there may be. Is fd the helper's own, which stays? The lowest
+ * such one from first to last, or -1. The program is about to put another file at fd.
+ */
+bool helper_keeps(int fd);
+int helper_kept(unsigned int first, unsigned int last);
+void helper_make_way(int fd);
+
 /* At the end of the process or its program: waits until what was adopted is done, or nothing of it has
  * been sent for 10 s. */
 void helper_finish(void);

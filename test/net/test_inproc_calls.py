@@ -5,7 +5,7 @@ import json
 import os
 import sys
 
-from harness import Net, check, check_equal, main
+from harness import Net, check, check_equal, main, wait_for
 from inproc import V4, V6, Pair
 
 PORT = 7020
@@ -253,6 +253,54 @@ def refused():
         pair.check_carried("refused", PORT)
 
 
+CLOSER = COMMON + """
+import tempfile
+def talk():
+    s = connected()
+    s.sendall(b"word")
+    got = s.recv(4, socket.MSG_WAITALL).decode()
+    s.close()
+    return got
+talked = [talk()]
+file = tempfile.TemporaryFile()
+def all_of(close):
+    descriptors = {int(d) for d in os.listdir("/proc/self/fd")} - {0, 1, 2, file.fileno()}
+    close(sorted(descriptors))
+    # Whatever number is free by now is the file's.
+    mine = [fcntl.fcntl(file, fcntl.F_DUPFD, 500) for _ in range(8)]
+    talked.append(talk())
+    for fd in mine:
+        os.close(fd)
+def singly(descriptors):
+    for fd in descriptors:
+        try:
+            os.close(fd)
+        except OSError:
+            pass
+def together(_):
+    os.closerange(3, file.fileno())
+    os.closerange(file.fileno() + 1, 1 << 20)
+def over(descriptors):
+    for fd in descriptors:
+        if fd >= 500:
+            os.dup2(file.fileno(), fd)
+for close in singly, together, over:
+    all_of(close)
+print(json.dumps([talked, os.fstat(file.fileno()).st_size]))
+"""
+
+
+def closed_all():
+    """A program closes all descriptors that there may be, and has its own files there."""
+    with Net() as net:
+        pair = begin(net, "both", ECHO)
+        talked, size = ask(pair, CLOSER)
+        check_equal(talked, ["word"] * 4, "connections afterwards")
+        check_equal(size, 0, "nobody else writes to its file")
+        wait_for(lambda: len(pair.da.list(port=PORT)) == 4, "the daemon to have heard of each")
+        pair.check_carried("closed", PORT)
+
+
 def cancelled():
     """A thread that is cancelled in a call leaves the connection to the others."""
     with Net() as net:
@@ -318,6 +366,7 @@ if __name__ == "__main__":
         plain_peer,
         inherited,
         refused,
+        closed_all,
         cancelled,
         urgent,
         fast_open,
