@@ -7,6 +7,7 @@ by commas), BEFORE (another tcpcryptd, as subject "before"). See README.md besid
 """
 import os
 import pathlib
+import subprocess
 import sys
 import time
 
@@ -38,7 +39,7 @@ def measure_subject(lab, kind, loads, seconds, values):
         for load in loads:
             try:
                 result = load.measure(lab, subject, seconds)
-            except (RuntimeError, ValueError) as error:
+            except (RuntimeError, ValueError, subprocess.TimeoutExpired) as error:
                 print(f"\n{subject.name}, {load.name}: {error}", file=sys.stderr)
                 result = {}
             for key, value in result.items():

@@ -89,7 +89,7 @@ def command(lab, subject, args, port, seconds):
 
 
 def client(lab, subject, args, port, seconds):
-    return lab.client.run(command(lab, subject, args, port, seconds), timeout=seconds + 60)
+    return lab.client.run(command(lab, subject, args, port, seconds), timeout=seconds + 20)
 
 
 def start_client(lab, subject, args, port, seconds):
