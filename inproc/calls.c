@@ -2,6 +2,7 @@
 #include "inproc/calls.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -72,6 +73,15 @@ static int wait_readable(int fd)
 	return next()->recv(fd, &byte, 1, MSG_PEEK) < 0 ? -errno : 0;
 }
 
+/*
+ * For MSG_PEEK with MSG_WAITALL, which has found some: waits likewise for more than the kernel
+ * had, which is what further frames begin with. False: there is no more, or not in time.
+ */
+static bool wait_more(int fd, size_t had)
+{
+	return next()->recv(fd, NULL, had + 1, MSG_PEEK | MSG_WAITALL | MSG_TRUNC) > (ssize_t)had;
+}
+
 /* The kernel tells of an error once, and it was told when we waited. */
 static void note(int fd, int error)
 {
@@ -93,7 +103,7 @@ static size_t least(const struct conn *c, size_t wanted, int flags)
 {
 	size_t low = c->rcvlowat > 1 ? c->rcvlowat : 1;
 
-	if (flags & MSG_PEEK)
+	if (flags & MSG_PEEK && !(flags & MSG_WAITALL))
 		return 1;
 	return flags & MSG_WAITALL || wanted < low ? wanted : low;
 }
@@ -103,6 +113,7 @@ ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 	const size_t wanted = to->left;
 	bool foreign, first = true, empty = !to->left;
 	ssize_t done = 0, r;
+	size_t had = 0;
 
 	*ret_native = false;
 	pthread_testcancel();
@@ -130,13 +141,18 @@ ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 		first = false;
 		foreign = c->phase == CONN_EXPECT_KEYS && !keys_has_pair(&c->keys);
 		if (r > 0)
-			done += r;
-		if (r == 0 || (r > 0 && (size_t)done >= least(c, wanted, flags)) ||
-		    (r < 0 && r != -EAGAIN) || flags & MSG_DONTWAIT || empty) {
+			done = flags & MSG_PEEK ? r : done + r;
+		if (r > 0 && flags & MSG_PEEK)
+			had = rx_peek_more(c, fd);
+		if (r == 0 || (flags & MSG_PEEK && r > 0 && !had) ||
+		    (r > 0 && (size_t)done >= least(c, wanted, flags)) || (r < 0 && r != -EAGAIN) ||
+		    flags & MSG_DONTWAIT || empty) {
 			leave(c, fd);
 			break;
 		}
 		leave(c, fd);
+		if (r > 0 && flags & MSG_PEEK && !wait_more(fd, had))
+			break;
 		if (r > 0)
 			continue;
 		if (foreign)
@@ -151,31 +167,65 @@ ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 	return calls_result(done ? done : r);
 }
 
-static int send_timeout(int fd)
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}
+
+/* When a call that begins to wait now gives up: SO_SNDTIMEO; INT64_MAX: never. */
+static int64_t send_end(int fd)
 {
 	struct timeval tv = {};
 	socklen_t len = sizeof(tv);
 
 	if (next()->getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, &len) ||
 	    (!tv.tv_sec && !tv.tv_usec))
-		return -1;
-	return tv.tv_sec * 1000 + tv.tv_usec / 1000;
+		return INT64_MAX;
+	return now_ms() + tv.tv_sec * 1000LL + (tv.tv_usec + 999) / 1000;
 }
 
-/* 0, or -EAGAIN: the time is up, or the socket does not wait. The keys may be made by another
- * thread, of which no event tells. */
-static int wait_writable(int fd, bool for_keys)
+/*
+ * A signal was handled: may it have been one that ends system calls? The kernel, which would know,
+ * lets poll() end with any; its send() goes on where SA_RESTART says so.
+ */
+static bool may_interrupt(void)
+{
+	struct sigaction action;
+	sigset_t blocked;
+
+	pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+	for (int number = 1; number < NSIG; number++)
+		if (sigismember(&blocked, number) == 0 && !sigaction(number, NULL, &action) &&
+		    action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN &&
+		    !(action.sa_flags & SA_RESTART))
+			return true;
+	return false;
+}
+
+/*
+ * 0; -EAGAIN: the time is up, or the socket does not wait; or -EINTR. The keys may be made by
+ * another thread, of which no event tells. *end: the whole call's, at first 0.
+ */
+static int wait_writable(int fd, bool for_keys, int64_t *end)
 {
 	struct pollfd p = { .fd = fd, .events = for_keys ? POLLIN : POLLOUT };
 	int mode = next()->fcntl(fd, F_GETFL);
-	int n;
+	int64_t left;
+	int n, ms;
 
 	if (mode < 0 || mode & O_NONBLOCK)
 		return -EAGAIN;
-	do {
-		n = next()->poll(&p, 1, for_keys ? KEYS_MS : send_timeout(fd));
-	} while (n < 0 && errno == EINTR);
-	return n || for_keys ? 0 : -EAGAIN;
+	if (!*end)
+		*end = send_end(fd);
+	left = *end == INT64_MAX ? INT_MAX : *end - now_ms();
+	if (left <= 0)
+		return -EAGAIN;
+	ms = for_keys && left > KEYS_MS ? KEYS_MS : left < INT_MAX ? (int)left : INT_MAX;
+	n = next()->poll(&p, 1, ms);
+	return n < 0 && errno == EINTR ? -EINTR : 0;
 }
 
 static ssize_t write_step(struct conn *c, int fd, struct bytes *from, int flags)
@@ -195,8 +245,9 @@ static ssize_t write_step(struct conn *c, int fd, struct bytes *from, int flags)
 
 ssize_t calls_write(int fd, struct bytes *from, int flags, bool *ret_native)
 {
-	ssize_t done = 0, r;
+	ssize_t done = 0, r, waited;
 	bool left, for_keys;
+	int64_t end = 0;
 
 	*ret_native = false;
 	pthread_testcancel();
@@ -219,10 +270,12 @@ ssize_t calls_write(int fd, struct bytes *from, int flags, bool *ret_native)
 		leave(c, fd);
 		if (!left || (r < 0 && r != -EAGAIN) || flags & MSG_DONTWAIT)
 			break;
-		if (!wait_writable(fd, for_keys))
+		waited = wait_writable(fd, for_keys, &end);
+		if (!waited)
 			continue;
-		if (!done)
-			r = -EAGAIN;
+		if (waited == -EINTR && !done && end == INT64_MAX && !may_interrupt())
+			continue;
+		r = waited;
 		break;
 	}
 	if (!done && r == -EPIPE && !(flags & MSG_NOSIGNAL))

@@ -224,11 +224,18 @@ CALL ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 
 CALL int sendmmsg(int fd, struct mmsghdr *messages, unsigned int n, int flags)
 {
+	unsigned int passable = 0;
 	ssize_t r;
 	int done = 0;
 
-	if (!table_get(fd))
-		return next()->sendmmsg(fd, messages, n, flags);
+	if (!table_get(fd)) {
+		/* Those before one that is refused do go. */
+		while (passable < n && !passes_ours(&messages[passable].msg_hdr))
+			passable++;
+		if (n && !passable)
+			return calls_result(-EOPNOTSUPP);
+		return next()->sendmmsg(fd, messages, passable, flags);
+	}
 	while ((unsigned int)done < n) {
 		r = sendmsg(fd, &messages[done].msg_hdr, flags);
 		if (r < 0)

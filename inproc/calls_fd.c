@@ -102,8 +102,8 @@ CALL int shutdown(int fd, int how)
 	}
 	if (how != SHUT_RD)
 		r = shutdown_write(c, fd);
-	/* Init messages are still to come. */
-	if (how == SHUT_RDWR && !r && c->phase == CONN_OPEN)
+	/* Who waits is woken. Init messages that are still to come are taken in none the less. */
+	if (how != SHUT_WR && !r && (c->phase == CONN_OPEN || c->phase == CONN_EXPECT_KEYS))
 		next()->shutdown(fd, SHUT_RD);
 	conn_unlock(c);
 	return calls_result(r);

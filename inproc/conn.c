@@ -182,13 +182,23 @@ bool conn_mark(int fd, int how)
 	return done;
 }
 
-bool conn_is_closed(int fd)
+static bool has_state(int fd, int state)
 {
 	struct tcp_info info;
 	socklen_t len = sizeof(info);
 
 	return !next()->getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) &&
-	       info.tcpi_state == TCP_CLOSE;
+	       info.tcpi_state == state;
+}
+
+bool conn_is_closed(int fd)
+{
+	return has_state(fd, TCP_CLOSE);
+}
+
+bool conn_is_established(int fd)
+{
+	return has_state(fd, TCP_ESTABLISHED);
 }
 
 static int session_open(struct conn *c, int fd, const struct tcpcrypt_eno_result *result,

@@ -50,6 +50,7 @@ struct conn_tx {
 	size_t start, end;
 	uint8_t *queue; /* what the program wrote before there were keys */
 	size_t queued;
+	bool full;    /* the queue was, and the program heard of it */
 	size_t chunk; /* data in a frame */
 	unsigned int run;
 	uint32_t calls; /* of the program's, since whenever */
@@ -130,6 +131,7 @@ bool conn_mark(int fd, int how);
 
 /* Is there no connection, nor one under way? */
 bool conn_is_closed(int fd);
+bool conn_is_established(int fd);
 
 /* Unlocks, and frees the slot if nobody has it any more. */
 void conn_unlock_release(struct conn *c);

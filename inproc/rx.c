@@ -185,6 +185,9 @@ int rx_keys(struct conn *c, int fd)
 		n = receive(c, fd, c->rx.need - have, 0);
 		if (n < 0)
 			return n;
+		/* The program's own end of reading, or the stream's. */
+		if (!n && c->rx_shut && conn_is_established(fd))
+			return -EAGAIN;
 		if (!n)
 			return conn_fail_for(c, fd, TCPCRYPT_E_TRUNCATED);
 	}
@@ -250,6 +253,13 @@ ssize_t rx_read(struct conn *c, int fd, struct bytes *to, bool discard)
 	return done ? done : r;
 }
 
+/* Is there room for what may follow, and the kernel asked for it? */
+static bool peek_is_open(const struct conn_rx *rx)
+{
+	return rx->held &&
+	       rx->plain_at + rx->plain_len + 1 + TCPCRYPT_FRAME_MAX <= ARENA_BUFFER_SIZE;
+}
+
 /* Is another frame complete behind the held byte of this one? Then opens it, too. */
 static int peek_further(struct conn *c, int fd)
 {
@@ -258,7 +268,7 @@ static int peek_further(struct conn *c, int fd)
 	uint8_t *at;
 	ssize_t n;
 
-	if (!rx->held || end + 1 + TCPCRYPT_FRAME_MAX > ARENA_BUFFER_SIZE)
+	if (!peek_is_open(rx))
 		return -EAGAIN;
 	at = rx->buffer + end;
 	n = next()->recv(fd, at, 1 + TCPCRYPT_FRAME_MAX, MSG_DONTWAIT | MSG_PEEK);
@@ -305,6 +315,15 @@ ssize_t rx_peek(struct conn *c, int fd, const struct bytes *to)
 	if (!r)
 		bytes_put(&copy, c->rx.buffer + c->rx.plain_at, len);
 	return r ? r : (ssize_t)len;
+}
+
+size_t rx_peek_more(struct conn *c, int fd)
+{
+	int queued;
+
+	if (c->eof || c->rx.ended || !peek_is_open(&c->rx) || next()->ioctl(fd, FIONREAD, &queued))
+		return 0;
+	return queued;
 }
 
 bool rx_has_unread(struct conn *c, int fd)

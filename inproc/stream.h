@@ -12,6 +12,9 @@ ssize_t rx_read(struct conn *c, int fd, struct bytes *to, bool discard);
 /* The same bytes will be read again. */
 ssize_t rx_peek(struct conn *c, int fd, const struct bytes *to);
 
+/* How many bytes of the stream the kernel has; 0: to wait for more would show rx_peek() no more. */
+size_t rx_peek_more(struct conn *c, int fd);
+
 /* How many bytes can be read without waiting. */
 size_t rx_available(struct conn *c, int fd);
 

@@ -4,6 +4,9 @@
  * once; what the kernel does not take stays there, and goes before anything else.
  */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -147,6 +150,23 @@ static int unqueue(struct conn *c, int fd)
 	return 0;
 }
 
+/*
+ * Who was refused for a full queue waits for EPOLLOUT, perhaps for its edge. The kernel may have
+ * had room all the time, and see none: setting this option, to what it is, makes it look. When it
+ * has no room, poll() makes it remember to tell.
+ */
+static void tell_room(struct conn *c, int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+	int low;
+	socklen_t len = sizeof(low);
+
+	c->tx.full = false;
+	if (next()->poll(&p, 1, 0) == 1 &&
+	    !next()->getsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &low, &len))
+		next()->setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &low, len);
+}
+
 int tx_flush(struct conn *c, int fd, int flags)
 {
 	int r;
@@ -160,6 +180,8 @@ int tx_flush(struct conn *c, int fd, int flags)
 		if (!r && c->phase == CONN_OPEN && c->tx.queued)
 			r = unqueue(c, fd);
 	} while (!r && c->tx.start < c->tx.end);
+	if (!r && c->tx.full && c->phase == CONN_OPEN)
+		tell_room(c, fd);
 	return r;
 }
 
@@ -176,6 +198,8 @@ static ssize_t enqueue(struct conn *c, int fd, struct bytes *from)
 	n = bytes_take(from, tx->queue + tx->queued, ARENA_BUFFER_SIZE - tx->queued);
 	if (n > 0)
 		tx->queued += n;
+	/* Taken in part is as good as refused. */
+	tx->full = tx->queued == ARENA_BUFFER_SIZE;
 	return n;
 }
 

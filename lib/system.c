@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "inproc/next.h"
@@ -88,6 +89,16 @@ static int system_accept4(int fd, struct sockaddr *from, socklen_t *len, int fla
 	return system_call(SYS_accept4, fd, from, len, flags);
 }
 
+static int system_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
+{
+	const struct timespec timeout = {
+		.tv_sec = timeout_ms / 1000,
+		.tv_nsec = timeout_ms % 1000 * 1000000L,
+	};
+
+	return system_call(SYS_ppoll, fds, n, timeout_ms < 0 ? NULL : &timeout, NULL, 0);
+}
+
 struct next next_calls = {
 	.read = system_read,
 	.recv = system_recv,
@@ -101,6 +112,7 @@ struct next next_calls = {
 	.connect = system_connect,
 	.listen = system_listen,
 	.accept4 = system_accept4,
+	.poll = system_poll,
 };
 atomic_bool next_found = true;
 

@@ -1,0 +1,257 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""In-process mode: calls that wait, what ends their waiting, and what they are told."""
+import subprocess
+import sys
+
+from harness import Net, check_equal, main
+from inproc import V4, Pair
+
+PORT = 7040
+COMMON = """
+import array, ctypes, errno, os, select, signal, socket, struct, sys, threading, time
+libc = ctypes.CDLL(None, use_errno=True)
+def connected():
+    s = socket.socket()
+    s.connect((sys.argv[1], int(sys.argv[2])))
+    return s
+def send(s, data):
+    n = libc.send(s.fileno(), data, len(data), 0)
+    return n if n >= 0 else errno.errorcode[ctypes.get_errno()]
+"""
+# It accepts, and so answers the key exchange, only when it is told to.
+NOT_YET = """
+import socket, sys
+l = socket.create_server(("0.0.0.0", int(sys.argv[1])))
+input()
+s, _ = l.accept()
+n = 0
+while data := s.recv(65536): n += len(data)
+print(n)
+"""
+# It answers the key exchange and reads nothing.
+NOT_READING = """
+import socket, sys
+l = socket.create_server(("0.0.0.0", int(sys.argv[1])))
+s, _ = l.accept()
+s.sendall(b"k")
+s.recv(1)
+sys.stdin.read()
+"""
+
+
+class Talk:
+    """A server and a client, both with the library, and their pipes."""
+
+    def __init__(self, net, server, client):
+        pair = Pair(net, "both")
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.server = pair.b.start(pair.server([sys.executable, "-c", server, PORT]), **pipes)
+        pair.b.wait_listening(PORT)
+        args = [sys.executable, "-c", COMMON + client, pair.b.addresses[V4], str(PORT)]
+        self.client = pair.a.start(pair.client(args), **pipes)
+
+    def end(self, expected, text):
+        check_equal(self.client.communicate(timeout=60)[0].split("\n")[:-1], expected, text)
+
+
+TIMEOUT = """
+s = connected()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 300000))
+data = bytes(1000000)
+n = send(s, data)
+print(0 < n < len(data))
+# The kernel's buffers grow for a while.
+while isinstance(n, int): n = send(s, data)
+print(n)
+"""
+
+
+def timeouts():
+    """SO_SNDTIMEO holds for the call, before there are keys as well."""
+    with Net() as net:
+        Talk(net, NOT_YET, TIMEOUT).end(["True", "EAGAIN"], "before there are keys")
+    with Net() as net:
+        client = TIMEOUT.replace("data = bytes(1000000)", "s.recv(1); s.send(b'x'); data = bytes(20000000)")
+        Talk(net, NOT_READING, client).end(["True", "EAGAIN"], "a peer that does not read")
+
+
+INTERRUPTED = """
+s = connected()
+%s
+signal.signal(signal.SIGALRM, lambda *_: None)
+signal.siginterrupt(signal.SIGALRM, True)
+signal.setitimer(signal.ITIMER_REAL, .3, .3)
+data = bytes(20000000)
+n = send(s, data)
+print(0 < n < len(data))
+while isinstance(n, int): n = send(s, data)
+print(n)
+"""
+
+
+def interruptions():
+    """A handled signal ends a call that waits to write."""
+    with Net() as net:
+        Talk(net, NOT_YET, INTERRUPTED % "").end(["True", "EINTR"], "before there are keys")
+    with Net() as net:
+        client = INTERRUPTED % "s.recv(1); s.send(b'x')"
+        Talk(net, NOT_READING, client).end(["True", "EINTR"], "a peer that does not read")
+
+
+RESTARTED = """
+s = connected()
+s.setblocking(False)
+full = 0
+try:
+    while True: full += s.send(bytes(65536))
+except BlockingIOError: pass
+s.setblocking(True)
+# Python's own, which ends calls.
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGALRM, lambda *_: None)
+signal.siginterrupt(signal.SIGALRM, False)
+def say():
+    time.sleep(1)
+    print(full, flush=True)
+threading.Thread(target=say).start()
+signal.setitimer(signal.ITIMER_REAL, .2, .2)
+print(send(s, b"more"), flush=True)
+signal.setitimer(signal.ITIMER_REAL, 0)
+s.close()
+"""
+
+
+def restarts():
+    """A call that has written nothing goes on after a signal that is handled with SA_RESTART."""
+    with Net() as net:
+        talk = Talk(net, NOT_YET, RESTARTED)
+        full = int(talk.client.stdout.readline())
+        out = talk.server.communicate("\n", timeout=60)[0]
+        check_equal(out, f"{full + 4}\n", "restarted: the peer has it all")
+        talk.end(["4"], "restarted: it is written in the end")
+
+
+EDGE = """
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4000000)
+s.setblocking(False)
+e = select.epoll()
+e.register(s, select.EPOLLOUT | select.EPOLLET)
+s.connect_ex((sys.argv[1], int(sys.argv[2])))
+left, told = 300000, False
+while left and e.poll(20):
+    try:
+        while left: left -= s.send(bytes(min(left, 50000)))
+    except BlockingIOError:
+        if left < 200000 and not told: print("full", flush=True)
+        told |= left < 200000
+print(left, flush=True)
+s.close()
+"""
+
+
+def edges():
+    """Who waits for an edge of EPOLLOUT since the queue was full before the keys hears of it."""
+    with Net() as net:
+        talk = Talk(net, NOT_YET, EDGE)
+        check_equal(talk.client.stdout.readline(), "full\n", "edge: the queue is full")
+        out = talk.server.communicate("\n", timeout=60)[0]
+        check_equal(out, "300000\n", "edge: the peer has it all")
+        talk.end(["0"], "edge: all is written")
+
+
+PEEKED = """
+import socket, sys, time
+l = socket.create_server(("0.0.0.0", int(sys.argv[1])))
+s, _ = l.accept()
+for piece in b"ab", b"cd", b"efgh":
+    s.sendall(piece)
+    time.sleep(.3)
+s.shutdown(socket.SHUT_WR)
+s.recv(1)
+"""
+PEEKER = """
+s = connected()
+print(s.recv(5, socket.MSG_PEEK | socket.MSG_WAITALL).decode())
+print(s.recv(2).decode())
+print(s.recv(100, socket.MSG_PEEK | socket.MSG_WAITALL).decode())
+print(s.recv(100, socket.MSG_WAITALL).decode())
+"""
+
+
+def peeks():
+    """MSG_PEEK with MSG_WAITALL waits for all that is wanted, or the end."""
+    with Net() as net:
+        Talk(net, PEEKED, PEEKER).end(["abcde", "ab", "cdefgh", "cdefgh"], "what was looked at")
+
+
+PASSING = """
+s = connected()
+left, right = socket.socketpair()
+class Message(ctypes.Structure):
+    _fields_ = [(n, t) for n, t in zip("name name_len iov n_iov control control_len flags len".split(),
+                (ctypes.c_void_p, ctypes.c_uint, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p,
+                 ctypes.c_size_t, ctypes.c_int, ctypes.c_uint))]
+class Iov(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_char_p), ("len", ctypes.c_size_t)]
+iov = Iov(b"y", 1)
+def message(fd):
+    control = ctypes.create_string_buffer(struct.pack("QiiiI", 20, 1, 1, fd, 0), 24)
+    kept.append(control)
+    return Message(None, 0, ctypes.addressof(iov), 1, ctypes.addressof(control), 24, 0, 0)
+kept = []
+for first, second in (0, s.fileno()), (s.fileno(), 0):
+    both = (Message * 2)(message(first), message(second))
+    n = libc.sendmmsg(left.fileno(), both, 2, 0)
+    print(n if n >= 0 else errno.errorcode[ctypes.get_errno()])
+right.setblocking(False)
+print(len(right.recv(10)))
+"""
+
+
+def passed_on():
+    """sendmmsg() passes on no encrypted connection; messages before such a one do go."""
+    with Net() as net:
+        Talk(net, NOT_READING, PASSING).end(["1", "ENOTSUP", "1"], "sendmmsg() with connections")
+
+
+WOKEN = """
+s = connected()
+def read():
+    print(s.recv(10), flush=True)
+reader = threading.Thread(target=read)
+reader.start()
+time.sleep(.3)
+s.sendall(b"last")
+s.shutdown(%s)
+reader.join(20)
+print(reader.is_alive(), flush=True)
+%s
+os._exit(0)
+"""
+
+
+def shutdowns():
+    """shutdown() wakes who reads, before there are keys; what was written arrives all the same."""
+    for how, after in (("socket.SHUT_RDWR", ""), ("socket.SHUT_RD", "s.sendall(b' one')")):
+        with Net() as net:
+            talk = Talk(net, NOT_YET, WOKEN % (how, after))
+            first = [talk.client.stdout.readline() for _ in range(2)]
+            check_equal(first, ["b''\n", "False\n"], f"{how}: the reader ends")
+            out = talk.server.communicate("\n", timeout=60)[0]
+            check_equal(out, "8\n" if after else "4\n", f"{how}: the peer has it all, and the end")
+            talk.end([], f"{how}: the end")
+
+
+if __name__ == "__main__":
+    main(
+        "in-process mode: calls that wait, and what ends that",
+        timeouts,
+        interruptions,
+        restarts,
+        edges,
+        peeks,
+        passed_on,
+        shutdowns,
+    )
