@@ -27,12 +27,13 @@
 
 #include "traffic.h"
 
-#define PORTS_MAX   8
-#define BATCH	    256
-#define TICK_MS	    10
-#define CONNECTING  256 /* at a time, if a backlog is not what is tested */
-#define FAULTS_TOLD 20
-#define STALL_DOWN  8000000
+#define PORTS_MAX    8
+#define BATCH	     256
+#define TICK_MS	     10
+#define CONNECTING   256 /* at a time, if a backlog is not what is tested */
+#define FAULTS_TOLD  20
+#define STALL_DOWN   8000000
+#define LAST_SECONDS 10
 
 /* What epoll tells: a listener, or standard input, has no connection. */
 struct source {
@@ -51,7 +52,8 @@ static struct {
 	size_t arrived; /* at the gate */
 	unsigned long long opened, complete, aborted, failed, sent, received;
 	bool input_ended;
-	bool ticks; /* pauses end by the clock */
+	double give_up; /* waiting for the last connections, then */
+	bool ticks;	/* pauses end by the clock */
 } all;
 
 static struct {
@@ -238,6 +240,7 @@ static void input_read(void)
 		return;
 	}
 	all.input_ended = true;
+	all.give_up = now() + LAST_SECONDS;
 	epoll_ctl(all.epoll_fd, EPOLL_CTL_DEL, STDIN_FILENO, NULL);
 	wind_up();
 }
@@ -254,10 +257,11 @@ static void tell_round(void)
 	told = run.gate;
 }
 
+/* Clients have ended before they are told of here. */
 static bool is_over(bool serves)
 {
 	if (serves)
-		return all.input_ended;
+		return all.input_ended && (!all.n || now() >= all.give_up);
 	return !all.n && (run.until ? now() >= run.until : all.input_ended);
 }
 
