@@ -15,18 +15,19 @@
 
 CALL int close(int fd)
 {
-	int r, state;
+	struct table_close closing;
+	int r;
 
 	/* Of these the program does not know. */
 	if (helper_keeps(fd))
 		return calls_result(-EBADF);
 	if (!table_get(fd) || table_is_foreign(fd))
 		return next()->close(fd);
-	table_close_begin(&state);
+	table_close_begin(&closing);
 	table_closing(fd);
 	r = next()->close(fd);
 	table_closed(fd);
-	table_close_end(state);
+	table_close_end(&closing);
 	return r;
 }
 
@@ -48,17 +49,18 @@ CALL int close_range(unsigned int first, unsigned int last, int flags)
 {
 	const unsigned int end = atomic_load(&table_end);
 	const bool closes = !(flags & CLOSE_RANGE_CLOEXEC) && table_is_own();
-	int r, state = 0;
+	struct table_close closing = {};
+	int r;
 
 	if (closes)
-		table_close_begin(&state);
+		table_close_begin(&closing);
 	for (unsigned int fd = first; closes && fd <= last && fd < end; fd++)
 		table_closing(fd);
 	r = range_close(first, last, flags);
 	for (unsigned int fd = first; closes && fd <= last && fd < end; fd++)
 		table_closed(fd);
 	if (closes)
-		table_close_end(state);
+		table_close_end(&closing);
 	return r;
 }
 
@@ -137,7 +139,8 @@ static void replace(int fd, int copy)
 static int duplicate(int fd, int copy, int flags)
 {
 	bool closes;
-	int r, state = 0;
+	struct table_close closing = {};
+	int r;
 
 	if (table_is_foreign(fd))
 		return calls_result(-EBADF);
@@ -145,14 +148,14 @@ static int duplicate(int fd, int copy, int flags)
 	table_shared(copy);
 	closes = table_get(copy) && table_is_own();
 	if (closes)
-		table_close_begin(&state);
+		table_close_begin(&closing);
 	replace(fd, copy);
 	if (helper_keeps(copy) && table_is_own())
 		helper_make_way(copy);
 	r = flags < 0 ? next()->dup2(fd, copy) : next()->dup3(fd, copy, flags);
 	table_closed(copy);
 	if (closes)
-		table_close_end(state);
+		table_close_end(&closing);
 	if (r >= 0 && fd != copy)
 		table_copied(fd, copy);
 	return r;

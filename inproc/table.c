@@ -242,19 +242,21 @@ static void leave(struct conn *c, int fd)
 /* Who closes holds it to read, who forks to write: a child has all of a descriptor, or nothing. */
 static pthread_rwlock_t closes = PTHREAD_RWLOCK_INITIALIZER;
 
-void table_close_begin(int *ret_state)
+void table_close_begin(struct table_close *ret)
 {
 	/* close() is where a thread may be cancelled. */
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, ret_state);
-	pthread_rwlock_rdlock(&closes);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &ret->cancel_state);
+	/* Not in a signal handler that interrupts fork(). */
+	ret->locked = !pthread_rwlock_rdlock(&closes);
 }
 
-void table_close_end(int state)
+void table_close_end(const struct table_close *close)
 {
 	const int saved = errno;
 
-	pthread_rwlock_unlock(&closes);
-	pthread_setcancelstate(state, NULL);
+	if (close->locked)
+		pthread_rwlock_unlock(&closes);
+	pthread_setcancelstate(close->cancel_state, NULL);
 	errno = saved;
 }
 

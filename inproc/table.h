@@ -67,8 +67,12 @@ void table_closing(int fd);
 void table_closed(int fd);
 
 /* Around both of them: no fork comes in between, and no cancellation. Not for a child after vfork(). */
-void table_close_begin(int *ret_state);
-void table_close_end(int state);
+struct table_close {
+	bool locked;
+	int cancel_state;
+};
+void table_close_begin(struct table_close *ret);
+void table_close_end(const struct table_close *close);
 
 /* fd was closed without our seeing it. */
 void table_gone(int fd);
