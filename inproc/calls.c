@@ -290,4 +290,5 @@ void calls_new(int fd)
 	/* Closed behind our back: its connection ended without a word. Or close() has not returned. */
 	table_gone(fd);
 	table_closed(fd);
+	table_replaced(fd);
 }

@@ -21,8 +21,13 @@ CALL int close(int fd)
 	/* Of these the program does not know. */
 	if (helper_keeps(fd))
 		return calls_result(-EBADF);
-	if (!table_get(fd) || table_is_foreign(fd))
+	if (!table_get(fd))
 		return next()->close(fd);
+	if (table_is_foreign(fd)) {
+		r = next()->close(fd);
+		table_replaced(fd);
+		return r;
+	}
 	table_close_begin(&closing);
 	table_closing(fd);
 	r = next()->close(fd);
@@ -48,7 +53,7 @@ static int range_close(unsigned int first, unsigned int last, int flags)
 CALL int close_range(unsigned int first, unsigned int last, int flags)
 {
 	const unsigned int end = atomic_load(&table_end);
-	const bool closes = !(flags & CLOSE_RANGE_CLOEXEC) && table_is_own();
+	const bool ends = !(flags & CLOSE_RANGE_CLOEXEC), closes = ends && table_is_own();
 	struct table_close closing = {};
 	int r;
 
@@ -59,6 +64,8 @@ CALL int close_range(unsigned int first, unsigned int last, int flags)
 	r = range_close(first, last, flags);
 	for (unsigned int fd = first; closes && fd <= last && fd < end; fd++)
 		table_closed(fd);
+	for (unsigned int fd = first; ends && !r && fd <= last && fd < end; fd++)
+		table_replaced(fd);
 	if (closes)
 		table_close_end(&closing);
 	return r;
@@ -154,6 +161,8 @@ static int duplicate(int fd, int copy, int flags)
 		helper_make_way(copy);
 	r = flags < 0 ? next()->dup2(fd, copy) : next()->dup3(fd, copy, flags);
 	table_closed(copy);
+	if (r >= 0 && fd != copy)
+		table_replaced(copy);
 	if (closes)
 		table_close_end(&closing);
 	if (r >= 0 && fd != copy)

@@ -127,6 +127,7 @@ void conn_unlock_release(struct conn *c)
 		conn_ended(c);
 		tcpcrypt_session_deinit(c->session);
 		buffers_drop(c);
+		c->life++;
 	}
 	pthread_mutex_unlock(&c->lock);
 	if (free)

@@ -59,6 +59,7 @@ struct conn_tx {
 struct conn {
 	pthread_mutex_t lock;
 	bool lock_made;
+	uint32_t life; /* another number for each connection that was in the slot */
 	/* Zeroed for each connection from here on. */
 	enum conn_phase phase;
 	int rx_error, tx_error; /* not yet told to the program */

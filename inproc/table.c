@@ -27,15 +27,35 @@ static _Atomic uint32_t generation = 1;
 
 static pid_t owner;
 
+/* In a page that the kernel wipes in children with memory of their own. NULL: no memory. */
+static atomic_bool *counted;
+
 __attribute__((constructor(102))) static void owner_note(void)
 {
+	const size_t size = sysconf(_SC_PAGESIZE);
+	void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
 	owner = getpid();
+	if (page == MAP_FAILED || madvise(page, size, MADV_WIPEONFORK))
+		return;
+	counted = page;
+	*counted = true;
 }
+
+/* A child that _Fork() or clone() made, so that nobody has counted its descriptors. */
+static bool is_uncounted(void)
+{
+	return counted && !*counted;
+}
+
+/* Which of a slot's connections an entry means: see is_uncounted(). */
+static uint32_t entered[TABLE_SIZE];
 
 static void table_set(int fd, struct conn *c)
 {
 	int end = atomic_load(&table_end);
 
+	entered[fd] = c->life;
 	while (end <= fd && !atomic_compare_exchange_weak(&table_end, &end, fd + 1))
 		;
 	atomic_store_explicit(&table[fd], c, memory_order_release);
@@ -122,7 +142,7 @@ struct conn *table_lock(int fd)
 
 	if (!c || c == &closing || conn_lock(c))
 		return NULL;
-	if (table_get(fd) == c)
+	if (table_get(fd) == c && entered[fd] == c->life)
 		return c;
 	conn_unlock(c);
 	return NULL;
@@ -139,7 +159,7 @@ struct conn *table_use(int fd, int *ret_error)
 	if (*ret_error)
 		return NULL;
 	/* Closed, or another one's, meanwhile. */
-	if (table_get(fd) != c) {
+	if (table_get(fd) != c || entered[fd] != c->life || (!c->refs && is_uncounted())) {
 		conn_unlock(c);
 		*ret_error = EBADF;
 		return NULL;
@@ -278,6 +298,12 @@ void table_closed(int fd)
 		atomic_compare_exchange_strong(&table[fd], &c, NULL);
 }
 
+void table_replaced(int fd)
+{
+	if (table_get(fd) && is_uncounted())
+		atomic_store(&table[fd], NULL);
+}
+
 void table_ending(void)
 {
 	if (getpid() != owner)
@@ -360,7 +386,7 @@ void table_shared(int fd)
 
 bool table_is_sole(int fd)
 {
-	return table_holds(fd) && made[fd] == generation;
+	return table_holds(fd) && made[fd] == generation && !is_uncounted();
 }
 
 static _Thread_local struct table_references *taken;
@@ -420,4 +446,6 @@ void table_forked(void)
 {
 	pthread_rwlock_init(&closes, NULL);
 	owner = getpid();
+	if (counted)
+		*counted = true;
 }

@@ -66,6 +66,9 @@ bool table_is_foreign(int fd);
 void table_closing(int fd);
 void table_closed(int fd);
 
+/* In a child that _Fork() or clone() made, where table_closing() does nothing: fd was closed. */
+void table_replaced(int fd);
+
 /* Around both of them: no fork comes in between, and no cancellation. Not for a child after vfork(). */
 struct table_close {
 	bool locked;

@@ -301,6 +301,57 @@ def closed_all():
         pair.check_carried("closed", PORT)
 
 
+UNCOUNTED = COMMON + """
+first = connected()
+first.sendall(b"1")
+told = [first.recv(1).decode()]
+go, gone = os.pipe(), os.pipe()
+pid = ctypes.PyDLL(None)._Fork()
+if not pid:
+    def tries(what, *args):
+        try:
+            return what(*args) and 0
+        except OSError as e:
+            return errno.errorcode[e.errno]
+    first.sendall(b"2")
+    os.write(gone[1], first.recv(1))
+    os.read(go[0], 1)
+    failed = [tries(first.send, b"no"), tries(first.recv, 1)]
+    number = first.fileno()
+    first.close()
+    r, w = os.pipe()
+    os.dup2(r, number)
+    os.write(w, b"pipe")
+    failed.append(os.read(number, 4).decode())
+    os.write(gone[1], json.dumps(failed).encode())
+    os.read(go[0], 1)
+    os.kill(os.getpid(), 9)
+told.append(os.read(gone[0], 1).decode())
+first.sendall(b"3")
+told.append(first.recv(1).decode())
+first.close()
+second = connected()
+os.write(go[1], b"x")
+failed = json.loads(os.read(gone[0], 100))
+second.sendall(b"4")
+told.append(second.recv(1).decode())
+os.write(go[1], b"x")
+os.waitpid(pid, 0)
+second.sendall(b"5")
+told.append(second.recv(1).decode())
+print(json.dumps([told, failed]))
+"""
+
+
+def uncounted():
+    """What a child that _Fork() made had from its parent is never another connection."""
+    with Net() as net:
+        pair = begin(net, "both", THREADED_ECHO)
+        told, failed = ask(pair, UNCOUNTED)
+        check_equal(told, list("12345"), "the parent's connections, and the child's while they are")
+        check_equal(failed, ["EBADF", "EBADF", "pipe"], "afterwards the child has none")
+
+
 def cancelled():
     """A thread that is cancelled in a call leaves the connection to the others."""
     with Net() as net:
@@ -367,6 +418,7 @@ if __name__ == "__main__":
         inherited,
         refused,
         closed_all,
+        uncounted,
         cancelled,
         urgent,
         fast_open,
