@@ -89,9 +89,10 @@ def zero_bytes(me, sock):
 
 
 def with_zerocopy(me, sock):
-    """MSG_ZEROCOPY: the notice in the error queue comes too."""
+    """MSG_ZEROCOPY: the notice in the error queue comes too, and until then the bytes must stay."""
+    kept = pattern(20_000)
     sock.setsockopt(socket.SOL_SOCKET, 60, 1)
-    me.see("send", sock.send(pattern(20_000), 0x4000000))
+    me.see("send", sock.send(kept, 0x4000000))
     me.wait_event(sock, select.POLLERR)
     sock.recvmsg(0, 1000, socket.MSG_ERRQUEUE)
     me.now_event(sock)
