@@ -218,6 +218,7 @@ static void print_status(const json_t *status)
 	print_policy(json_object_get(status, "policy"));
 	print_backend("AES-GCM", json_object_get(json_object_get(status, "crypto"), "aes_gcm"));
 	print_backend("X25519", json_object_get(json_object_get(status, "crypto"), "x25519"));
+	print_backend("HMAC", json_object_get(json_object_get(status, "crypto"), "hmac"));
 	print_engine(json_object_get(status, "engine"));
 }
 

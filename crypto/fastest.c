@@ -15,6 +15,7 @@ static void choose(void)
 	table = *openssl;
 	choice.aes_gcm = ipsecmb_use(&table);
 	choice.x25519 = sodium_use(&table);
+	choice.hmac = nettle_use(&table);
 	choice.table = &table;
 }
 

@@ -140,7 +140,7 @@ json_t *json_of_status(const struct survey_totals *totals, unsigned int n_worker
 
 	return json_pack(
 		"{s:s, s:s, s:i, s:f, s:{s:I, s:s, s:o}, s:I, s:o, s:I, s:I, s:o, s:o, s:o, "
-		"s:o, s:{s:I, s:I}, s:{s:o, s:o}}",
+		"s:o, s:{s:I, s:I}, s:{s:o, s:o, s:o}}",
 		"state", status->state, "version", TCPCRYPT_VERSION, "pid", (int)getpid(),
 		"started", status->started, "engine", "netns_cookie",
 		(json_int_t)engine_netns_cookie(status->engine), "cgroup",
@@ -151,5 +151,5 @@ json_t *json_of_status(const struct survey_totals *totals, unsigned int n_worker
 		"key_log", string_or_null(*status->key_log ? status->key_log : NULL), "policy",
 		"rules", (json_int_t)status->n_rules, "require", (json_int_t)status->n_required,
 		"crypto", "aes_gcm", backend(&status->crypto->aes_gcm), "x25519",
-		backend(&status->crypto->x25519));
+		backend(&status->crypto->x25519), "hmac", backend(&status->crypto->hmac));
 }

@@ -393,8 +393,9 @@ static int engine_start(struct daemon *d)
 
 static void log_crypto(const struct crypto_choice *c)
 {
-	log_info("AES-GCM by %s (%s), X25519 by %s (%s)", c->aes_gcm.library, c->aes_gcm.reason,
-		 c->x25519.library, c->x25519.reason);
+	log_info("AES-GCM by %s (%s), X25519 by %s (%s), HMAC by %s (%s)", c->aes_gcm.library,
+		 c->aes_gcm.reason, c->x25519.library, c->x25519.reason, c->hmac.library,
+		 c->hmac.reason);
 }
 
 static int workers_prepare(struct daemon *d)

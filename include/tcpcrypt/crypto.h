@@ -82,8 +82,8 @@ struct tcpcrypt_crypto {
 const struct tcpcrypt_crypto *tcpcrypt_crypto_openssl(void);
 
 /*
- * The same, with AES-GCM by Intel's multi-buffer crypto library and X25519 by libsodium where
- * they were there when tcpcrypt was built and the machine has the instructions: several times as
+ * The same, with AES-GCM by Intel's multi-buffer crypto library, X25519 by libsodium and HMAC by nettle
+ * where they were there when tcpcrypt was built and the machine has the instructions: several times as
  * fast. What sockets use. Never freed. Thread-safe.
  */
 const struct tcpcrypt_crypto *tcpcrypt_crypto_fastest(void);

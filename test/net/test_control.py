@@ -161,7 +161,7 @@ def acting_is_roots():
         (status,) = ask(daemon, ALICE, command="status")
         check_equal(status["state"], "intercepting", "everybody may ask for the state and totals")
         libraries = {backend["library"] for backend in status["crypto"].values() if backend["reason"]}
-        check(libraries <= {"OpenSSL", "libipsec-mb", "libsodium"} and libraries,
+        check(libraries <= {"OpenSSL", "libipsec-mb", "libsodium", "nettle"} and libraries,
               f"and who computes the cryptography: {', '.join(libraries)}")
         path = daemon.run_dir / "control.sock"
         check_equal(path.stat().st_mode & 0o777, 0o666, "everybody may connect")

@@ -116,6 +116,30 @@ static void test_same_secret(void **state)
 	fast->keypair_free(NULL);
 }
 
+static void test_same_hash(void **state)
+{
+	static const size_t lens[] = { 0, 1, 31, 32, 33, 63, 64, 65, 1000, 65000 };
+	const struct tcpcrypt_crypto *fast = crypto_choose()->table;
+	const struct tcpcrypt_crypto *reference = tcpcrypt_crypto_openssl();
+	uint8_t a[TCPCRYPT_HASH_LEN], b[TCPCRYPT_HASH_LEN], key[200];
+
+	fill(plain, sizeof(plain), 7);
+	fill(key, sizeof(key), 8);
+	for (size_t i = 0; i < N_ELEMENTS(lens); i++) {
+		const struct tcpcrypt_span spans[] = {
+			{ NULL, 0 }, { plain, lens[i] }, { key, 1 }, { plain, 2 * lens[i] / 3 }
+		};
+		/* 64 is the block: a longer key is hashed first. */
+		const size_t key_lens[] = { 1, 32, 64, 65, sizeof(key) };
+
+		for (size_t j = 0; j < N_ELEMENTS(key_lens); j++) {
+			assert_int_equal(fast->hmac(key, key_lens[j], spans, 4, a), 0);
+			assert_int_equal(reference->hmac(key, key_lens[j], spans, 4, b), 0);
+			assert_memory_equal(a, b, sizeof(a));
+		}
+	}
+}
+
 static void test_reasons(void **state)
 {
 	const struct crypto_choice *choice = crypto_choose();
@@ -124,19 +148,22 @@ static void test_reasons(void **state)
 	assert_non_null(choice->aes_gcm.reason);
 	assert_non_null(choice->x25519.library);
 	assert_non_null(choice->x25519.reason);
+	assert_non_null(choice->hmac.library);
+	assert_non_null(choice->hmac.reason);
 	/* Who says OpenSSL must be OpenSSL. */
 	assert_int_equal(strcmp(choice->aes_gcm.library, "OpenSSL") == 0,
 			 choice->table->aead_seal == tcpcrypt_crypto_openssl()->aead_seal);
 	assert_int_equal(strcmp(choice->x25519.library, "OpenSSL") == 0,
 			 choice->table->agree == tcpcrypt_crypto_openssl()->agree);
+	assert_int_equal(strcmp(choice->hmac.library, "OpenSSL") == 0,
+			 choice->table->hmac == tcpcrypt_crypto_openssl()->hmac);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_same_bytes),
-		cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_same_secret),
+		cmocka_unit_test(test_same_bytes),  cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_same_secret), cmocka_unit_test(test_same_hash),
 		cmocka_unit_test(test_reasons),
 	};
 
