@@ -160,7 +160,7 @@ static void frames(const char *name, const struct tcpcrypt_crypto *crypto, uint1
  * as it likes, and need not read the answers. */
 struct updates {
 	struct pair pair;
-	double begun, answered; /* ns, together */
+	double begun, answered, taken; /* ns, together */
 	long n;
 };
 
@@ -179,18 +179,20 @@ static void update(void *data)
 	start = end;
 	must(tcpcrypt_session_receive(u->pair.b, frame, len, &rx), "a key update");
 	must(tcpcrypt_session_output(u->pair.b, frame, &len), "its answer");
-	u->answered += now_ns() - start;
-	u->n++;
+	end = now_ns();
+	u->answered += end - start;
 	must(tcpcrypt_session_receive(u->pair.a, frame, len, &rx), "its answer");
+	u->taken += now_ns() - end;
+	u->n++;
 }
 
 static void updates(const char *name, const struct tcpcrypt_crypto *crypto, uint16_t aead)
 {
-	struct updates u = { handshake(crypto, TCPCRYPT_TEP_X25519, aead), 0, 0, 0 };
+	struct updates u = { .pair = handshake(crypto, TCPCRYPT_TEP_X25519, aead) };
 
 	measure(update, &u);
 	pair_free(u.pair);
-	printf("%-30s %9.0f  %9.0f\n", name, u.begun / u.n, u.answered / u.n);
+	printf("%-30s %9.0f  %9.0f %9.0f\n", name, u.begun / u.n, u.answered / u.n, u.taken / u.n);
 }
 
 struct exchange {
@@ -225,7 +227,7 @@ int main(void)
 	frames("aes-128-gcm, daemon's backend", fastest, TCPCRYPT_AEAD_AES_128_GCM);
 	frames("aes-128-gcm, openssl", openssl, TCPCRYPT_AEAD_AES_128_GCM);
 	frames("chacha20-poly1305", fastest, TCPCRYPT_AEAD_CHACHA20_POLY1305);
-	printf("\n%-30s %9s  %9s\n", "key updates", "begin ns", "answer ns");
+	printf("\n%-30s %9s  %9s %9s\n", "key updates", "begin ns", "answer ns", "take ns");
 	updates("aes-128-gcm, daemon's backend", fastest, TCPCRYPT_AEAD_AES_128_GCM);
 	updates("chacha20-poly1305", fastest, TCPCRYPT_AEAD_CHACHA20_POLY1305);
 	printf("\n%-30s %s\n", "key exchange", "both ends together, a second and core");

@@ -57,18 +57,28 @@ static void commit_generation(struct rekey_direction *d, uint8_t master[static W
 	d->key_frames = 0;
 }
 
-int rekey_advance(struct rekey_direction *d, const struct rekey_direction *other,
-		  const struct tcpcrypt_crypto *crypto)
+/*
+ * Loads the next generation's traffic key and gives its master key, which is the same in both
+ * directions: where the other one is there already, no hash is needed.
+ */
+static int load_next(struct rekey_direction *d, const struct rekey_direction *other,
+		     const struct tcpcrypt_crypto *crypto, uint8_t next[static WIRE_K_LEN])
 {
-	uint8_t next[WIRE_K_LEN];
 	int r = 0;
 
 	if (other->generation == d->generation + 1)
 		memcpy(next, other->master, WIRE_K_LEN);
 	else
 		r = kdf_next_master(crypto, d->master, next);
-	if (r == 0)
-		r = load_traffic_key(d, crypto, next);
+	return r < 0 ? r : load_traffic_key(d, crypto, next);
+}
+
+int rekey_advance(struct rekey_direction *d, const struct rekey_direction *other,
+		  const struct tcpcrypt_crypto *crypto)
+{
+	uint8_t next[WIRE_K_LEN];
+	int r = load_next(d, other, crypto, next);
+
 	if (r == 0)
 		commit_generation(d, next);
 	mem_wipe(next, sizeof(next));
@@ -89,8 +99,9 @@ static void count_frame(struct rekey_direction *d, size_t len, size_t data_len)
 	d->key_frames++;
 }
 
-int rekey_open(struct rekey_direction *d, const struct tcpcrypt_crypto *crypto, uint8_t *frame,
-	       size_t len, struct frame_content *ret)
+int rekey_open(struct rekey_direction *d, const struct rekey_direction *other,
+	       const struct tcpcrypt_crypto *crypto, uint8_t *frame, size_t len,
+	       struct frame_content *ret)
 {
 	uint8_t next[WIRE_K_LEN];
 	bool rekey = frame_has_rekey(frame);
@@ -101,11 +112,8 @@ int rekey_open(struct rekey_direction *d, const struct tcpcrypt_crypto *crypto, 
 	/* The peer's offset would wrap: 8548-3.6-4 forbids it to come here. */
 	if (d->offset > UINT64_MAX - len)
 		return TCPCRYPT_E_LIMIT;
-	if (rekey) {
-		r = kdf_next_master(crypto, d->master, next);
-		if (r == 0)
-			r = load_traffic_key(d, crypto, next);
-	}
+	if (rekey)
+		r = load_next(d, other, crypto, next);
 	if (r == 0) {
 		key = frame_key_of(d, crypto);
 		r = frame_open(&key, frame, len, &content);

@@ -33,9 +33,11 @@ int rekey_init(struct rekey_direction *d, const struct tcpcrypt_crypto *crypto, 
 void rekey_deinit(struct rekey_direction *d, const struct tcpcrypt_crypto *crypto);
 
 /*
- * Goes to the next generation for good; the older key is overwritten. other: the session's other
- * direction, which may be there already and then has the master key of both.
+ * other, here and below: the session's other direction, which may be in the next generation already
+ * and then has the master key of both; its keys are there as long as these.
  */
+
+/* Goes to the next generation for good; the older key is overwritten. */
 int rekey_advance(struct rekey_direction *d, const struct rekey_direction *other,
 		  const struct tcpcrypt_crypto *crypto);
 
@@ -43,8 +45,9 @@ int rekey_advance(struct rekey_direction *d, const struct rekey_direction *other
  * Opens the next frame of the direction, with the next generation's keys if it says so, and
  * moves on only if it is authentic (D22). The direction is unusable after an error.
  */
-int rekey_open(struct rekey_direction *d, const struct tcpcrypt_crypto *crypto, uint8_t *frame,
-	       size_t len, struct frame_content *ret);
+int rekey_open(struct rekey_direction *d, const struct rekey_direction *other,
+	       const struct tcpcrypt_crypto *crypto, uint8_t *frame, size_t len,
+	       struct frame_content *ret);
 
 /* Seals the next frame. TCPCRYPT_E_LIMIT when offset or key are used up. */
 int rekey_seal(struct rekey_direction *d, const struct tcpcrypt_crypto *crypto, uint8_t *frame,

@@ -252,7 +252,7 @@ static int receive_frame(struct tcpcrypt_session *s, uint8_t *in, size_t len,
 		rx->need = frame_len;
 		return TCPCRYPT_AGAIN;
 	}
-	r = rekey_open(&s->rx, s->crypto, in, frame_len, &content);
+	r = rekey_open(&s->rx, &s->tx, s->crypto, in, frame_len, &content);
 	if (r < 0)
 		return r;
 	rx->consumed = frame_len;

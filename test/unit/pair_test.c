@@ -171,6 +171,77 @@ static void test_rekey_crossing(void **state)
 	pair_deinit(&pair);
 }
 
+/* What an end has computed. */
+struct work {
+	unsigned int hashes, keys, frames;
+};
+
+static struct work work;
+
+static int count_hmac(const uint8_t *key, size_t key_len, const struct tcpcrypt_span *spans,
+		      size_t n, uint8_t out[TCPCRYPT_HASH_LEN])
+{
+	work.hashes++;
+	return tcpcrypt_crypto_openssl()->hmac(key, key_len, spans, n, out);
+}
+
+static int count_set_key(struct tcpcrypt_aead *ctx, const uint8_t *key)
+{
+	work.keys++;
+	return tcpcrypt_crypto_openssl()->aead_set_key(ctx, key);
+}
+
+static int count_seal(struct tcpcrypt_aead *ctx, const uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN],
+		      const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
+		      uint8_t tag[TCPCRYPT_AEAD_TAG_LEN])
+{
+	work.frames++;
+	return tcpcrypt_crypto_openssl()->aead_seal(ctx, nonce, aad, aad_len, data, len, tag);
+}
+
+static int count_open(struct tcpcrypt_aead *ctx, const uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN],
+		      const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
+		      const uint8_t tag[TCPCRYPT_AEAD_TAG_LEN])
+{
+	work.frames++;
+	return tcpcrypt_crypto_openssl()->aead_open(ctx, nonce, aad, aad_len, data, len, tag);
+}
+
+/* Who begins a key update and takes its answer computes as much as who answers: three hashes,
+ * two keys, two frames. */
+static void test_rekey_costs(void **state)
+{
+	struct tcpcrypt_crypto counting = *tcpcrypt_crypto_openssl();
+	struct pair_params params = usual;
+	struct work begin, answer;
+	struct pair pair;
+
+	counting.hmac = count_hmac;
+	counting.aead_set_key = count_set_key;
+	counting.aead_seal = count_seal;
+	counting.aead_open = count_open;
+	params.crypto = &counting;
+	start(&pair, &params);
+	work = (struct work){ 0 };
+	assert_int_equal(tcpcrypt_session_rekey(pair.a.session), 0);
+	pair_flush(&pair.a);
+	begin = work;
+	pair_deliver(&pair, &pair.a, ALL);
+	pair_flush(&pair.b);
+	answer = (struct work){ work.hashes - begin.hashes, work.keys - begin.keys,
+				work.frames - begin.frames };
+	work = begin;
+	pair_deliver(&pair, &pair.b, ALL);
+	assert_int_equal(info_of(&pair.a).remote_generation, 1);
+	assert_int_equal(work.hashes, 3);
+	assert_int_equal(answer.hashes, 3);
+	assert_int_equal(work.keys, 2);
+	assert_int_equal(answer.keys, 2);
+	assert_int_equal(work.frames, 2);
+	assert_int_equal(answer.frames, 2);
+	pair_deinit(&pair);
+}
+
 /* A storm: every frame at a new generation, unanswered for long; 8548-3.8-3, 8548-3.8-5. */
 static void test_rekey_storm(void **state)
 {
@@ -482,6 +553,7 @@ int main(void)
 		cmocka_unit_test(test_large_transfer),
 		cmocka_unit_test(test_rekey),
 		cmocka_unit_test(test_rekey_crossing),
+		cmocka_unit_test(test_rekey_costs),
 		cmocka_unit_test(test_rekey_storm),
 		cmocka_unit_test(test_no_second_empty_rekey),
 		cmocka_unit_test(test_rekey_after_fin),

@@ -48,7 +48,7 @@ static int open_frame(struct ends *e)
 {
 	struct frame_content content;
 
-	return rekey_open(&e->rx, crypto(), e->frame, e->len, &content);
+	return rekey_open(&e->rx, &e->rx, crypto(), e->frame, e->len, &content);
 }
 
 /* 8548-3.6-4: the nonce never comes round, on either side. */

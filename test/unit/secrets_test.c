@@ -107,8 +107,8 @@ static void expect_opens(const struct told *told, struct pair_end *end, const ch
 									  : WIRE_CONST_KEY_B,
 				    told->log.tx_offset),
 			 0);
-	assert_int_equal(rekey_open(&d, tcpcrypt_crypto_openssl(), end->wire.data, end->wire.len,
-				    &content),
+	assert_int_equal(rekey_open(&d, &d, tcpcrypt_crypto_openssl(), end->wire.data,
+				    end->wire.len, &content),
 			 0);
 	assert_int_equal(content.data_len, strlen(text));
 	assert_memory_equal(content.data, text, content.data_len);
