@@ -182,28 +182,6 @@ static __always_inline int self_gopt(struct bpf_sockopt *ctx, const struct share
 	return gopt;
 }
 
-static __always_inline void ends_read(struct bpf_sock *sk, struct shared_tuple *ends)
-{
-	__u32 *local = (__u32 *)ends->local.addr, *remote = (__u32 *)ends->remote.addr;
-
-	if (sk->family == AF_INET) {
-		endpoint_set_v4(&ends->local, sk->src_ip4, sk->src_port);
-		endpoint_set_v4(&ends->remote, sk->dst_ip4, bpf_ntohs(sk->dst_port));
-		return;
-	}
-	local[0] = sk->src_ip6[0];
-	local[1] = sk->src_ip6[1];
-	local[2] = sk->src_ip6[2];
-	local[3] = sk->src_ip6[3];
-	remote[0] = sk->dst_ip6[0];
-	remote[1] = sk->dst_ip6[1];
-	remote[2] = sk->dst_ip6[2];
-	remote[3] = sk->dst_ip6[3];
-	ends->local.port = sk->src_port;
-	ends->remote.port = bpf_ntohs(sk->dst_port);
-	ends->local.pad = ends->remote.pad = 0;
-}
-
 /* A process of this user has a connection that was accepted at this end. */
 static __noinline int accepting_note(const struct shared_endpoint *end, __u32 uid)
 {
@@ -232,6 +210,7 @@ static __noinline int secret_read(struct eno_sock *sock, struct shared_secret *t
 	if (!sock->resumed_token || !s || (uid && s->uid != uid))
 		return SHARED_INPROC_WITHHELD;
 	*to = *s;
+	sock->chain = s->chain;
 	secret_wipe(s);
 	sock->resumed_token = 0;
 	return SHARED_INPROC_RESUMED;

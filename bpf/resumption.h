@@ -9,6 +9,7 @@
 #define BPF_RESUMPTION_H
 
 #include "bpf/eno_options.h"
+#include "bpf/flushing.h"
 #include "bpf/maps.h"
 #include "bpf/secret.h"
 
@@ -60,35 +61,6 @@ static __always_inline int may_resume(const struct shared_wishes *w,
 	return aead_wished(w, r->aead);
 }
 
-struct flush_look {
-	__u32 first_slot;
-	__u32 found;
-};
-
-static long flush_look_step(__u32 i, void *ctx)
-{
-	struct flush_look *look = ctx;
-	__u32 slot = look->first_slot + i;
-	const struct shared_worker *worker = bpf_map_lookup_elem(&workers, &slot);
-
-	look->found = worker && worker->flushes != worker->flushed;
-	return look->found;
-}
-
-/* Has a program asked for a session to be forgotten that may not be yet? Which one only the daemon
- * knows. */
-static __always_inline int is_flushing(void)
-{
-	struct shared_settings *s = settings_get();
-	struct flush_look look = {};
-
-	if (!s)
-		return 1;
-	look.first_slot = settings_serving(s).first_slot;
-	bpf_loop(settings_serving(s).n_workers, flush_look_step, &look, 0);
-	return look.found;
-}
-
 /* The secret that the SYN behind m names and has claimed as owner, or NULL; the TEP that its
  * suboption has is the secret's. */
 static __always_inline struct shared_resumption *resumption_claimed(const struct eno_match *m,
@@ -137,7 +109,7 @@ static __always_inline void resumption_claim(const struct eno_match *m,
 			continue;
 		r = bpf_map_lookup_elem(&resumptions, &half);
 		claim = r && may_resume(w, r, here, inproc) ? claim_get(r) : NULL;
-		if (!claim || (!inproc && is_flushing()))
+		if (!claim || is_flushing())
 			continue;
 		if (__sync_val_compare_and_swap(&claim->state, r->token, owner) != r->token)
 			return;

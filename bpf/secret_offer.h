@@ -7,6 +7,7 @@
 #define BPF_SECRET_OFFER_H
 
 #include "bpf/eno_options.h"
+#include "bpf/flushing.h"
 #include "bpf/secret.h"
 
 #define OFFER_TRIES 8 /* for those that were taken back, or forgotten, meanwhile */
@@ -94,6 +95,8 @@ static __noinline int offer_resumption(struct eno_sock *sock, const struct share
 	/* 8548-3.5-27; and who has a list of algorithms is not given others by way of an old
 	 * session. */
 	if (w->inproc != SHARED_INPROC_RESUMES || w->cache_flush || w->teps.set || w->aconf.set)
+		return 0;
+	if (is_flushing())
 		return 0;
 	key.uid = bpf_get_current_uid_gid();
 	key.peer = *dst;

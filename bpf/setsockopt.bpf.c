@@ -4,6 +4,7 @@
  * socket ("wishes") for the other programs and the daemon to honour, and tells the daemon at
  * once what cannot wait. Notes the kernel's own options that act on the wire (late.h).
  */
+#include "bpf/flushing.h"
 #include "bpf/late.h"
 #include "bpf/sockopt.h"
 #include "bpf/eno_options.h"
@@ -191,15 +192,6 @@ static __always_inline int int_write(struct bpf_sockopt *ctx, struct shared_sett
 	}
 }
 
-/* From when this call returns the session is not resumed, though the daemon has yet to forget it. */
-static __always_inline void flush_count(__u32 slot)
-{
-	struct shared_worker *worker = bpf_map_lookup_elem(&workers, &slot);
-
-	if (worker)
-		__sync_fetch_and_add(&worker->flushes, 1);
-}
-
 static __always_inline int tell(struct bpf_sockopt *ctx, enum shared_event_type type, int value)
 {
 	struct app_sock *app = bpf_sk_storage_get(&app_socks, ctx->sk, NULL, 0);
@@ -242,6 +234,44 @@ static __always_inline int mandatory_late(struct bpf_sockopt *ctx, struct shared
 	return error ? error : int_write(ctx, s, value);
 }
 
+/* Which session that is only the daemon knows: the one that these ends began, or whose secret they
+ * had from here. */
+static __always_inline int flush_inproc(struct bpf_sockopt *ctx, struct shared_settings *s,
+					const struct eno_sock *sock)
+{
+	__u32 slot = settings_serving(s).first_slot;
+	struct shared_tuple ends;
+	struct shared_event *e;
+
+	if (sock->state != ENO_SOCK_ENABLED)
+		return sock->state == ENO_SOCK_PENDING ? -ENOTCONN : -EINVAL;
+	e = event_reserve(slot);
+	if (!e)
+		return -ENOBUFS;
+	__builtin_memset(e, 0, sizeof(*e));
+	e->type = SHARED_EVENT_FORGET;
+	ends_read(ctx->sk, &ends);
+	e->ends = ends;
+	e->chain = sock->chain;
+	flush_count(slot);
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+/* 8548-3.5-26, 8548-3.5-28: on a connection, which began or resumed a session. */
+static __always_inline int flush_write(struct bpf_sockopt *ctx, struct shared_settings *s,
+				       int value)
+{
+	struct eno_sock *sock = inproc_find(ctx);
+	struct shared_session *session;
+	int error;
+
+	if (sock)
+		return flush_inproc(ctx, s, sock);
+	error = is_raw(ctx) ? -EINVAL : session_find(ctx, &session);
+	return error ? error : tell(ctx, SHARED_EVENT_CACHE_FLUSH, value);
+}
+
 static __always_inline int int_option_write(struct bpf_sockopt *ctx, struct shared_settings *s,
 					    int early)
 {
@@ -258,11 +288,9 @@ static __always_inline int int_option_write(struct bpf_sockopt *ctx, struct shar
 		error = is_raw(ctx) ? -EINVAL : session_find(ctx, &session);
 		return error ? error : tell(ctx, SHARED_EVENT_REKEY, value);
 	}
-	/* 8548-3.5-26, 8548-3.5-28; before the SYN it is a wish. */
-	if (ctx->optname == TCP_CRYPT_CACHE_FLUSH && !early) {
-		error = is_raw(ctx) ? -EINVAL : session_find(ctx, &session);
-		return error ? error : tell(ctx, SHARED_EVENT_CACHE_FLUSH, value);
-	}
+	/* Before the SYN it is a wish. */
+	if (ctx->optname == TCP_CRYPT_CACHE_FLUSH && !early)
+		return flush_write(ctx, s, value);
 	return early ? int_write(ctx, s, value) : -EISCONN;
 }
 

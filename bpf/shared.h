@@ -362,6 +362,7 @@ struct eno_sock {
 	uint64_t resumed_token;
 	uint32_t uid; /* ENO_SOCK_STEERED, accepted: whose the server is */
 	uint32_t pad2;
+	uint64_t chain; /* ENO_SOCK_INPROC: of the secret that it resumes with; 0: none */
 	struct shared_flow_end client; /* ENO_SOCK_TO_APP: whom the server shall see */
 	uint64_t program;	       /* ENO_SOCK_UPSTREAM: cookie of the program's socket, */
 	uint64_t flow;		       /* and whose flow it is */
@@ -485,6 +486,8 @@ enum shared_event_type {
 	SHARED_EVENT_LEAK,	   /* it would have sent plain text: cookie's socket must go */
 	SHARED_EVENT_PLAIN,	   /* a server that wants none has a plain connection: likewise */
 	SHARED_EVENT_SECRET,	   /* one of its claims (value) was taken, or has come to an end */
+	SHARED_EVENT_FORGET, /* TCP_CRYPT_CACHE_FLUSH by a program that encrypts by itself: what
+			      * its connection (ends) began, or resumed (chain) */
 };
 
 struct shared_event {
@@ -492,8 +495,9 @@ struct shared_event {
 	uint32_t syn_len; /* bytes of IP and TCP header in syn */
 	uint64_t cookie;  /* of the program's socket */
 	struct app_sock app;
-	struct shared_tuple ends;    /* HELD_SYN: of that socket, on loopback */
+	struct shared_tuple ends;    /* HELD_SYN: of that socket, on loopback; FORGET */
 	struct shared_wishes wishes; /* zero: none */
+	uint64_t chain;
 	uint32_t value;
 	uint8_t syn[SHARED_SYN_MAX];
 };

@@ -23,6 +23,12 @@ void inproc_event(struct worker *w, const struct shared_event *event)
 			inproc_cache_event(w->inproc->cache, event->value, loop_now(w->loop));
 		return;
 	}
+	if (event->type == SHARED_EVENT_FORGET) {
+		if (w->inproc)
+			inproc_cache_forget_of(w->inproc->cache, &event->ends, event->chain);
+		engine_lane_flushed(w->lane);
+		return;
+	}
 	log_warning("a program in in-process mode wrote past the library; nothing of it was sent, "
 		    "and its connection is reset");
 	error = engine_destroy(event->cookie);

@@ -7,7 +7,7 @@
 
 struct worker;
 
-/* SHARED_EVENT_GUARD, SHARED_EVENT_LEAK and SHARED_EVENT_SECRET. */
+/* SHARED_EVENT_GUARD, SHARED_EVENT_LEAK, SHARED_EVENT_SECRET and SHARED_EVENT_FORGET. */
 void inproc_event(struct worker *w, const struct shared_event *event);
 
 #endif

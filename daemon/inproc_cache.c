@@ -8,6 +8,7 @@
 
 #include "core/resume.h"
 #include "daemon/chain.h"
+#include "daemon/inproc_unwanted.h"
 
 /* As in daemon/chain.c: so many beyond the highest that was used are there; with so many passed over
  * the chain ends (8548-3.5-20); after so many misses in a row the other end has forgotten it. */
@@ -44,7 +45,8 @@ struct inproc_chain {
 	TAILQ_ENTRY(inproc_chain) entry; /* last used last; or the free ones */
 	uint64_t id;			 /* 0: free */
 	uint32_t uid;
-	struct ring *ring; /* NULL: a passive opener's */
+	struct ring *ring;	  /* NULL: a passive opener's */
+	struct shared_tuple ends; /* of the connection with which it began */
 	double since;
 	uint64_t used, next, window; /* as in struct chain */
 	unsigned int misses;
@@ -70,6 +72,7 @@ struct inproc_cache {
 	struct inproc_chain_list by_use, free_chains;
 	struct ring *rings; /* SHARED_OFFER_RINGS */
 	struct ring_list used_rings, free_rings;
+	struct unwanted unwanted;
 	atomic_size_t n_chains;
 	uint64_t last_id, last_token;
 };
@@ -334,13 +337,14 @@ static struct inproc_chain *chain_place(struct inproc_cache *c, uint32_t uid)
 	return chain;
 }
 
-static void begin(struct inproc_cache *c, uint32_t uid, const struct shared_endpoint *peer,
-		  const struct tcpcrypt_next_secret secrets[static WINDOW_STEP + 1], double now)
+static void begin(struct inproc_cache *c, uint32_t uid, const struct shared_tuple *ends,
+		  bool active, const struct tcpcrypt_next_secret secrets[static WINDOW_STEP + 1],
+		  double now)
 {
 	struct inproc_chain *chain = chain_place(c, uid);
-	struct ring *ring = peer ? ring_get(c, uid, peer) : NULL;
+	struct ring *ring = active ? ring_get(c, uid, &ends->remote) : NULL;
 
-	if (peer && !ring) {
+	if (active && !ring) {
 		TAILQ_INSERT_HEAD(&c->free_chains, chain, entry);
 		return;
 	}
@@ -348,6 +352,7 @@ static void begin(struct inproc_cache *c, uint32_t uid, const struct shared_endp
 	chain->id = ++c->last_id;
 	chain->uid = uid;
 	chain->ring = ring;
+	chain->ends = *ends;
 	chain->since = now;
 	chain->next = 1;
 	chain->window = WINDOW_STEP;
@@ -518,15 +523,16 @@ void inproc_cache_configure(struct inproc_cache *c, const struct config *config)
 	}
 }
 
-void inproc_cache_store(struct inproc_cache *c, uint32_t uid, const struct shared_endpoint *peer,
-			struct tcpcrypt_next_secret *next, double now)
+void inproc_cache_store(struct inproc_cache *c, uint32_t uid, const struct shared_tuple *ends,
+			bool active, struct tcpcrypt_next_secret *next, double now)
 {
 	struct tcpcrypt_next_secret secrets[WINDOW_STEP + 1];
 
-	if (c->max && allows(c->config, next->tep, next->aead) &&
+	if (!unwanted_take(&c->unwanted, ends) && c->max &&
+	    allows(c->config, next->tep, next->aead) &&
 	    !resume_identifier(c->crypto, next->secret, next->identifier) &&
 	    !chain_derive(c->crypto, next, secrets))
-		begin(c, uid, peer, secrets, now);
+		begin(c, uid, ends, active, secrets, now);
 	explicit_bzero(secrets, sizeof(secrets));
 	explicit_bzero(next, sizeof(*next));
 }
@@ -540,6 +546,22 @@ void inproc_cache_forget(struct inproc_cache *c, uint32_t uid, uint64_t id)
 			break;
 	if (chain)
 		forget(c, chain);
+}
+
+void inproc_cache_forget_of(struct inproc_cache *c, const struct shared_tuple *ends, uint64_t id)
+{
+	struct inproc_chain *chain, *next;
+	bool found = id;
+
+	for (chain = TAILQ_FIRST(&c->by_use); chain; chain = next) {
+		next = TAILQ_NEXT(chain, entry);
+		if (chain->id != id && !unwanted_is(&chain->ends, ends))
+			continue;
+		forget(c, chain);
+		found = true;
+	}
+	if (!found)
+		unwanted_add(&c->unwanted, ends);
 }
 
 void inproc_cache_event(struct inproc_cache *c, uint32_t claim, double now)

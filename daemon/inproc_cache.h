@@ -36,13 +36,18 @@ void inproc_cache_free(struct inproc_cache *c);
 /* Takes over what changed in the configuration: what it does not allow any more is forgotten. */
 void inproc_cache_configure(struct inproc_cache *c, const struct config *config);
 
-/* A process of that user has this from a session; peer: to whom it opened, NULL: who was accepted.
- * next has all but the identifier, and is wiped. */
-void inproc_cache_store(struct inproc_cache *c, uint32_t uid, const struct shared_endpoint *peer,
-			struct tcpcrypt_next_secret *next, double now);
+/* A process of that user has this from a session between these ends, to which it opened (active) or
+ * was opened. next has all but the identifier, and is wiped. */
+void inproc_cache_store(struct inproc_cache *c, uint32_t uid, const struct shared_tuple *ends,
+			bool active, struct tcpcrypt_next_secret *next, double now);
 
 /* A process of that user could not read what came by a secret of this chain. */
 void inproc_cache_forget(struct inproc_cache *c, uint32_t uid, uint64_t chain);
+
+/* 8548-3.5-28: nor shall be kept what a connection with these ends has begun, be it that its process
+ * has yet to tell of it, or what it has resumed (chain, or 0). */
+void inproc_cache_forget_of(struct inproc_cache *c, const struct shared_tuple *ends,
+			    uint64_t chain);
 
 /* The claim (as the programs know it) of a secret has been taken, or has come to an end. */
 void inproc_cache_event(struct inproc_cache *c, uint32_t claim, double now);

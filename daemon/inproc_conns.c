@@ -198,7 +198,7 @@ static void remember(struct inproc_conns *c, uid_t uid, const struct message *m,
 	if (m->type != MESSAGE_ESTABLISHED || !m->has_next)
 		return;
 	memcpy(next.secret, m->next, sizeof(next.secret));
-	inproc_cache_store(c->cache, uid, m->outgoing ? &m->ends.remote : NULL, &next, now);
+	inproc_cache_store(c->cache, uid, &m->ends, m->outgoing, &next, now);
 }
 
 void inproc_conns_told(struct inproc_conns *c, struct inproc_holds *of, uid_t uid, pid_t pid,

@@ -54,6 +54,7 @@ static void event_handle(const struct shared_event *event, void *data)
 	case SHARED_EVENT_GUARD:
 	case SHARED_EVENT_LEAK:
 	case SHARED_EVENT_SECRET:
+	case SHARED_EVENT_FORGET:
 		inproc_event(data, event);
 		break;
 	}

@@ -153,6 +153,18 @@ static int session_get(struct conn *c, int fd, int name, void *value, socklen_t 
 	return give(own, session_read(c, fd, name, own), value, len);
 }
 
+/* 8548-3.5-28: the engine sees to it. What it knew is gone with it, if it is. */
+static int cache_flush(struct conn *c, int fd)
+{
+	const int one = 1;
+
+	c->no_cache = true;
+	if (!next()->setsockopt(fd, IPPROTO_TCP, TCP_CRYPT_CACHE_FLUSH, &one, sizeof(one)) ||
+	    errno == ENOPROTOOPT)
+		return 0;
+	return -errno;
+}
+
 /* TCP_CRYPT_REKEY, TCP_CRYPT_CACHE_FLUSH: 1, on an encrypted connection. */
 static int session_set(struct conn *c, int fd, int name, const void *value, socklen_t len)
 {
@@ -166,7 +178,7 @@ static int session_set(struct conn *c, int fd, int name, const void *value, sock
 	if (c->phase != CONN_OPEN)
 		return c->phase == CONN_FAILED ? -EINVAL : -ENOTCONN;
 	if (name == TCP_CRYPT_CACHE_FLUSH)
-		return -EOPNOTSUPP; /* the daemon has it already */
+		return cache_flush(c, fd);
 	/* 8548-3.8-6: one that is under way is as good. */
 	r = tcpcrypt_session_rekey(c->session);
 	if (r < 0)

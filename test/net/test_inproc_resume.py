@@ -260,6 +260,102 @@ def wishes():
         check_equal([c["resumed"] for c in closed(hosts.da, PORT, 4)], [False, False, False, True], "wishes")
 
 
+# What follows a flush, and what comes without: whether connections resume. Flushed by whoever has the
+# socket, at once, and on a connection that has resumed itself.
+FLUSHER = """
+import os, socket, sys, time
+TCP, FLUSH, RESUMED = socket.IPPROTO_TCP, 1041, 1044
+def connected():
+    sock = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+    sock.sendall(b"x")
+    assert sock.recv(1) == b"x"
+    return sock
+def child(sock):
+    if not os.fork():
+        sock.setsockopt(TCP, FLUSH, 1)
+        os._exit(0)
+    assert os.wait()[1] == 0
+told = []
+for flush in [lambda sock: sock.setsockopt(TCP, FLUSH, 1)] * 20 + [child] * 5:
+    for _ in range(2):
+        sock = connected()
+        told.append(sock.getsockopt(TCP, RESUMED))
+        flush(sock)
+        sock.close()
+resumes = connected()
+deadline = time.monotonic() + 30
+while not resumes.getsockopt(TCP, RESUMED) and time.monotonic() < deadline:
+    time.sleep(.01)
+    resumes = connected()
+told.append(resumes.getsockopt(TCP, RESUMED))
+resumes.setsockopt(TCP, FLUSH, 1)
+told.append(connected().getsockopt(TCP, RESUMED))
+print(*told)
+"""
+
+
+def flushed_at_once():
+    """8548-3.5-28: when setsockopt() has returned, the session is not used any more, by whichever end."""
+    for role in ("client", "both"):
+        with Net() as net:
+            hosts = Hosts(net, role)
+            out = hosts.a.run(hosts.client(python(FLUSHER, hosts.b.addresses[V4], PORT))).stdout.split()
+            check_equal(out[:50], ["0"] * 50, f"{role}: right after TCP_CRYPT_CACHE_FLUSH")
+            check_equal(out[50:], ["1", "0"], f"{role}: one that resumes, and what comes after its flush")
+            # The last one was not flushed.
+            wait_for(lambda: hosts.da.status()["resumable"] == 1, "what is left of sessions")
+
+
+FLUSHING_ECHO = """
+import socket, sys
+listener = socket.create_server(("", int(sys.argv[1])))
+while True:
+    sock, _ = listener.accept()
+    data = sock.recv(100)
+    sock.setsockopt(socket.IPPROTO_TCP, 1041, 1)
+    sock.sendall(data)
+    sock.close()
+"""
+
+
+def flushed_by_server():
+    with Net() as net:
+        hosts = Hosts(net, script=FLUSHING_ECHO)
+        for _ in range(3):
+            hosts.connect()
+        for daemon, expected in ((hosts.da, {"no-session", "unknown-session"}), (hosts.db, {"no-session", "unknown-session"})):
+            hows = {how(c) for c in closed(daemon, PORT, 3)}
+            check(hows <= expected, "a server that flushes resumes nothing", hows)
+        check_equal(hosts.db.status()["resumable"], 0, "and keeps nothing")
+
+
+FLUSH_ERRORS = """
+import errno, socket, sys
+def flush(sock, value=1):
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, 1041, value)
+    except OSError as e:
+        return errno.errorcode[e.errno]
+sock = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+sock.sendall(b"x")
+sock.recv(1)
+print(flush(sock, 0), flush(sock, 2), flush(sock), flush(sock))
+"""
+
+
+def flush_errors():
+    with Net() as net:
+        hosts = Hosts(net)
+        out = hosts.a.run(hosts.client(python(FLUSH_ERRORS, hosts.b.addresses[V4], PORT))).stdout.split()
+        check_equal(out, ["EINVAL", "EINVAL", "None", "None"], "encrypted: 1, as often as it likes")
+    with Net() as net:
+        pair = Pair(net, "client", plain=True)
+        pair.b.start(python(ECHO, PORT))
+        pair.b.wait_listening(PORT)
+        out = pair.a.run(pair.client(python(FLUSH_ERRORS, pair.b.addresses[V4], PORT))).stdout.split()
+        check_equal(out, ["EINVAL"] * 4, "plain: there is nothing to forget")
+
+
 def guard():
     """What is written past the library on a connection that resumes, where no Init message is due."""
     with Net() as net:
@@ -384,6 +480,9 @@ if __name__ == "__main__":
         servers,
         crash,
         flush,
+        flushed_at_once,
+        flushed_by_server,
+        flush_errors,
         daemons,
         wishes,
         full,
