@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "inproc/arena.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -20,20 +21,37 @@ struct pieces {
 };
 
 struct arena {
+	struct arena *before; /* those that its first process was forked with */
 	struct pieces slots;
 	struct pieces buffers;
 	_Atomic uint64_t serial;
 	uint64_t name;
 	atomic_bool slots_taken[ARENA_SLOTS];
 	atomic_bool buffers_taken[BUFFERS_MAX];
+	/* Of whom the shares are; 0: of nobody. */
+	pthread_mutex_t reaping;
+	_Atomic life owners[LIVES_MAX];
+	struct arena_share shares[LIVES_MAX][ARENA_SLOTS];
 };
 
 static pthread_mutex_t own_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct arena *_Atomic own;
+static struct arena *_Atomic newest;
 
 static size_t page_round(size_t size)
 {
 	return (size + 4095) & ~(size_t)4095;
+}
+
+static void lock_make(pthread_mutex_t *lock)
+{
+	pthread_mutexattr_t attributes;
+
+	pthread_mutexattr_init(&attributes);
+	pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+	pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+	pthread_mutex_init(lock, &attributes);
+	pthread_mutexattr_destroy(&attributes);
 }
 
 /* Keys and plain text are in there: not for core files (8548-8-3). */
@@ -59,6 +77,9 @@ static struct arena *arena_map(uint32_t buffers)
 				      .size = ARENA_BUFFER_SIZE,
 				      .n = buffers,
 				      .taken = a->buffers_taken };
+	lock_make(&a->reaping);
+	a->before = newest;
+	newest = a;
 	return a;
 }
 
@@ -133,6 +154,53 @@ void arena_buffer_put(struct arena *arena, uint8_t *buffer)
 {
 	if (buffer)
 		piece_put(&arena->buffers, buffer);
+}
+
+struct arena_share *arena_share(struct arena *arena, const void *slot, life name)
+{
+	const unsigned int at = life_place(name);
+	life owner = name ? arena->owners[at] : 0;
+
+	if (!name)
+		return NULL;
+	/* What another one has left there is not given back yet. */
+	if (owner != name &&
+	    (owner || !atomic_compare_exchange_strong(&arena->owners[at], &owner, name)))
+		return NULL;
+	return &arena->shares[at][arena_slot_index(arena, slot)];
+}
+
+static void shares_give_back(struct arena *arena, unsigned int at,
+			     void (*give_back)(void *slot, struct arena_share *share))
+{
+	struct arena_share *shares = arena->shares[at];
+
+	for (size_t i = 0; i < arena->slots.n; i++)
+		if (shares[i].refs || shares[i].holds)
+			give_back(arena->slots.base + i * arena->slots.size, &shares[i]);
+}
+
+/* Who is killed in the middle of it leaves the rest to the next one. */
+static bool reaping_begin(struct arena *arena)
+{
+	int r = pthread_mutex_trylock(&arena->reaping);
+
+	return !r || (r == EOWNERDEAD && !pthread_mutex_consistent(&arena->reaping));
+}
+
+void arena_reap(void (*give_back)(void *slot, struct arena_share *share))
+{
+	for (struct arena *a = newest; a; a = a->before) {
+		if (!reaping_begin(a))
+			continue;
+		for (unsigned int i = 0; i < LIVES_MAX; i++) {
+			if (!a->owners[i] || !lives_ended(a->owners[i]))
+				continue;
+			shares_give_back(a, i, give_back);
+			a->owners[i] = 0;
+		}
+		pthread_mutex_unlock(&a->reaping);
+	}
 }
 
 uint64_t arena_name(const struct arena *arena)

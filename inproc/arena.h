@@ -8,8 +8,11 @@
 #ifndef INPROC_ARENA_H
 #define INPROC_ARENA_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "inproc/lives.h"
 
 /* Room for the largest frame and as much again, so that bulk is read in large pieces. */
 #define ARENA_BUFFER_SIZE (2u << 16)
@@ -34,6 +37,33 @@ size_t arena_slot_index(const struct arena *arena, const void *slot);
 /* A buffer of ARENA_BUFFER_SIZE bytes, or NULL. put accepts NULL. */
 uint8_t *arena_buffer_get(struct arena *arena);
 void arena_buffer_put(struct arena *arena, uint8_t *buffer);
+
+/* Puts *buffer, which is NULL before: who is killed in between must not leave two users of one. */
+static inline void arena_buffer_drop(struct arena *arena, uint8_t **buffer)
+{
+	uint8_t *dropped = *buffer;
+
+	*buffer = NULL;
+	atomic_thread_fence(memory_order_release);
+	arena_buffer_put(arena, dropped);
+}
+
+/*
+ * What one process has of a slot: descriptors and others that keep it (conn.h). A process that is
+ * killed does not give them back. Counts are rather too small than too large.
+ */
+struct arena_share {
+	uint8_t refs;
+	uint8_t holds : 7;
+	uint8_t watched : 1; /* by this process's helper */
+};
+
+/* The share of a process that is this one, or its child that is about to be. NULL: nobody counts. */
+struct arena_share *arena_share(struct arena *arena, const void *slot, life name);
+
+/* In every arena that this process has: calls give_back with each share that an ended process
+ * has left. The caller has no slot locked. */
+void arena_reap(void (*give_back)(void *slot, struct arena_share *share));
 
 /* Another number, taken at random, for each arena. */
 uint64_t arena_name(const struct arena *arena);

@@ -130,7 +130,7 @@ static bool adopt(int fd)
 	explicit_bzero(&inproc, sizeof(inproc));
 	failed = c->phase != CONN_EXPECT_KEYS && c->phase != CONN_OPEN;
 	if (failed)
-		c->refs--;
+		conn_unref(c, lives_own());
 	else
 		table_enter(fd, c);
 	if (c->phase == CONN_EXPECT_KEYS)

@@ -38,6 +38,10 @@ struct conn *conn_new(void)
 	if (!arena || session + tcpcrypt_session_size() > ARENA_SLOT_SIZE)
 		return NULL;
 	c = arena_slot_get(arena);
+	if (!c) {
+		conn_reap();
+		c = arena_slot_get(arena);
+	}
 	if (!c)
 		return NULL;
 	if (!c->lock_made)
@@ -48,8 +52,8 @@ struct conn *conn_new(void)
 		return NULL;
 	}
 	memset((uint8_t *)c + head, 0, ARENA_SLOT_SIZE - head);
-	c->refs = 1;
 	c->keys.arena = arena;
+	conn_ref(c, lives_own());
 	c->session = (void *)((uint8_t *)c + session);
 	conn_unlock(c);
 	return c;
@@ -57,9 +61,9 @@ struct conn *conn_new(void)
 
 static void buffers_drop(struct conn *c)
 {
-	arena_buffer_put(c->keys.arena, c->rx.buffer);
-	arena_buffer_put(c->keys.arena, c->tx.buffer);
-	arena_buffer_put(c->keys.arena, c->tx.queue);
+	arena_buffer_drop(c->keys.arena, &c->rx.buffer);
+	arena_buffer_drop(c->keys.arena, &c->tx.buffer);
+	arena_buffer_drop(c->keys.arena, &c->tx.queue);
 	memset(&c->rx, 0, sizeof(c->rx));
 	memset(&c->tx, 0, sizeof(c->tx));
 }
@@ -86,19 +90,25 @@ static void cancel_release(void)
 		pthread_setcancelstate(state, NULL);
 }
 
-int conn_lock(struct conn *c)
+/* Nobody knows how far a process that was killed had come with the streams. */
+static int inherit(struct conn *c)
+{
+	pthread_mutex_consistent(&c->lock);
+	if (c->moving) {
+		conn_broken(c, ECONNRESET);
+		c->orphaned = true;
+	}
+	return 0;
+}
+
+int conn_lock_still(struct conn *c)
 {
 	int error;
 
 	cancel_hold();
 	error = pthread_mutex_lock(&c->lock);
-
-	if (error == EOWNERDEAD) {
-		/* Nobody knows how far that process had come with the stream. */
-		pthread_mutex_consistent(&c->lock);
-		conn_broken(c, ECONNRESET);
-		error = 0;
-	}
+	if (error == EOWNERDEAD)
+		error = inherit(c);
 	if (error)
 		cancel_release();
 	else
@@ -106,8 +116,18 @@ int conn_lock(struct conn *c)
 	return -error;
 }
 
+int conn_lock(struct conn *c)
+{
+	int r = conn_lock_still(c);
+
+	if (!r)
+		c->moving = true;
+	return r;
+}
+
 void conn_unlock(struct conn *c)
 {
+	c->moving = false;
 	pthread_mutex_unlock(&c->lock);
 	cancel_release();
 }
@@ -124,15 +144,104 @@ void conn_unlock_release(struct conn *c)
 	bool free = !c->refs && !c->holds;
 
 	if (free) {
+		c->moving = true;
 		conn_ended(c);
 		tcpcrypt_session_deinit(c->session);
 		buffers_drop(c);
 		c->life++;
 	}
+	c->moving = false;
 	pthread_mutex_unlock(&c->lock);
 	if (free)
 		arena_slot_put(c->keys.arena, c);
 	cancel_release();
+}
+
+/* Who is killed between the two steps has a share that is too small: a slot may be lost, but
+ * never given away that somebody has. */
+void conn_ref(struct conn *c, life whose)
+{
+	struct arena_share *share = arena_share(c->keys.arena, c, whose);
+
+	c->refs++;
+	if (share && share->refs < UINT8_MAX)
+		share->refs++;
+}
+
+void conn_unref(struct conn *c, life whose)
+{
+	struct arena_share *share = arena_share(c->keys.arena, c, whose);
+
+	if (share && share->refs)
+		share->refs--;
+	c->refs--;
+}
+
+void conn_hold(struct conn *c)
+{
+	struct arena_share *share = arena_share(c->keys.arena, c, lives_own());
+
+	c->holds++;
+	if (share && share->holds < UINT8_MAX / 2)
+		share->holds++;
+}
+
+void conn_unhold(struct conn *c)
+{
+	struct arena_share *share = arena_share(c->keys.arena, c, lives_own());
+
+	if (share && share->holds)
+		share->holds--;
+	c->holds--;
+}
+
+bool conn_watch(struct conn *c)
+{
+	struct arena_share *share = arena_share(c->keys.arena, c, lives_own());
+
+	if (share ? share->watched : c->watched)
+		return false;
+	if (share)
+		share->watched = true;
+	else
+		c->watched = true;
+	conn_hold(c);
+	return true;
+}
+
+void conn_unwatch(struct conn *c)
+{
+	struct arena_share *share = arena_share(c->keys.arena, c, lives_own());
+
+	conn_unhold(c);
+	if (share)
+		share->watched = false;
+	else
+		c->watched = false;
+}
+
+static unsigned int without(unsigned int n, unsigned int less)
+{
+	return n > less ? n - less : 0;
+}
+
+static void give_back(void *slot, struct arena_share *share)
+{
+	struct conn *c = slot;
+	struct arena_share left;
+
+	if (conn_lock_still(c))
+		return;
+	left = *share;
+	*share = (struct arena_share){};
+	c->refs = without(c->refs, left.refs);
+	c->holds = without(c->holds, left.holds);
+	conn_unlock_release(c);
+}
+
+void conn_reap(void)
+{
+	arena_reap(give_back);
 }
 
 int conn_broken(struct conn *c, int error)
@@ -155,16 +264,28 @@ int conn_broken(struct conn *c, int error)
 	return -error;
 }
 
-int conn_fail(struct conn *c, int fd)
+/* The kernel resets what is disconnected (8547-4.6-8, 8548-3.3-5). */
+static void reset(int fd)
 {
 	const struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
 
+	next()->connect(fd, &nowhere, sizeof(nowhere));
+}
+
+int conn_fail(struct conn *c, int fd)
+{
 	if (c->phase == CONN_FAILED)
 		return -ECONNRESET;
 	conn_broken(c, ECONNRESET);
-	/* The kernel resets what is disconnected (8547-4.6-8, 8548-3.3-5). */
-	next()->connect(fd, &nowhere, sizeof(nowhere));
+	reset(fd);
 	return -ECONNRESET;
+}
+
+void conn_reset_orphan(struct conn *c, int fd)
+{
+	if (c->orphaned)
+		reset(fd);
+	c->orphaned = false;
 }
 
 int conn_fail_for(struct conn *c, int fd, int cause)

@@ -21,6 +21,7 @@
 
 #include "bpf/shared.h"
 #include "inproc/keys.h"
+#include "inproc/lives.h"
 
 enum conn_phase {
 	CONN_EXPECT_TCP,  /* connect() is under way: nothing is negotiated yet */
@@ -75,7 +76,9 @@ struct conn {
 	bool fin_sealed;
 	bool fin_shut;	/* TCP's FIN, too */
 	bool resets;	/* closed so that it is reset when what is queued has gone */
-	bool watched;	/* the helper of some process looks after it */
+	bool watched;	/* by the helper of a process that has no share */
+	bool moving;	/* who has the lock may be changing the streams */
+	bool orphaned;	/* who had the lock was killed; the socket is still to be reset */
 	bool may_block; /* the last call found that it had to wait: see calls.c */
 	/* What the daemon is told. */
 	uint64_t id; /* in its arena; 0: nothing any more */
@@ -124,6 +127,10 @@ struct conn *conn_new(void);
 /* 0, or -EDEADLK when this thread has the lock already (a signal handler). With the lock a thread is
  * not cancelled. */
 int conn_lock(struct conn *c);
+
+/* The same, but only to look, or to count references: who is killed meanwhile does no harm. */
+int conn_lock_still(struct conn *c);
+
 void conn_unlock(struct conn *c);
 
 /* Tells the engine, by an enum shared_inproc_mark, whether what fd negotiates is encrypted here.
@@ -136,6 +143,21 @@ bool conn_is_established(int fd);
 
 /* Unlocks, and frees the slot if nobody has it any more. */
 void conn_unlock_release(struct conn *c);
+
+/* A descriptor more or less: this process's, or the child's that it is about to fork. */
+void conn_ref(struct conn *c, life whose);
+void conn_unref(struct conn *c, life whose);
+
+/* Keeps the slot otherwise. */
+void conn_hold(struct conn *c);
+void conn_unhold(struct conn *c);
+
+/* False: this process's helper looks after it already. Else it does from now on, and keeps the slot. */
+bool conn_watch(struct conn *c);
+void conn_unwatch(struct conn *c);
+
+/* What killed processes have left is given back. Without any connection's lock. */
+void conn_reap(void);
 
 /* Asks the kernel what was negotiated on a socket that connects, or is told, and begins the key
  * exchange. The phase tells the outcome. */
@@ -151,6 +173,9 @@ int conn_fail(struct conn *c, int fd);
 
 /* The same, because the session says so. */
 int conn_fail_for(struct conn *c, int fd, int cause);
+
+/* The same, late, for who had the lock and was killed. */
+void conn_reset_orphan(struct conn *c, int fd);
 
 /* The kernel says that the connection is gone. Returns -error. */
 int conn_broken(struct conn *c, int error);

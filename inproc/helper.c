@@ -122,14 +122,14 @@ static void drop(struct watch *w)
 	 * now, then its events will find no watch. */
 	if (w->polled && is_ours(w))
 		epoll_ctl(epoll_fd, EPOLL_CTL_DEL, w->fd, NULL);
-	if (w->adopted)
-		next()->close(w->fd);
 	if (w->adopted) {
+		next()->close(w->fd);
 		atomic_fetch_sub(&n_adopted, 1);
 		atomic_fetch_add(&n_moved, 1);
+		conn_unhold(c);
+	} else {
+		conn_unwatch(c);
 	}
-	c->watched = false;
-	c->holds--;
 	free(w);
 }
 
@@ -343,11 +343,13 @@ static bool add(struct conn *c, int fd, bool adopted)
 		free(w);
 		return false;
 	}
-	c->watched = true;
-	c->holds++;
-	if (adopted)
+	if (adopted) {
+		conn_hold(c);
 		atomic_fetch_add(&n_adopted, 1);
-	return !wake || next()->write(wake_fd, &one, sizeof(one)) >= 0 || errno == EAGAIN;
+	}
+	if (wake)
+		next()->write(wake_fd, &one, sizeof(one));
+	return true;
 }
 
 void helper_wake(void)
@@ -375,8 +377,8 @@ void helper_watch(struct conn *c, int fd)
 {
 	int saved = errno;
 
-	if (!c->watched)
-		add(c, fd, false);
+	if (conn_watch(c) && !add(c, fd, false))
+		conn_unwatch(c);
 	errno = saved;
 }
 
@@ -398,7 +400,7 @@ static void finish_here(struct conn *c, int fd)
 	struct watch w = { .c = c, .fd = fd, .adopted = true };
 	size_t left = unsent(c);
 
-	c->holds++;
+	conn_hold(c);
 	for (int idle_ms = 0; !is_done(&w) && idle_ms < FINISH_MS; idle_ms += PAUSE_MS) {
 		if (unsent(c) != left)
 			idle_ms = 0;
@@ -408,7 +410,7 @@ static void finish_here(struct conn *c, int fd)
 		if (conn_lock(c))
 			return;
 	}
-	c->holds--;
+	conn_unhold(c);
 }
 
 void helper_adopt(struct conn *c, int fd)

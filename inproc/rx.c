@@ -408,7 +408,6 @@ void rx_rest(struct conn *c)
 		return;
 	if (rx->plain_len || rx->start != rx->end)
 		return;
-	arena_buffer_put(c->keys.arena, rx->buffer);
-	rx->buffer = NULL;
+	arena_buffer_drop(c->keys.arena, &rx->buffer);
 	rx->plain_at = rx->start = rx->end = 0;
 }

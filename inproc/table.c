@@ -114,9 +114,9 @@ void table_gone(int fd)
 {
 	struct conn *c = take(fd, NULL);
 
-	if (!c || conn_lock(c))
+	if (!c || conn_lock_still(c))
 		return;
-	c->refs--;
+	conn_unref(c, lives_own());
 	conn_unlock_release(c);
 }
 
@@ -140,7 +140,7 @@ struct conn *table_lock(int fd)
 {
 	struct conn *c = table_get(fd);
 
-	if (!c || c == &closing || conn_lock(c))
+	if (!c || c == &closing || conn_lock_still(c))
 		return NULL;
 	if (table_get(fd) == c && entered[fd] == c->life)
 		return c;
@@ -164,6 +164,7 @@ struct conn *table_use(int fd, int *ret_error)
 		*ret_error = EBADF;
 		return NULL;
 	}
+	conn_reset_orphan(c, fd);
 	if (c->phase == CONN_EXPECT_TCP)
 		conn_negotiated(c, fd);
 	if (c->phase != CONN_PLAIN)
@@ -189,9 +190,9 @@ void table_copied(int fd, int copy)
 {
 	struct conn *c = settled(fd);
 
-	if (!c || c == &closing || !table_holds(copy) || getpid() != owner || conn_lock(c))
+	if (!c || c == &closing || !table_holds(copy) || getpid() != owner || conn_lock_still(c))
 		return;
-	c->refs++;
+	conn_ref(c, lives_own());
 	conn_unlock(c);
 	inheritance_take(copy);
 	table_set(copy, c);
@@ -245,7 +246,7 @@ static void leave(struct conn *c, int fd)
 	bool lives = c->phase == CONN_EXPECT_KEYS || c->phase == CONN_OPEN;
 	int r = 0;
 
-	c->refs--;
+	conn_unref(c, lives_own());
 	if (!c->refs && lives && wants_reset(fd)) {
 		c->error = ECONNABORTED;
 		r = reset_late(c);
@@ -284,6 +285,9 @@ void table_closing(int fd)
 {
 	struct conn *c = take(fd, &closing);
 
+	/* Who else had it was killed, perhaps. */
+	if (c && c->refs > 1)
+		conn_reap();
 	if (!c || conn_lock(c))
 		return;
 	leave(c, fd);
@@ -308,11 +312,14 @@ void table_ending(void)
 {
 	if (getpid() != owner)
 		return;
+	conn_reap();
 	for (int fd = 0; fd < atomic_load(&table_end); fd++) {
 		struct conn *c = table_get(fd);
 
 		if (!c || c == &closing || conn_lock(c))
 			continue;
+		/* Other threads may still come; the slot is given back by who reaps this process. */
+		conn_hold(c);
 		if (c->refs)
 			leave(c, fd);
 		conn_unlock(c);
@@ -326,7 +333,7 @@ static void references_change(void (*change)(struct conn *))
 	for (int fd = 0; fd < atomic_load(&table_end); fd++) {
 		struct conn *c = table_get(fd);
 
-		if (!c || c == &closing || conn_lock(c))
+		if (!c || c == &closing || conn_lock_still(c))
 			continue;
 		change(c);
 		conn_unlock(c);
@@ -337,14 +344,16 @@ static void references_change(void (*change)(struct conn *))
  * then it is not to be freed. */
 static void reference_end(struct conn *c)
 {
-	if (!--c->refs)
-		c->holds++;
+	conn_unref(c, lives_own());
+	if (!c->refs)
+		conn_hold(c);
 }
 
 static void reference_return(struct conn *c)
 {
-	if (!c->refs++)
-		c->holds--;
+	if (!c->refs)
+		conn_unhold(c);
+	conn_ref(c, lives_own());
 }
 
 void table_replacing(void)
@@ -395,15 +404,16 @@ void table_fork_begin(struct table_references *references)
 {
 	void *conns;
 
+	taken = references;
 	references->size = atomic_load(&table_end);
 	if (!references->size)
 		return;
 	conns = mmap(NULL, references->size * sizeof(*references->conns), PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (conns == MAP_FAILED)
-		return;
-	references->conns = conns;
-	taken = references;
+		references->size = 0;
+	else
+		references->conns = conns;
 }
 
 void table_fork_end(struct table_references *references, bool failed)
@@ -412,25 +422,32 @@ void table_fork_end(struct table_references *references, bool failed)
 	for (size_t i = 0; failed && i < references->n; i++) {
 		struct conn *c = references->conns[i];
 
-		if (conn_lock(c))
+		if (conn_lock_still(c))
 			continue;
-		c->refs--;
+		conn_unref(c, references->child);
 		conn_unlock_release(c);
 	}
+	if (failed)
+		lives_never(references->child);
 	if (references->conns)
 		munmap(references->conns, references->size * sizeof(*references->conns));
 }
 
 void table_forking(void)
 {
+	/* A server that forks is who has children that were killed. */
+	conn_reap();
 	pthread_rwlock_wrlock(&closes);
 	generation++;
+	lives_forking();
+	if (taken)
+		taken->child = lives_child();
 	for (int fd = 0; fd < atomic_load(&table_end); fd++) {
 		struct conn *c = table_get(fd);
 
-		if (!c || c == &closing || conn_lock(c))
+		if (!c || c == &closing || conn_lock_still(c))
 			continue;
-		c->refs++;
+		conn_ref(c, lives_child());
 		if (taken && taken->n < taken->size)
 			taken->conns[taken->n++] = c;
 		conn_unlock(c);
@@ -439,12 +456,14 @@ void table_forking(void)
 
 void table_fork_done(void)
 {
+	lives_fork_done();
 	pthread_rwlock_unlock(&closes);
 }
 
 void table_forked(void)
 {
 	pthread_rwlock_init(&closes, NULL);
+	lives_forked();
 	owner = getpid();
 	if (counted)
 		*counted = true;

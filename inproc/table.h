@@ -117,6 +117,7 @@ void table_forked(void);
 struct table_references {
 	struct conn **conns;
 	size_t n, size;
+	life child;
 };
 void table_fork_begin(struct table_references *references);
 void table_fork_end(struct table_references *references, bool failed);

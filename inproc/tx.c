@@ -49,8 +49,7 @@ static int push(struct conn *c, int fd, int flags)
 		tx->start += n;
 	}
 	tx->start = tx->end = 0;
-	arena_buffer_put(c->keys.arena, tx->buffer);
-	tx->buffer = NULL;
+	arena_buffer_drop(c->keys.arena, &tx->buffer);
 	return 0;
 }
 
@@ -143,10 +142,8 @@ static int unqueue(struct conn *c, int fd)
 		return n;
 	memmove(tx->queue, tx->queue + n, from.left);
 	tx->queued = from.left;
-	if (!tx->queued) {
-		arena_buffer_put(c->keys.arena, tx->queue);
-		tx->queue = NULL;
-	}
+	if (!tx->queued)
+		arena_buffer_drop(c->keys.arena, &tx->queue);
 	return 0;
 }
 

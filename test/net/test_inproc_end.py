@@ -9,7 +9,7 @@ from inproc import V4, Pair
 
 PORT = 7030
 COMMON = """
-import ctypes, os, resource, signal, socket, sys, time
+import ctypes, os, random, resource, signal, socket, sys, time
 libc = ctypes.CDLL(None, use_errno=True)
 NULL = ctypes.c_char_p(None)
 def connected(rcvbuf=0):
@@ -130,6 +130,82 @@ input()
 """, "fork() that fails", wrap=["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"])
 
 
+def killed():
+    """A child that is killed gives back what it had: who is left says that the stream ends."""
+    stream("""
+s = connected()
+s.recv(1)
+s.sendall(b"one ")
+pid = os.fork()
+if not pid:
+    while True: signal.pause()
+os.kill(pid, signal.SIGKILL)
+os.waitpid(pid, 0)
+s.sendall(b"two")
+s.close()
+print("closed", flush=True)
+input()
+""", "a child that is killed")
+    stream("""
+s = connected()
+s.recv(1)
+s.sendall(b"one ")
+parent = os.getpid()
+if os.fork():
+    os.kill(parent, signal.SIGKILL)
+while os.getppid() == parent: time.sleep(.01)
+s.sendall(b"two")
+s.close()
+print("closed", flush=True)
+""", "a parent that is killed")
+
+
+KILLED_AT_WORK = """
+others = [connected() for _ in range(2)]
+killed = 0
+for n in range(30):
+    s = connected()
+    s.recv(1)
+    s.settimeout(10)
+    pid = os.fork()
+    if not pid:
+        while True: s.send(b"x" * (n * 1000 + 1))
+    time.sleep(random.random() / 100)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    try:
+        s.send(b"y")
+    except ConnectionResetError:
+        killed += 1
+    s.close()
+    for o in others: o.send(b"z")
+print("closed", killed, flush=True)
+"""
+DRAIN = """
+import socket, sys, threading
+l = socket.create_server(("0.0.0.0", int(sys.argv[1])))
+def drain(s):
+    s.sendall(b"k")
+    try:
+        while s.recv(65536): pass
+    except OSError: pass
+    s.close()
+while True:
+    threading.Thread(target=drain, args=l.accept()[:1], daemon=True).start()
+"""
+
+
+def killed_at_work():
+    """A process that is killed with a connection's lock blocks nobody; others are not touched."""
+    with Net() as net:
+        pair = Pair(net, "both")
+        pair.b.start(pair.server([sys.executable, "-c", DRAIN, PORT]))
+        pair.b.wait_listening(PORT)
+        done = pair.a.run(pair.client([sys.executable, "-c", COMMON + KILLED_AT_WORK, pair.b.addresses[V4],
+                                       PORT]), timeout=120)
+        check_equal(done.stdout.split()[0], "closed", "killed at work: the others go on")
+
+
 LATE = """
 s = connected()
 s.sendall(b"one two")
@@ -219,6 +295,8 @@ if __name__ == "__main__":
         other_programs,
         exec_after_close,
         processes,
+        killed,
+        killed_at_work,
         few_descriptors,
         no_descriptors,
         slow_reader,

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* What a process has of an arena comes back, however it ends, and only then. */
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "inproc/arena.h"
+#include "test/unit/unit.h"
+
+static struct arena *arena;
+static void *slot;
+static unsigned int refs, holds, calls;
+
+static void give_back(void *given, struct arena_share *share)
+{
+	assert_ptr_equal(given, slot);
+	refs += share->refs;
+	holds += share->holds;
+	calls++;
+	*share = (struct arena_share){};
+}
+
+static unsigned int reaped(void)
+{
+	refs = holds = calls = 0;
+	arena_reap(give_back);
+	return calls;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	arena = arena_own();
+	slot = arena_slot_get(arena);
+	return !arena || !slot;
+}
+
+/* What the library does around fork(); the child runs life() and says by a byte that it has begun. */
+static pid_t forked(void (*run)(void))
+{
+	int begun[2];
+	char byte = 0;
+	pid_t pid;
+
+	assert_int_equal(pipe(begun), 0);
+	lives_forking();
+	arena_share(arena, slot, lives_child())->refs += 2;
+	pid = fork();
+	if (!pid) {
+		lives_forked();
+		arena_forked();
+		if (write(begun[1], &byte, 1) != 1)
+			_exit(1);
+		run();
+		_exit(0);
+	}
+	lives_fork_done();
+	assert_int_equal(read(begun[0], &byte, 1), 1);
+	close(begun[0]);
+	close(begun[1]);
+	return pid;
+}
+
+static void wait_for_ever(void)
+{
+	for (;;)
+		pause();
+}
+
+static void hold_and_wait(void)
+{
+	arena_share(arena, slot, lives_own())->holds++;
+	raise(SIGSTOP);
+}
+
+static void become_another(void)
+{
+	execl("/bin/sleep", "sleep", "1000", (char *)NULL);
+}
+
+static void end(pid_t pid)
+{
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void killed(void **state)
+{
+	pid_t pid = forked(wait_for_ever), other = forked(hold_and_wait);
+	siginfo_t info;
+
+	(void)state;
+	assert_int_equal(waitpid(other, NULL, WUNTRACED), other);
+	assert_int_equal(reaped(), 0); /* both live */
+	/* Nobody has waited for it yet. */
+	kill(other, SIGKILL);
+	waitid(P_PID, other, &info, WEXITED | WNOWAIT);
+	assert_int_equal(reaped(), 1);
+	assert_int_equal(refs, 2);
+	assert_int_equal(holds, 1);
+	assert_int_equal(reaped(), 0); /* once */
+	waitpid(other, NULL, 0);
+	end(pid);
+	assert_int_equal(reaped(), 1);
+	assert_int_equal(refs, 2);
+	assert_int_equal(holds, 0);
+}
+
+/* execve() ends what the process had, though the process goes on. */
+static void becomes_another(void **state)
+{
+	pid_t pid = forked(become_another);
+
+	(void)state;
+	while (!reaped())
+		usleep(1000);
+	assert_int_equal(refs, 2);
+	end(pid);
+	assert_int_equal(reaped(), 0);
+}
+
+/* A place that was given again says that its last owner has ended. */
+static void places_come_again(void **state)
+{
+	unsigned int before = 0;
+	pid_t pids[LIVES_MAX];
+
+	(void)state;
+	for (unsigned int i = 0; i < 2 * LIVES_MAX; i++) {
+		end(forked(wait_for_ever));
+		assert_int_equal(reaped(), 1);
+		assert_int_equal(refs, 2);
+	}
+	/* Who comes when all have been given counts nothing. */
+	for (unsigned int i = 0; i < LIVES_MAX - 1; i++)
+		pids[i] = forked(wait_for_ever);
+	lives_forking();
+	assert_int_equal(lives_child(), 0);
+	assert_null(arena_share(arena, slot, lives_child()));
+	lives_fork_done();
+	assert_int_equal(reaped(), 0);
+	for (unsigned int i = 0; i < LIVES_MAX - 1; i++)
+		end(pids[i]);
+	for (unsigned int left = LIVES_MAX - 1; left; left -= before) {
+		before = reaped();
+		assert_true(before);
+	}
+}
+
+static void never_forked(void **state)
+{
+	life name;
+
+	(void)state;
+	lives_forking();
+	name = lives_child();
+	lives_fork_done();
+	assert_false(lives_ended(name));
+	lives_never(name);
+	assert_true(lives_ended(name));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(killed),
+		cmocka_unit_test(becomes_another),
+		cmocka_unit_test(places_come_again),
+		cmocka_unit_test(never_forked),
+	};
+
+	return cmocka_run_group_tests(tests, setup, NULL);
+}
