@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 
+#include "inproc/section.h"
+
 #define BUFFERS_MAX 8192u
 #define BUFFERS_MIN 64u
 
@@ -89,12 +91,14 @@ struct arena *arena_own(void)
 
 	if (a)
 		return a;
+	section_enter();
 	pthread_mutex_lock(&own_lock);
 	/* A limited address space has room for fewer. */
 	for (uint32_t n = BUFFERS_MAX; !own && n >= BUFFERS_MIN; n /= 4)
 		own = arena_map(n);
 	a = own;
 	pthread_mutex_unlock(&own_lock);
+	section_leave();
 	return a;
 }
 

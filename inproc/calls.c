@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <time.h>
 
+#include "inproc/calls_signal.h"
 #include "inproc/helper.h"
 #include "inproc/next.h"
 
@@ -73,6 +74,18 @@ static int wait_readable(int fd)
 	return next()->recv(fd, &byte, 1, MSG_PEEK) < 0 ? -errno : 0;
 }
 
+/* Has a handler run that ends the call, while this had not begun to wait? One that has done something
+ * ends with any. */
+static int interrupted(int fd, ssize_t done)
+{
+	int mode;
+
+	if (!(signals_handled() & SIGNALS_INTERRUPT) && !(signals_handled() && done))
+		return 0;
+	mode = next()->fcntl(fd, F_GETFL);
+	return mode >= 0 && !(mode & O_NONBLOCK) ? -EINTR : 0;
+}
+
 /*
  * For MSG_PEEK with MSG_WAITALL, which has found some: waits likewise for more than the kernel
  * had, which is what further frames begin with. False: there is no more, or not in time.
@@ -117,6 +130,7 @@ ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 
 	*ret_native = false;
 	pthread_testcancel();
+	signals_forget();
 	/* Urgent bytes stay in the stream: see doc/inproc.md. */
 	if (flags & MSG_OOB)
 		return calls_result(-EINVAL);
@@ -157,7 +171,9 @@ ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 			continue;
 		if (foreign)
 			next()->poll(NULL, 0, KEYS_MS);
-		r = wait_readable(fd);
+		r = interrupted(fd, done);
+		if (!r)
+			r = wait_readable(fd);
 		if (r) {
 			note(fd, r);
 			break;
@@ -185,24 +201,6 @@ static int64_t send_end(int fd)
 	    (!tv.tv_sec && !tv.tv_usec))
 		return INT64_MAX;
 	return now_ms() + tv.tv_sec * 1000LL + (tv.tv_usec + 999) / 1000;
-}
-
-/*
- * A signal was handled: may it have been one that ends system calls? The kernel, which would know,
- * lets poll() end with any; its send() goes on where SA_RESTART says so.
- */
-static bool may_interrupt(void)
-{
-	struct sigaction action;
-	sigset_t blocked;
-
-	pthread_sigmask(SIG_SETMASK, NULL, &blocked);
-	for (int number = 1; number < NSIG; number++)
-		if (sigismember(&blocked, number) == 0 && !sigaction(number, NULL, &action) &&
-		    action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN &&
-		    !(action.sa_flags & SA_RESTART))
-			return true;
-	return false;
 }
 
 /*
@@ -251,6 +249,7 @@ ssize_t calls_write(int fd, struct bytes *from, int flags, bool *ret_native)
 
 	*ret_native = false;
 	pthread_testcancel();
+	signals_forget();
 	for (;;) {
 		int error;
 		struct conn *c = table_use(fd, &error);
@@ -270,10 +269,14 @@ ssize_t calls_write(int fd, struct bytes *from, int flags, bool *ret_native)
 		leave(c, fd);
 		if (!left || (r < 0 && r != -EAGAIN) || flags & MSG_DONTWAIT)
 			break;
-		waited = wait_writable(fd, for_keys, &end);
+		waited = interrupted(fd, done);
+		if (!waited)
+			waited = wait_writable(fd, for_keys, &end);
 		if (!waited)
 			continue;
-		if (waited == -EINTR && !done && end == INT64_MAX && !may_interrupt())
+		/* The kernel's send() goes on where poll() does not: behind handlers with SA_RESTART. */
+		if (waited == -EINTR && !done && end == INT64_MAX &&
+		    signals_handled() == SIGNALS_RESTART)
 			continue;
 		r = waited;
 		break;

@@ -7,9 +7,11 @@
 
 #include "inproc/arena.h"
 #include "inproc/calls.h"
+#include "inproc/calls_signal.h"
 #include "inproc/contexts.h"
 #include "inproc/helper.h"
 #include "inproc/next.h"
+#include "inproc/section.h"
 
 /* The end of the process closes everything; that of a child after vfork(), nothing. */
 static void finish(void)
@@ -45,6 +47,7 @@ CALL void _Exit(int status)
 
 static void forking(void)
 {
+	section_enter();
 	table_forking();
 	helper_forking();
 }
@@ -53,6 +56,7 @@ static void fork_done(void)
 {
 	helper_fork_done();
 	table_fork_done();
+	section_leave();
 }
 
 static void forked(void)
@@ -61,6 +65,8 @@ static void forked(void)
 	helper_forked();
 	arena_forked();
 	contexts_forked();
+	signals_forked();
+	section_leave();
 }
 
 /* The C library's own calls of fork() come by here only. */

@@ -10,6 +10,7 @@
 #include "inproc/arena.h"
 #include "inproc/negotiated.h"
 #include "inproc/next.h"
+#include "inproc/section.h"
 #include "inproc/stream.h"
 
 const struct conn_observer *conn_observer;
@@ -68,28 +69,6 @@ static void buffers_drop(struct conn *c)
 	memset(&c->tx, 0, sizeof(c->tx));
 }
 
-/* A thread that is cancelled must not go with a lock. */
-static __thread unsigned int locks;
-static __thread int cancel_state;
-
-static void cancel_hold(void)
-{
-	int state;
-
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-	if (!locks++)
-		cancel_state = state;
-}
-
-static void cancel_release(void)
-{
-	/* Before a signal handler may come here, too. */
-	const int state = cancel_state;
-
-	if (!--locks)
-		pthread_setcancelstate(state, NULL);
-}
-
 /* Nobody knows how far a process that was killed had come with the streams. */
 static int inherit(struct conn *c)
 {
@@ -105,12 +84,12 @@ int conn_lock_still(struct conn *c)
 {
 	int error;
 
-	cancel_hold();
+	section_enter();
 	error = pthread_mutex_lock(&c->lock);
 	if (error == EOWNERDEAD)
 		error = inherit(c);
 	if (error)
-		cancel_release();
+		section_leave();
 	else
 		keys_enter(&c->keys);
 	return -error;
@@ -129,7 +108,7 @@ void conn_unlock(struct conn *c)
 {
 	c->moving = false;
 	pthread_mutex_unlock(&c->lock);
-	cancel_release();
+	section_leave();
 }
 
 void conn_ended(struct conn *c)
@@ -154,7 +133,7 @@ void conn_unlock_release(struct conn *c)
 	pthread_mutex_unlock(&c->lock);
 	if (free)
 		arena_slot_put(c->keys.arena, c);
-	cancel_release();
+	section_leave();
 }
 
 /* Who is killed between the two steps has a share that is too small: a slot may be lost, but

@@ -124,8 +124,8 @@ static inline void conn_used(void)
 /* A connection in the phase CONN_EXPECT_TCP with one reference, or NULL. */
 struct conn *conn_new(void);
 
-/* 0, or -EDEADLK when this thread has the lock already (a signal handler). With the lock a thread is
- * not cancelled. */
+/* 0, or -EDEADLK when this thread has the lock already: in a handler that nobody saw being set. What
+ * is done with it is a section (section.h). */
 int conn_lock(struct conn *c);
 
 /* The same, but only to look, or to count references: who is killed meanwhile does no harm. */

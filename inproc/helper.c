@@ -9,15 +9,16 @@
 #include <stdatomic.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/queue.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "inproc/next.h"
 #include "inproc/report.h"
+#include "inproc/section.h"
 #include "inproc/stream.h"
 #include "inproc/table.h"
 
@@ -92,6 +93,7 @@ void helper_make_way(int fd)
 	const int saved = errno;
 	int moved;
 
+	section_enter();
 	pthread_mutex_lock(&lock);
 	if (helper_keeps(fd)) {
 		moved = next()->fcntl(fd, F_DUPFD_CLOEXEC, FIRST_FD);
@@ -101,7 +103,46 @@ void helper_make_way(int fd)
 			wake_fd = moved;
 	}
 	pthread_mutex_unlock(&lock);
+	section_leave();
 	errno = saved;
+}
+
+/* Those that nobody needs at present. A handler's write() may have interrupted malloc(). */
+static struct watches spare = TAILQ_HEAD_INITIALIZER(spare);
+
+#define SLAB_SIZE (16u << 10)
+
+/* With our lock. */
+static void slab_add(void)
+{
+	struct watch *slab = mmap(NULL, SLAB_SIZE, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	for (size_t i = 0; slab != MAP_FAILED && i < SLAB_SIZE / sizeof(*slab); i++)
+		TAILQ_INSERT_TAIL(&spare, &slab[i], entry);
+}
+
+static struct watch *watch_get(void)
+{
+	struct watch *w;
+
+	pthread_mutex_lock(&lock);
+	if (TAILQ_EMPTY(&spare))
+		slab_add();
+	w = TAILQ_FIRST(&spare);
+	if (w)
+		TAILQ_REMOVE(&spare, w, entry);
+	pthread_mutex_unlock(&lock);
+	if (w)
+		*w = (struct watch){};
+	return w;
+}
+
+static void watch_put(struct watch *w)
+{
+	pthread_mutex_lock(&lock);
+	TAILQ_INSERT_HEAD(&spare, w, entry);
+	pthread_mutex_unlock(&lock);
 }
 
 static bool is_ours(const struct watch *w)
@@ -130,7 +171,7 @@ static void drop(struct watch *w)
 	} else {
 		conn_unwatch(c);
 	}
-	free(w);
+	watch_put(w);
 }
 
 /* An error is the program's to hear of, and poll() shows it only until somebody has. */
@@ -318,7 +359,7 @@ static bool start(void)
 
 static bool add(struct conn *c, int fd, bool adopted)
 {
-	struct watch *w = calloc(1, sizeof(*w));
+	struct watch *w = watch_get();
 	const uint64_t one = 1;
 	bool wake, ready;
 
@@ -340,7 +381,7 @@ static bool add(struct conn *c, int fd, bool adopted)
 	asleep = false;
 	pthread_mutex_unlock(&lock);
 	if (!ready) {
-		free(w);
+		watch_put(w);
 		return false;
 	}
 	if (adopted) {
@@ -358,9 +399,11 @@ void helper_wake(void)
 	int saved = errno;
 	bool ready;
 
+	section_enter();
 	pthread_mutex_lock(&lock);
 	ready = start();
 	pthread_mutex_unlock(&lock);
+	section_leave();
 	if (ready && next()->write(wake_fd, &one, sizeof(one)) < 0)
 		errno = saved;
 	errno = saved;

@@ -57,6 +57,11 @@ __attribute__((constructor(101))) void next_find(void)
 	FIND(posix_spawn);
 	FIND(posix_spawnp);
 	FIND(fork);
+	FIND(sigaction);
+	FIND(signal);
+	FIND(sysv_signal);
+	FIND(sigset);
+	FIND(siginterrupt);
 	FIND(syscall);
 	atomic_store_explicit(&next_found, true, memory_order_release);
 }

@@ -14,6 +14,7 @@
 #include "inproc/arena.h"
 #include "inproc/helper.h"
 #include "inproc/negotiated.h"
+#include "inproc/section.h"
 #include "inproc/table.h"
 
 #define QUEUE_MAX 4096
@@ -74,6 +75,7 @@ static void put(const struct message *m)
 	bool wake = false;
 	uint64_t due;
 
+	section_enter();
 	pthread_mutex_lock(&lock);
 	if (queue_make() && n < QUEUE_MAX) {
 		queue->message[(first + n++) % QUEUE_MAX] = *m;
@@ -86,6 +88,7 @@ static void put(const struct message *m)
 		again = true;
 	}
 	pthread_mutex_unlock(&lock);
+	section_leave();
 	if (wake)
 		helper_wake();
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """In-process mode: calls that wait, what ends their waiting, and what they are told."""
+import os
 import subprocess
 import sys
 
@@ -132,6 +133,33 @@ def restarts():
         talk.end(["4"], "restarted: it is written in the end")
 
 
+COUNTS = """
+import socket, sys
+l = socket.create_server(("0.0.0.0", int(sys.argv[1])))
+s, _ = l.accept()
+data = b""
+while more := s.recv(65536):
+    data += more
+    if data == b"hello": s.sendall(b"!")
+print(data.count(b"h"), data.replace(b"h", b"") == 20000 * b"abcdefg")
+"""
+
+
+def handlers():
+    """Handlers of signals may use the connection that they interrupt a call of, or jump out of it."""
+    for what, expected in (("writes", "0 0\n"), ("jumps", "!\n"), ("ends", "-1 EINTR\n")):
+        with Net() as net:
+            pair = Pair(net, "both")
+            server = pair.b.start(pair.server([sys.executable, "-c", COUNTS, PORT]),
+                                  stdout=subprocess.PIPE, text=True)
+            pair.b.wait_listening(PORT)
+            done = pair.a.run(pair.client([os.environ["SIGNALS"], what, pair.b.addresses[V4], PORT]))
+            check_equal(done.stdout, expected, f"handlers: {what}")
+            if what == "writes":
+                check_equal(server.communicate(timeout=60)[0], f"{int(done.stderr)} True\n",
+                            "handlers: all that was written arrives")
+
+
 EDGE = """
 s = socket.socket()
 s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4000000)
@@ -250,6 +278,7 @@ if __name__ == "__main__":
         timeouts,
         interruptions,
         restarts,
+        handlers,
         edges,
         peeks,
         passed_on,
