@@ -12,6 +12,7 @@
  */
 #include "bpf/packet_eno.h"
 #include "bpf/lookup.h"
+#include "bpf/netns.h"
 #include "bpf/place.h"
 #include "bpf/policy_find.h"
 
@@ -21,17 +22,6 @@
 
 /* The network namespace that is guarded. */
 const volatile __u64 guard_netns = 0;
-
-/* The kernel's own, as far as it matters here. */
-struct net {
-	__u64 net_cookie;
-} __attribute__((preserve_access_index));
-
-struct sock_common {
-	struct {
-		struct net *net;
-	} skc_net;
-} __attribute__((preserve_access_index));
 
 /* Its SYNs carry ENO; that they do is seen when they leave. */
 static __always_inline int offers_eno(const struct eno_sock *sock)

@@ -5,6 +5,7 @@
  * SYN in fragments, behind IPv6 extension headers, in IPsec, or to a port that is translated later.
  * Here all that is behind us and the listener is known, whatever it is bound to.
  */
+#include "bpf/netns.h"
 #include "bpf/packet_eno.h"
 #include "bpf/wished.h"
 
@@ -12,17 +13,6 @@
 #define HEADERS_MAX	 8 /* of IPv6 before TCP's; of a sane packet there are fewer */
 
 enum { DROP, PASS };
-
-/* The kernel's own, as far as it matters here. */
-struct net {
-	__u64 net_cookie;
-} __attribute__((preserve_access_index));
-
-struct sock_common {
-	struct {
-		struct net *net;
-	} skc_net;
-} __attribute__((preserve_access_index));
 
 /* Does the listener belong to the daemon's namespace? */
 static __always_inline int is_here(struct bpf_sock *sk, const struct shared_settings *s)

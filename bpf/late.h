@@ -8,6 +8,7 @@
 #ifndef BPF_LATE_H
 #define BPF_LATE_H
 
+#include "bpf/netns.h"
 #include "bpf/options.h"
 #include "bpf/sockopt.h"
 
@@ -15,13 +16,6 @@
 #define CAP_NET_RAW    13
 #define PRIORITY_FREE  6	   /* up to here it needs no capability */
 #define APP_CONGESTION APP_OPTIONS /* the one that is a name */
-
-struct user_namespace;
-
-struct net {
-	__u64 net_cookie;
-	struct user_namespace *user_ns;
-} __attribute__((preserve_access_index));
 
 struct nsproxy {
 	struct net *net_ns;

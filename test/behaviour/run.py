@@ -23,7 +23,7 @@ import time
 
 import program as programs
 import router
-from harness import Daemon, Net, Skip, die_tidily, wait_for
+from harness import Net, Skip, die_tidily, wait_for
 from program import Program, run_program
 
 import connecting  # noqa: F401  the cases' modules, in the order of the table

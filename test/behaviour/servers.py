@@ -10,7 +10,7 @@ import sys
 import threading
 
 from cases import case
-from connecting import by_poll, greet
+from connecting import by_poll
 from harness import wait_for
 from names import converse
 from program import PATIENCE, error_name

@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 
@@ -233,6 +234,31 @@ class Daemon:
 
     def status(self):
         return json.loads(self.tool("status", "--json").stdout)
+
+    def ask(self, **request):
+        """The first line of what the control socket answers, an object."""
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(30)
+            sock.connect(str(self.run_dir / "control.sock"))
+            sock.sendall(json.dumps(request).encode() + b"\n")
+            with sock.makefile() as file:
+                return json.loads(file.readline())
+
+    def verify_later(self, local, peer):
+        """`verify` for a live connection; returns a function that waits for the answer."""
+        answers = []
+
+        def ask():
+            answers.append(self.ask(command="verify", local=local, peer=peer))
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+
+        def answer():
+            thread.join()
+            return answers[0]
+
+        return answer
 
     def list(self, recent=True, **keys):
         """The connections, oldest first, whose values equal keys; port: of either end."""

@@ -12,10 +12,9 @@ import test_upgrade
 from apps import Server, echo
 from harness import Net, check, check_equal, main, wait_for
 from inproc import RAW_WRITER, SECRET, V4, V6, Pair, loaded
-from packets import Capture
 from tcpcrypt import accept_resumed, accept_session
 from test_inproc_list import ALICE, BOB, ECHO, PYTHON, Puppet, as_user, user
-from test_resume import MESSAGE, check_capture, check_how, check_once, closed, how, many, talk
+from test_resume import check_capture, check_how, check_once, closed, how, many
 
 PORT, OTHER_PORT = 7020, 7021
 

@@ -13,7 +13,6 @@ import pathlib
 import select
 import signal
 import socket
-import threading
 
 from apps import BROKEN, Server, bound_time, errno_of, read_exactly, read_to_end
 from harness import Net, check, check_equal, main, wait_for
@@ -256,7 +255,7 @@ def simultaneous(stage, session):
     local = f"{stage.address}:{stage.port}"
     peer = f"{stage.link.address}:{session.connection.port}"
     session.connection.acknowledges = False  # so that ours is sent before theirs is seen
-    verify = verify_in_thread(stage, local, peer)
+    verify = stage.daemon.verify_later(local, peer)
     frame = session.read()
     check(frame.rekey, "the daemon begins a key update")
     session.connection.acknowledges = True
@@ -266,27 +265,6 @@ def simultaneous(stage, session):
     session.send(HELLO)
     check_equal(session.read_data(len(HELLO)), HELLO, "both ends agree on the keys")
     check_equal(session.rx.generation, generation + 1, "and have stepped once")
-
-
-def verify_in_thread(stage, local, peer):
-    """Asks the daemon to prove the peer; returns a function that gives its answer."""
-    answers = []
-
-    def ask():
-        with socket.socket(socket.AF_UNIX) as control:
-            control.connect(str(stage.daemon.run_dir / "control.sock"))
-            request = {"command": "verify", "local": local, "peer": peer}
-            control.sendall(json.dumps(request).encode() + b"\n")
-            answers.append(json.loads(read_to_end(control)))
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-
-    def answer():
-        thread.join()
-        return answers[0]
-
-    return answer
 
 
 def after_finp(stage):

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """New keys by bytes, by age and on request, and what they say about who is there."""
 import errno
-import json
 import os
 import pathlib
 import socket
@@ -87,7 +86,7 @@ def at_once():
                 talk(sock)
                 ends = verify_ends(da, server.port)
                 for _ in range(10):
-                    asked = [verify(da, *ends), verify(db, *reversed(ends))]
+                    asked = [da.verify_later(*ends), db.verify_later(*reversed(ends))]
                     check(talk(sock, 3), "both at once: data flows")
                     confirmed = [answer()["peer_confirmed"] for answer in asked]
                     check_equal(confirmed, [True, True], "both at once: both are confirmed")
@@ -98,27 +97,6 @@ def at_once():
 def verify_ends(daemon, port):
     listed = daemon.list(port=port)[-1]
     return listed["local"], listed["peer"]
-
-
-def verify(daemon, local, peer):
-    """`verify` for a live connection; returns a function that waits for the answer."""
-    answers = []
-
-    def ask():
-        with socket.socket(socket.AF_UNIX) as control:
-            control.connect(str(daemon.run_dir / "control.sock"))
-            request = {"command": "verify", "local": local, "peer": peer}
-            control.sendall(json.dumps(request).encode() + b"\n")
-            answers.append(json.loads(read_to_end(control)))
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-
-    def answer():
-        thread.join()
-        return answers[0]
-
-    return answer
 
 
 # ---- who is there -------------------------------------------------------------------------

@@ -2,12 +2,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Sessions are resumed (RFC 8548 section 3.5): without a key exchange, by either host, and each
 secret once, whatever is lost, repeated, forged or forgotten."""
-import contextlib
 import socket
 import threading
-import time
 
-from apps import Server, bound_time, connect, echo, exchange, family_name, read_exactly, read_to_end
+from apps import Server, bound_time, echo, exchange, family_name, read_exactly
 from harness import Net, check, check_equal, main, wait_for
 from middlebox import Delay, Duplicate, Lose, Reorder
 from packets import INIT1_MAGIC, INIT2_MAGIC, Capture, frames

@@ -7,7 +7,7 @@ import os
 import socket
 import struct
 
-from apps import Server, bound_time, connect, echo, errno_of, family_name, read_exactly
+from apps import Server, bound_time, echo, errno_of, family_name, read_exactly
 from harness import Net, Skip, check, check_equal, libc, main, wait_for
 from packets import Capture
 from wire import wired_pair

@@ -248,7 +248,7 @@ def generations():
                         done = verify(daemon, client)
                         check(done.get("peer_confirmed"), "verify proves the other end", done)
                         exchange_one(client, server)
-                    check("error" in ask(daemon, command="verify", local="10.9.9.9:1",
+                    check("error" in daemon.ask(command="verify", local="10.9.9.9:1",
                                          peer="10.9.9.8:2"), "and says what is not found")
                     os.kill(daemon.pid(), signal.SIGTERM)
                     wait_for(lambda: not daemons_in(a), "SIGTERM to end all three", LINGER)
@@ -261,21 +261,9 @@ def exchange_one(client, server):
     check_equal(read_exactly(server, len(MESSAGE)), MESSAGE, "data goes through")
 
 
-def ask(daemon, **request):
-    """The first line of the answer to a request."""
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(30)
-        sock.connect(str(daemon.run_dir / "control.sock"))
-        sock.sendall(json.dumps(request).encode() + b"\n")
-        answer = b""
-        while more := sock.recv(65536):
-            answer += more
-    return json.loads(answer.splitlines()[0])
-
-
 def verify(daemon, client):
     local, peer = ("%s:%d" % end for end in (client.getsockname(), client.getpeername()))
-    return ask(daemon, command="verify", local=local, peer=peer)
+    return daemon.ask(command="verify", local=local, peer=peer)
 
 
 def encrypts(daemon, a, b, text):
@@ -331,9 +319,9 @@ def nothing_changes():
         )
         check_equal(nowhere.returncode, 1, "nobody to replace")
         check("no tcpcryptd" in nowhere.stderr, "which it says", nowhere.stderr)
-        answer = ask(daemon, command="upgrade", layout="of another version")
+        answer = daemon.ask(command="upgrade", layout="of another version")
         check("laid out" in answer["error"], "another layout of the maps is refused", answer)
-        answer = as_user(65534, lambda: ask(daemon, command="upgrade", layout="x"))
+        answer = as_user(65534, lambda: daemon.ask(command="upgrade", layout="x"))
         check_equal(answer, {"error": "only root may do that"}, "only root may")
         check_equal(daemon.pid(), first, "the same daemon answers")
         encrypts(daemon, a, b, "and encrypts")
@@ -380,7 +368,7 @@ def half_way(daemon):
         fds.frombytes(ancillary[0][2])
         found = json.loads(reply)["names"]
         check_equal(len(found), len(fds), "each descriptor has its name")
-        again = ask(daemon, command="upgrade", layout=layout_of_this_version())
+        again = daemon.ask(command="upgrade", layout=layout_of_this_version())
         check("under way" in again.get("error", ""), "one upgrade at a time", again)
         (channel,) = [fd for name, fd in zip(found, fds) if name.startswith("daemon ")]
         if take:

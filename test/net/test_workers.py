@@ -94,7 +94,8 @@ def shows_all():
                 check_equal(order, sorted(order), "list: oldest first")
                 counters = {(c["bytes_out"], c["bytes_in"]) for c in listed}
                 check_equal(counters, {(len(MESSAGE), len(MESSAGE))}, "list: bytes as of now")
-                answers = [verify(daemon, c) for c in listed]
+                answers = [daemon.ask(command="verify", local=c["local"], peer=c["peer"])
+                           for c in listed]
                 check(all(v["peer_confirmed"] for v in answers), "verify: every one of them")
                 check_equal([v["id"] for v in answers], [c["id"] for c in listed], "and no other")
             ids = [c["id"] for c in listed]
@@ -107,14 +108,6 @@ def shows_all():
             check_equal(ended, sorted(ended), "list: of those that ended the oldest first")
             status = daemon.status()
             check_equal((status["connections"], status["encrypted"]), (0, 24), "status: the sum")
-
-
-def verify(daemon, connection):
-    with bound_time(socket.socket(socket.AF_UNIX)) as sock:
-        sock.connect(str(daemon.run_dir / "control.sock"))
-        ends = {"local": connection["local"], "peer": connection["peer"]}
-        sock.sendall(json.dumps({"command": "verify", **ends}).encode() + b"\n")
-        return json.loads(read_to_end(sock))
 
 
 def limit():

@@ -110,19 +110,26 @@ class DropEnoSyns:
         return True
 
 
-class FlipBit:
-    """Flips one bit, once, at a place in a direction's byte stream; the checksum is right."""
+class AtPlace:
+    """A rule that acts at a place in a direction's byte stream."""
 
     def __init__(self, place):
         self.place = place
         self.starts = {}
         self.count = 0
 
-    def __call__(self, packet, frame):
+    def start_of(self, packet):
+        """Where in the stream a packet's bytes begin."""
         if packet.has(SYN):
             self.starts[packet.src] = packet.seq + 1
-        start = (packet.seq - self.starts.get(packet.src, packet.seq)) & 0xFFFFFFFF
-        inside = self.place - start
+        return (packet.seq - self.starts.get(packet.src, packet.seq)) & 0xFFFFFFFF
+
+
+class FlipBit(AtPlace):
+    """Flips one bit, once; the checksum is right."""
+
+    def __call__(self, packet, frame):
+        inside = self.place - self.start_of(packet)
         if not self.count and 0 <= inside < len(packet.payload):
             data = packet.tcp_offset + (frame[packet.tcp_offset + 12] >> 4) * 4
             frame[data + inside] ^= 0x01
@@ -180,18 +187,11 @@ class ReplaySegment:
         return True
 
 
-class CutShort:
-    """Ends a direction with FIN at the segment that holds a place; what follows is lost."""
-
-    def __init__(self, place):
-        self.place = place
-        self.starts = {}
-        self.count = 0
+class CutShort(AtPlace):
+    """Ends a direction with FIN at the segment that holds the place; what follows is lost."""
 
     def __call__(self, packet, frame):
-        if packet.has(SYN):
-            self.starts[packet.src] = packet.seq + 1
-        start = (packet.seq - self.starts.get(packet.src, packet.seq)) & 0xFFFFFFFF
+        start = self.start_of(packet)
         if self.place < start < 1 << 31:
             return not packet.payload and not packet.has(FIN)
         if start <= self.place < start + len(packet.payload):
