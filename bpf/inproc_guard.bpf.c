@@ -33,12 +33,13 @@ struct payload {
 	int bad;
 };
 
-/* Returns 0 when there is none, or this is not TCP. */
-static __always_inline int payload_find(struct __sk_buff *skb, struct payload *p)
+/* Where TCP's header is, and the header. Returns 0 when this is not TCP. */
+static __noinline int header_load(struct __sk_buff *skb, struct tcphdr *tcp)
 {
-	struct tcphdr tcp;
 	__u32 at;
 
+	if (!tcp)
+		return 0;
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {
 		struct iphdr ip;
 
@@ -52,7 +53,37 @@ static __always_inline int payload_find(struct __sk_buff *skb, struct payload *p
 			return 0;
 		at = sizeof(ip);
 	}
-	if (bpf_skb_load_bytes(skb, at, &tcp, sizeof(tcp)))
+	return bpf_skb_load_bytes(skb, at, tcp, sizeof(*tcp)) ? 0 : at;
+}
+
+/* The same of a packet that lies in one piece so far, as those of local sockets do. */
+static __always_inline int header_see(struct __sk_buff *skb, struct tcphdr *tcp)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct iphdr *v4 = data;
+	struct ipv6hdr *v6 = data;
+	__u32 at;
+
+	if (data + sizeof(*v6) + sizeof(*tcp) > end)
+		return 0;
+	if (v4->version == 4)
+		at = v4->protocol == IPPROTO_TCP && v4->ihl == 5 ? sizeof(*v4) : 0;
+	else
+		at = v6->nexthdr == IPPROTO_TCP ? sizeof(*v6) : 0;
+	if (at)
+		__builtin_memcpy(tcp, data + at, sizeof(*tcp));
+	return at;
+}
+
+/* Returns 0 when there is none, or this is not TCP. */
+static __always_inline int payload_find(struct __sk_buff *skb, struct payload *p)
+{
+	struct tcphdr tcp;
+	__u32 at = header_see(skb, &tcp);
+
+	if (!at)
+		at = header_load(skb, &tcp);
+	if (!at)
 		return 0;
 	at += tcp.doff * 4;
 	if (at >= skb->len)
@@ -93,6 +124,18 @@ static __always_inline int header_byte(struct payload *p, struct eno_sock *sock,
 		p->bad = 1;
 	sock->header_len = i + 1;
 	return !p->bad;
+}
+
+/* A frame's, if the packet has all of it. */
+static __always_inline void header_whole(struct payload *p, struct eno_sock *sock)
+{
+	__u32 skip = sock->next_seq - p->seq, len = p->end - p->seq;
+
+	if (sock->header_len || skip >= len || len - skip < WIRE_FRAME_HEADER_LEN)
+		return;
+	if (bpf_skb_load_bytes(p->skb, p->at + skip, sock->header, WIRE_FRAME_HEADER_LEN))
+		p->bad = 1;
+	sock->header_len = WIRE_FRAME_HEADER_LEN;
 }
 
 /* How long the message is that begins so; 0: none does. */
@@ -143,6 +186,7 @@ static long frame_check(__u32 i, void *ctx)
 	/* There are no such packets. */
 	if (i == FRAMES_MAX - 1)
 		p->bad = 1;
+	header_whole(p, sock);
 	for (__u32 at = 0; at < WIRE_FRAME_HEADER_LEN; at++)
 		if (!header_byte(p, sock, at))
 			return 1;

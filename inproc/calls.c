@@ -74,16 +74,21 @@ static int wait_readable(int fd)
 	return next()->recv(fd, &byte, 1, MSG_PEEK) < 0 ? -errno : 0;
 }
 
+/* Does a call wait, as far as the descriptor says? */
+static bool is_blocking(int fd)
+{
+	const int mode = next()->fcntl(fd, F_GETFL);
+
+	return mode >= 0 && !(mode & O_NONBLOCK);
+}
+
 /* Has a handler run that ends the call, while this had not begun to wait? One that has done something
  * ends with any. */
 static int interrupted(int fd, ssize_t done)
 {
-	int mode;
-
 	if (!(signals_handled() & SIGNALS_INTERRUPT) && !(signals_handled() && done))
 		return 0;
-	mode = next()->fcntl(fd, F_GETFL);
-	return mode >= 0 && !(mode & O_NONBLOCK) ? -EINTR : 0;
+	return is_blocking(fd) ? -EINTR : 0;
 }
 
 /*
@@ -101,13 +106,17 @@ static void note(int fd, int error)
 	struct conn *c;
 	int other;
 
-	if (error == -EAGAIN || error == -EINTR)
+	if (error == -EINTR)
 		return;
 	c = table_use(fd, &other);
 	if (!c)
 		return;
-	conn_broken(c, -error);
-	c->rx_error = c->tx_error = 0;
+	if (error == -EAGAIN) {
+		c->may_block = false;
+	} else {
+		conn_broken(c, -error);
+		c->rx_error = c->tx_error = 0;
+	}
 	conn_unlock(c);
 }
 
@@ -124,7 +133,7 @@ static size_t least(const struct conn *c, size_t wanted, int flags)
 ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 {
 	const size_t wanted = to->left;
-	bool foreign, first = true, empty = !to->left;
+	bool foreign, waits, first = true, waited = false, empty = !to->left;
 	ssize_t done = 0, r;
 	size_t had = 0;
 
@@ -142,10 +151,11 @@ ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 			*ret_native = !error;
 			return calls_result(-error);
 		}
+		if (waited && !c->may_block)
+			c->may_block = is_blocking(fd);
 		if (first && c->may_block && !c->rx.plain_len && !(flags & MSG_DONTWAIT) &&
 		    !empty && c->phase == CONN_OPEN && !c->eof) {
 			/* It is going to wait, as the last time. */
-			c->may_block = false;
 			r = -EAGAIN;
 		} else {
 			r = read_step(c, fd, to, flags);
@@ -154,6 +164,7 @@ ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 		}
 		first = false;
 		foreign = c->phase == CONN_EXPECT_KEYS && !keys_has_pair(&c->keys);
+		waits = c->may_block;
 		if (r > 0)
 			done = flags & MSG_PEEK ? r : done + r;
 		if (r > 0 && flags & MSG_PEEK)
@@ -174,11 +185,11 @@ ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 		r = interrupted(fd, done);
 		if (!r)
 			r = wait_readable(fd);
-		if (r) {
+		if (r && (r != -EAGAIN || waits))
 			note(fd, r);
+		if (r)
 			break;
-		}
-		c->may_block = true;
+		waited = true;
 	}
 	return calls_result(done ? done : r);
 }

@@ -79,7 +79,7 @@ struct conn {
 	bool watched;	/* by the helper of a process that has no share */
 	bool moving;	/* who has the lock may be changing the streams */
 	bool orphaned;	/* who had the lock was killed; the socket is still to be reset */
-	bool may_block; /* the last call found that it had to wait: see calls.c */
+	bool may_block; /* a call found that it had to wait, and may: see calls.c */
 	/* What the daemon is told. */
 	uint64_t id; /* in its arena; 0: nothing any more */
 	int error;   /* what broke it: an errno value; 0: nothing */

@@ -110,14 +110,17 @@ int contexts_get(const struct tcpcrypt_crypto *backend, struct context_hint *hin
 void contexts_drop(const struct tcpcrypt_crypto *backend, struct context_hint *hint,
 		   const void *owner)
 {
+	static const uint8_t none[TCPCRYPT_AEAD_KEY_MAX];
 	struct context *c = find(hint, owner);
 
 	hint->place = 0;
 	if (!c)
 		return;
-	if (c->ctx)
+	/* For the next connection; the key in it ends here, under another one. */
+	if (c->ctx && backend->aead_set_key(c->ctx, none)) {
 		backend->aead_free(c->ctx);
-	c->ctx = NULL;
+		c->ctx = NULL;
+	}
 	c->owner = NULL;
 	c->serial = 0;
 	contexts_put(c);
