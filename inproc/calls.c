@@ -27,7 +27,8 @@ static int take_error(int *error)
 /* Unlocks; what is left to do is done if the program does not come back. */
 static void leave(struct conn *c, int fd)
 {
-	bool busy = c->tx.start < c->tx.end || c->tx.queued || c->phase == CONN_EXPECT_KEYS;
+	bool busy = c->tx.start < c->tx.end || c->tx.queued || c->tx.quick ||
+		    c->phase == CONN_EXPECT_KEYS;
 
 	c->tx.calls++;
 	rx_rest(c);
@@ -138,6 +139,7 @@ ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 	size_t had = 0;
 
 	*ret_native = false;
+	calls_send_held();
 	pthread_testcancel();
 	signals_forget();
 	/* Urgent bytes stay in the stream: see doc/inproc.md. */
@@ -192,6 +194,23 @@ ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 		waited = true;
 	}
 	return calls_result(done ? done : r);
+}
+
+/* What this thread wrote last, if it is not sent yet: see tx_write(). */
+static __thread int held_fd = -1;
+
+void calls_send_held(void)
+{
+	const int fd = held_fd, saved = errno;
+	struct conn *c = fd < 0 ? NULL : table_lock(fd);
+
+	held_fd = -1;
+	if (!c)
+		return;
+	if (c->tx.held)
+		tx_flush(c, fd, 0);
+	leave(c, fd);
+	errno = saved;
 }
 
 static int64_t now_ms(void)
@@ -275,7 +294,9 @@ ssize_t calls_write(int fd, struct bytes *from, int flags, bool *ret_native)
 		else if (c->phase == CONN_FAILED && !done)
 			c->tx_error = 0;
 		/* A call that waits does so until the kernel has it all, as it would without us. */
-		left = from->left || (c->phase == CONN_OPEN && c->tx.start < c->tx.end);
+		left = from->left ||
+		       (c->phase == CONN_OPEN && c->tx.start < c->tx.end && !c->tx.held);
+		held_fd = c->tx.held ? fd : -1;
 		for_keys = c->phase == CONN_EXPECT_KEYS;
 		leave(c, fd);
 		if (!left || (r < 0 && r != -EAGAIN) || flags & MSG_DONTWAIT)

@@ -29,6 +29,9 @@ static inline ssize_t calls_result(ssize_t r)
 ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native);
 ssize_t calls_write(int fd, struct bytes *from, int flags, bool *ret_native);
 
+/* The thread may be about to wait: what it wrote and has not been sent is. */
+void calls_send_held(void);
+
 /* A new descriptor that the kernel gave the program: whatever had the number before is gone. */
 void calls_new(int fd);
 

@@ -146,6 +146,7 @@ static int replace(const struct target *t, char *const argv[], char *const envp[
 	bool leaves;
 	int r, saved;
 
+	calls_send_held();
 	if (talks())
 		return calls_result(-EOPNOTSUPP);
 	environment_new = environment(envp, &size);

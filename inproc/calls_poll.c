@@ -6,6 +6,7 @@
  */
 #include <poll.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/select.h>
 #include <time.h>
 
@@ -110,6 +111,7 @@ CALL int poll(struct pollfd *fds, nfds_t n, int timeout)
 	struct timespec left;
 	int r;
 
+	calls_send_held();
 	for (;;) {
 		r = next()->poll(fds, n, timeout);
 		if (r > 0) {
@@ -131,6 +133,7 @@ CALL int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, con
 	int64_t end = 0;
 	int r;
 
+	calls_send_held();
 	if (timeout)
 		end = now_ns() + timeout->tv_sec * 1000000000LL + timeout->tv_nsec;
 	for (;;) {
@@ -198,6 +201,7 @@ CALL int select(int n, fd_set *restrict in, fd_set *restrict out, fd_set *restri
 	struct sets s;
 	int r;
 
+	calls_send_held();
 	if (!sets_save(&s, n, in, out, except))
 		return next()->select(n, in, out, except, timeout);
 	for (;;) {
@@ -219,6 +223,7 @@ CALL int pselect(int n, fd_set *restrict in, fd_set *restrict out, fd_set *restr
 	struct sets s;
 	int r;
 
+	calls_send_held();
 	if (!sets_save(&s, n, in, out, except))
 		return next()->pselect(n, in, out, except, timeout, mask);
 	if (timeout)
@@ -234,6 +239,19 @@ CALL int pselect(int n, fd_set *restrict in, fd_set *restrict out, fd_set *restr
 			timeout = &left;
 		sets_restore(&s);
 	}
+}
+
+/* Readiness is the kernel's. */
+CALL int epoll_wait(int fd, struct epoll_event *events, int n, int timeout)
+{
+	calls_send_held();
+	return next()->epoll_wait(fd, events, n, timeout);
+}
+
+CALL int epoll_pwait(int fd, struct epoll_event *events, int n, int timeout, const sigset_t *mask)
+{
+	calls_send_held();
+	return next()->epoll_pwait(fd, events, n, timeout, mask);
 }
 
 /* See calls_data.c. */

@@ -55,6 +55,12 @@ struct conn_tx {
 	size_t chunk; /* data in a frame */
 	unsigned int run;
 	uint32_t calls; /* of the program's, since whenever */
+	/* A small write, and a file behind it: see tx_write(). */
+	bool brief;	  /* the last call was such a write, */
+	bool held;	  /* and is not given to the kernel yet; */
+	uint8_t pairs;	  /* so often in a row a file came next, */
+	bool quick;	  /* and the last ones soon after each other, */
+	uint64_t pair_ms; /* at this time */
 };
 
 struct conn {
@@ -79,6 +85,7 @@ struct conn {
 	bool watched;	/* by the helper of a process that has no share */
 	bool moving;	/* who has the lock may be changing the streams */
 	bool orphaned;	/* who had the lock was killed; the socket is still to be reset */
+	life timer;	/* whose helper comes to look in a moment; 0: nobody's */
 	bool may_block; /* a call found that it had to wait, and may: see calls.c */
 	/* What the daemon is told. */
 	uint64_t id; /* in its arena; 0: nothing any more */

@@ -227,10 +227,12 @@ static void take_over(struct watch *w)
 
 	if (conn_lock(c))
 		return;
+	c->timer = 0;
 	if (!is_ours(w)) {
 		drop(w);
 	} else if (!w->adopted && w->calls != c->tx.calls) {
 		/* It is at work on it. */
+		c->timer = lives_own();
 		w->calls = c->tx.calls;
 		w->due_ms = now_ms() + PAUSE_MS;
 		pthread_mutex_lock(&lock);
@@ -323,7 +325,7 @@ static void *run(void *data)
 	int n;
 
 	for (;;) {
-		n = epoll_wait(epoll_fd, events, EVENTS_AT_ONCE, timeout());
+		n = next()->epoll_wait(epoll_fd, events, EVENTS_AT_ONCE, timeout());
 		for (int i = 0; i < n; i++)
 			handle(events[i].data.u64);
 		sweep();
@@ -420,8 +422,12 @@ void helper_watch(struct conn *c, int fd)
 {
 	int saved = errno;
 
-	if (conn_watch(c) && !add(c, fd, false))
-		conn_unwatch(c);
+	if (conn_watch(c)) {
+		if (add(c, fd, false))
+			c->timer = lives_own();
+		else
+			conn_unwatch(c);
+	}
 	errno = saved;
 }
 

@@ -48,6 +48,8 @@ __attribute__((constructor(101))) void next_find(void)
 	FIND(ppoll);
 	FIND(select);
 	FIND(pselect);
+	FIND(epoll_wait);
+	FIND(epoll_pwait);
 	FIND(fdopen);
 	FIND(_exit);
 	FIND(execve);

@@ -247,6 +247,9 @@ static void leave(struct conn *c, int fd)
 	int r = 0;
 
 	conn_unref(c, lives_own());
+	/* It would be with the kernel, and on its way. */
+	if (c->tx.held)
+		tx_flush(c, fd, 0);
 	if (!c->refs && lives && wants_reset(fd)) {
 		c->error = ECONNABORTED;
 		r = reset_late(c);

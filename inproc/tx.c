@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "inproc/arena.h"
 #include "inproc/next.h"
@@ -19,6 +20,15 @@
 #define CHUNK_FIRST 1380
 #define CHUNK_MAX   TCPCRYPT_FRAME_DATA_MAX
 #define CHUNK_RUN   8 /* full frames until they become twice as large */
+
+/*
+ * Servers write a response's header, and the file behind it by sendfile(): two segments, without
+ * us, and two system calls. Once a program has done so so often in a row, the header waits for the
+ * file; if none comes, it leaves with the thread's next call that may wait (calls_send_held()), and
+ * at the latest when the helper comes by, which is at work on such a connection anyway.
+ */
+#define PAIRS	 8
+#define PAIRS_MS 1 /* from one to the next: otherwise it is not worth it */
 
 #define FRAME_OVERHEAD (TCPCRYPT_FRAME_HEADROOM + TCPCRYPT_FRAME_TAILROOM)
 
@@ -38,6 +48,7 @@ static int push(struct conn *c, int fd, int flags)
 {
 	struct conn_tx *tx = &c->tx;
 
+	tx->held = false;
 	while (tx->start < tx->end) {
 		ssize_t n = next()->send(fd, tx->buffer + tx->start, tx->end - tx->start,
 					 MSG_DONTWAIT | MSG_NOSIGNAL | flags);
@@ -200,9 +211,42 @@ static ssize_t enqueue(struct conn *c, int fd, struct bytes *from)
 	return n;
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000;
+}
+
+/* What follows on what. Returns whether to wait for what will follow on this. */
+static bool pairs_learn(struct conn *c, const struct bytes *from, int flags)
+{
+	struct conn_tx *tx = &c->tx;
+	uint64_t now;
+
+	if (from->file < 0) {
+		if (tx->brief)
+			tx->pairs = 0;
+		tx->brief = from->left < CHUNK_FIRST && !flags;
+		tx->quick &= tx->pairs >= PAIRS;
+		return tx->brief && tx->quick && c->timer && c->timer == lives_own();
+	}
+	if (tx->brief && tx->pairs < PAIRS)
+		tx->pairs++;
+	tx->brief = false;
+	if (tx->pairs < PAIRS)
+		return false;
+	now = now_ms();
+	tx->quick = now - tx->pair_ms <= PAIRS_MS;
+	tx->pair_ms = now;
+	return false;
+}
+
 ssize_t tx_write(struct conn *c, int fd, struct bytes *from, int flags)
 {
 	ssize_t done = 0, n;
+	bool hold, held;
 	int r;
 
 	if (c->fin_wanted || c->fin_sealed)
@@ -210,8 +254,11 @@ ssize_t tx_write(struct conn *c, int fd, struct bytes *from, int flags)
 	conn_used();
 	if (c->phase == CONN_EXPECT_KEYS)
 		return enqueue(c, fd, from);
+	hold = pairs_learn(c, from, flags);
+	held = c->tx.held && from->file >= 0;
 	for (;;) {
-		r = tx_flush(c, fd, flags & MSG_MORE);
+		r = held ? 0 : tx_flush(c, fd, flags & MSG_MORE);
+		held = false;
 		if (r || !from->left)
 			break;
 		n = seal(c, fd, from, flags & MSG_OOB);
@@ -220,7 +267,14 @@ ssize_t tx_write(struct conn *c, int fd, struct bytes *from, int flags)
 			break;
 		}
 		done += n;
+		if (hold && !from->left) {
+			c->tx.held = true;
+			return done;
+		}
 	}
+	/* The file had nothing. */
+	if (c->tx.held)
+		tx_flush(c, fd, 0);
 	/* Of a connection that is gone nothing was taken. */
 	return done && (!r || r == -EAGAIN) ? done : r;
 }
