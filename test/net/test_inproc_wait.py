@@ -272,6 +272,64 @@ def shutdowns():
             talk.end([], f"{how}: the end")
 
 
+# Headers, each with a file behind it, until both go in one segment; then one without.
+HEADERS = """
+import os, select, socket, struct, sys, tempfile, time
+l = socket.create_server(("0.0.0.0", int(sys.argv[1])))
+s, _ = l.accept()
+s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+f = tempfile.TemporaryFile()
+f.write(b"f" * 1000)
+f.flush()
+def segments():
+    info = s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160)
+    return struct.unpack_from("I", info, 156)[0]
+n, before, together = 0, segments(), b"0"
+while s.recv(1) == b"r":
+    s.send(b"header" + together)
+    os.sendfile(s.fileno(), f.fileno(), 0, 1000)
+    n += 1
+    if n == 100:
+        now = segments()
+        together, before, n = b"1" if now - before < 150 else b"0", now, 0
+s.send(b"alone")
+%s
+"""
+ASKER = """
+s = connected()
+def get(n):
+    data = b""
+    while len(data) < n: data += s.recv(n - len(data)) or sys.exit("it ended")
+    return data
+together = False
+for i in range(20000):
+    s.send(b"r")
+    data = get(1007)
+    if data[:6] + data[7:] != b"header" + b"f" * 1000: sys.exit(repr(data))
+    together = data[6:7] == b"1"
+    if together: break
+print(together)
+s.send(b"l")
+print(get(5), flush=True)
+"""
+
+
+def headers():
+    """A header that waits for its file leaves without one, however the program goes on."""
+    for how in (
+        "sys.stdin.readline()",
+        "time.sleep(1000)",
+        "e = select.epoll(); e.register(s, select.EPOLLIN); e.poll()",
+        "select.select([s], [], [])",
+        "s.recv(1)",
+        "s.close(); sys.stdin.readline()",
+        "os._exit(0)",
+        "os.execlp('sleep', 'sleep', '1000')",
+    ):
+        with Net() as net:
+            Talk(net, HEADERS % how, ASKER).end(["True", "b'alone'"], how)
+
+
 if __name__ == "__main__":
     main(
         "in-process mode: calls that wait, and what ends that",
@@ -283,4 +341,5 @@ if __name__ == "__main__":
         peeks,
         passed_on,
         shutdowns,
+        headers,
     )
