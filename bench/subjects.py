@@ -175,6 +175,11 @@ class Before(Tcpcrypt):
     daemon = os.environ.get("BEFORE")
 
 
+class BeforeResumed(Before):
+    name, title = "before-resumed", "tcpcrypt of BEFORE, resumed"
+    config = ""
+
+
 class InProcess(Plain):
     """The programs of plain TCP, each with tcpcrypt in its own process."""
 
@@ -349,4 +354,4 @@ class HaproxyPlain(Haproxy):
 
 
 ALL = [Plain, Tcpcrypt, TcpcryptResumed, InProcess, InProcessResumed, InProcessPlain, Tls, TlsResumed, Haproxy, Stunnel, StunnelPsk, Spiped]
-OTHERS = [HaproxyPlain, Before]  # only when named
+OTHERS = [HaproxyPlain, Before, BeforeResumed]  # only when named

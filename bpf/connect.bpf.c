@@ -154,6 +154,7 @@ static __always_inline enum shared_left_alone take(struct bpf_sock_addr *ctx,
 	app->slot = worker_choose(serving);
 	app->port = serving.out_port;
 	app->policy = policy;
+	app->remembered = !!bpf_map_lookup_elem(&plain_destinations, dst);
 	program_set(app, ctx, s);
 	*ret_port = serving.out_port;
 	return SHARED_NOT_LEFT_ALONE;
@@ -225,6 +226,36 @@ static __always_inline int listener_refuses(struct bpf_sock_addr *ctx,
 	return refuses;
 }
 
+/*
+ * Connecting to the server's address from the same address would use up its ephemeral ports,
+ * each for a minute after the connection. From 127/8 there are plenty, and the kernel uses
+ * those of ended connections again. Not so for IPv6: to ::1 the kernel sends no RST in the name
+ * of a socket that is gone (it looks for the way on the interface that has the server's address),
+ * so a server that has closed would never be known to have.
+ */
+static __always_inline void source_spread(struct bpf_sock_addr *ctx, __u64 flow)
+{
+	struct sockaddr_in source = { .sin_family = AF_INET };
+
+	source.sin_addr.s_addr = bpf_htonl(127u << 24 | (__u32)(1 + flow / 64516 % 254) << 16 |
+					   (__u32)(1 + flow / 254 % 254) << 8 |
+					   (__u32)(1 + flow % 254));
+	/* Where it fails (lo may have no address), the kernel chooses the source. The port is chosen
+	 * when the destination is known. */
+	bpf_bind(ctx, (struct sockaddr *)&source, sizeof(source));
+}
+
+/* One of the daemon's own connects: what is cheaper to set from here. */
+static __always_inline void daemon_prepare(struct bpf_sock_addr *ctx, const struct eno_sock *sock)
+{
+	int one = 1;
+
+	/* Frames are written whole: waiting for more could only delay them. */
+	bpf_setsockopt(ctx, SOL_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (sock->kind == ENO_SOCK_TO_APP && ctx->family == AF_INET)
+		source_spread(ctx, sock->client.flow);
+}
+
 /* 0: the connection is made as *ret_port says; otherwise the error of connect(). */
 static __always_inline int steer(struct bpf_sock_addr *ctx, const struct shared_endpoint *dst,
 				 __u16 *ret_port)
@@ -242,8 +273,10 @@ static __always_inline int steer(struct bpf_sock_addr *ctx, const struct shared_
 	if (ctx->type != SOCK_STREAM || ctx->protocol != IPPROTO_TCP)
 		return 0;
 	sock = bpf_sk_storage_get(&eno_socks, ctx->sk, NULL, 0);
-	if (sock && sock->kind != ENO_SOCK_RAW && sock->kind != ENO_SOCK_INPROC)
+	if (sock && sock->kind != ENO_SOCK_RAW && sock->kind != ENO_SOCK_INPROC) {
+		daemon_prepare(ctx, sock);
 		return 0;
+	}
 	if (sock)
 		bpf_sk_storage_delete(&eno_socks, ctx->sk);
 	if (s->wishes)

@@ -24,6 +24,7 @@ struct inet_sock {
 
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
+	__u8 icsk_ca_setsockopt : 1;
 } __attribute__((preserve_access_index));
 
 struct tcp_sock {
@@ -87,6 +88,14 @@ static __always_inline int has_own_hops(void *sk)
 		return 0;
 	v6 = tp->inet_conn.icsk_inet.pinet6;
 	return tp->inet_conn.icsk_inet.uc_ttl != -1 || (v6 && hop_limit(v6) != -1);
+}
+
+/* Is the congestion control what a program asked for, and not what the route or the host has? */
+static __always_inline int congestion_chosen(void *sk)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+
+	return tp && BPF_CORE_READ_BITFIELD(&tp->inet_conn, icsk_ca_setsockopt);
 }
 
 /* A subflow: the program's own socket is another one, which knows nothing of what is noted

@@ -22,6 +22,7 @@
 #define IPV6_TCLASS	   67
 #define IPV6_MINHOPCOUNT   73
 #define SOL_TCP		   6
+#define TCP_NODELAY	   1
 #define TCP_MAXSEG	   2
 #define TCP_KEEPIDLE	   4
 #define TCP_KEEPINTVL	   5
@@ -109,7 +110,8 @@ static __always_inline void options_get(void *ctx, void *sk, struct app_options 
 	    (priority || o->set & 1u << APP_TOS))
 		option_note(o, APP_PRIORITY, priority);
 	o->free_choice = 1;
-	if (bpf_getsockopt(ctx, SOL_TCP, TCP_CONGESTION, o->congestion, sizeof(o->congestion)) ||
+	if (!congestion_chosen(sk) ||
+	    bpf_getsockopt(ctx, SOL_TCP, TCP_CONGESTION, o->congestion, sizeof(o->congestion)) ||
 	    !name_differs(o->congestion, usual->congestion))
 		o->congestion[0] = '\0';
 }

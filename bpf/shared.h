@@ -363,10 +363,11 @@ struct eno_sock {
 	uint32_t uid; /* ENO_SOCK_STEERED, accepted: whose the server is */
 	uint32_t pad2;
 	uint64_t chain; /* ENO_SOCK_INPROC: of the secret that it resumes with; 0: none */
-	struct shared_flow_end client; /* ENO_SOCK_TO_APP: whom the server shall see */
-	uint64_t program;	       /* ENO_SOCK_UPSTREAM: cookie of the program's socket, */
-	uint64_t flow;		       /* and whose flow it is */
-	struct shared_wishes wishes;   /* ENO_SOCK_STEERED, accepted: the server's */
+	/* ENO_SOCK_TO_APP: whom the server shall see; ENO_SOCK_UPSTREAM: its own end. */
+	struct shared_flow_end client;
+	uint64_t program;	     /* ENO_SOCK_UPSTREAM: cookie of the program's socket, */
+	uint64_t flow;		     /* and whose flow it is */
+	struct shared_wishes wishes; /* ENO_SOCK_STEERED, accepted: the server's */
 	/* ENO_SOCK_INPROC: the sequence number at which the next message or frame begins, and what
 	 * has left of its header. */
 	uint32_t next_seq;
@@ -418,11 +419,13 @@ struct app_sock {
 	uint32_t uid;
 	uint32_t pid;
 	char comm[SHARED_COMM_LEN];
-	uint32_t passive; /* accepted, not connected */
-	uint16_t slot;	  /* of the worker that carries it */
-	uint16_t port;	  /* of the daemon, that connect() was turned to */
-	uint32_t policy;  /* enum policy_action, of a socket that connects */
-	uint64_t flow;	  /* 0: not known yet */
+	uint16_t passive; /* accepted, not connected */
+	uint16_t
+		remembered; /* there is an entry for peer in "plain_destinations", of whatever age */
+	uint16_t slot;	    /* of the worker that carries it */
+	uint16_t port;	    /* of the daemon, that connect() was turned to */
+	uint32_t policy;    /* enum policy_action, of a socket that connects */
+	uint64_t flow;	    /* 0: not known yet */
 	uint64_t cookie;
 };
 

@@ -22,6 +22,13 @@ static __always_inline int is_programs_own(const struct eno_sock *sock)
 	return !sock || sock->kind == ENO_SOCK_RAW || sock->kind == ENO_SOCK_INPROC;
 }
 
+/* The handshake has. */
+static __always_inline void upstream_ended(struct bpf_sock_ops *ops, struct eno_sock *sock)
+{
+	upstream_established(ops, sock);
+	upstream_connected(sock);
+}
+
 SEC("sockops")
 int tcpcrypt_sockops(struct bpf_sock_ops *ops)
 {
@@ -70,7 +77,7 @@ int tcpcrypt_sockops(struct bpf_sock_ops *ops)
 		if (!sock)
 			app_connected(ops);
 		else if (sock->kind == ENO_SOCK_UPSTREAM)
-			upstream_established(ops, sock);
+			upstream_ended(ops, sock);
 		else if (sock->kind == ENO_SOCK_RAW)
 			raw_connected(ops, sock);
 		else if (sock->kind == ENO_SOCK_INPROC)
@@ -85,7 +92,7 @@ int tcpcrypt_sockops(struct bpf_sock_ops *ops)
 		else if (sock->kind == ENO_SOCK_INPROC)
 			inproc_accepted(ops, sock, s);
 		else if (sock->kind == ENO_SOCK_UPSTREAM) /* by simultaneous open */
-			upstream_established(ops, sock);
+			upstream_ended(ops, sock);
 		else if (sock->kind == ENO_SOCK_RAW && sock->own_len) /* the same */
 			raw_connected(ops, sock);
 		else if (sock->kind == ENO_SOCK_RAW)

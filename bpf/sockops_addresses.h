@@ -140,19 +140,26 @@ static __noinline int to_app_connecting(struct bpf_sock_ops *ops, struct eno_soc
 	bpf_map_update_elem(&clients, &there, &sock->client, BPF_ANY);
 	return 0;
 }
+
 /* The daemon connects for a program: the program's getsockname() tells what the SYN will. */
 static __noinline int upstream_connecting(struct bpf_sock_ops *ops, struct eno_sock *sock)
 {
-	struct shared_flow_end end = {};
 	struct shared_tuple t;
 
 	if (!sock)
 		return 0;
 	tuple_set(&t, ops);
-	end.end = t.local;
-	end.flow = sock->flow;
-	bpf_map_update_elem(&released, &sock->program, &end, BPF_ANY);
+	sock->client.end = t.local;
+	sock->client.flow = sock->flow;
+	bpf_map_update_elem(&released, &sock->program, &sock->client, BPF_ANY);
 	return 0;
+}
+
+/* The program's connect() may complete: should the note have given way to others, it is made again. */
+static __always_inline void upstream_connected(struct eno_sock *sock)
+{
+	if (!bpf_map_lookup_elem(&released, &sock->program))
+		bpf_map_update_elem(&released, &sock->program, &sock->client, BPF_ANY);
 }
 
 #endif

@@ -44,6 +44,8 @@ static void end_ready(struct loop_source *source, uint32_t events)
 		end->readable = true;
 	if (events & EPOLLPRI)
 		end->urgent = true;
+	if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) == EPOLLOUT)
+		end->connected = true;
 	flow_progress(end->flow);
 }
 
@@ -115,23 +117,29 @@ static void close_resets(int fd, bool reset)
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 }
 
+static void end_close_resets(struct flow_end *end, bool reset)
+{
+	if (end->resets != reset)
+		close_resets(end->source.fd, reset);
+	end->resets = reset;
+}
+
 void flow_refuse(int fd)
 {
 	close_resets(fd, true);
 	close(fd);
 }
 
-void flow_prepare_socket(int fd)
+void flow_prepare_socket(int fd, bool app)
 {
 	int one = 1;
 
 	/* Should the daemon die, the kernel closes in its place, and what is cut off must not
-	 * look like an end of file. */
-	close_resets(fd, true);
-	/* Urgent bytes stay in the stream, or they would be lost; and frames are written
-	 * whole, so that waiting for more could only delay them. */
+	 * look like an end of file; behind frames TCP's FIN does not (8548-3.7-3). */
+	if (app)
+		close_resets(fd, true);
+	/* Urgent bytes stay in the stream, or they would be lost. */
 	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
 int flow_adopt(struct flow *f, struct flow_end *end, int fd)
@@ -139,10 +147,11 @@ int flow_adopt(struct flow *f, struct flow_end *end, int fd)
 	int error;
 
 	end->source.fd = fd;
+	end->resets = end == &f->app;
 	error = loop_add(f->worker->loop, &end->source,
 			 EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 	if (error) {
-		close(fd); /* with RST */
+		flow_refuse(fd);
 		end->source.fd = -1;
 	}
 	return error;
@@ -152,8 +161,7 @@ static void end_close(struct flow *f, struct flow_end *end, bool reset)
 {
 	if (end->source.fd < 0)
 		return;
-	if (!reset)
-		close_resets(end->source.fd, false);
+	end_close_resets(end, reset);
 	loop_close(f->worker->loop, &end->source);
 	end->open = false;
 }
@@ -424,6 +432,7 @@ static int plain(struct flow *f, const struct eno_sock *eno,
 		return -ECONNREFUSED;
 	}
 	f->plain = true;
+	end_close_resets(&f->net, true);
 	worker_count_plain(f->worker, 1);
 	ledger_plain(f->worker->ledger, &f->record, plain_reason(eno, result));
 	if (f->wishes.tep_mandatory) {
@@ -446,7 +455,9 @@ int flow_negotiated(struct flow *f)
 		flow_abort(f, "daemon", ECONNRESET);
 		return -EIO;
 	}
-	if (!f->record.outgoing) {
+	if (f->record.outgoing) {
+		f->record.local = eno.client.end;
+	} else {
 		f->wishes = eno.wishes;
 		f->record.uid = eno.uid;
 		f->ticket = (struct resumption_ticket){ eno.resumed_slot, eno.resumed_token };
@@ -458,7 +469,7 @@ int flow_negotiated(struct flow *f)
 							 : TCPCRYPT_E_STATE;
 		if (error)
 			flow_abort(f, tcpcrypt_error_name(error), ECONNRESET);
-		else if (f->record.outgoing)
+		else if (f->record.outgoing && f->syn.app.remembered)
 			engine_forget_one(f->worker->engine, &f->record.peer);
 		return error;
 	}

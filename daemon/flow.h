@@ -43,13 +43,15 @@ enum flow_state {
 struct flow_end {
 	struct loop_source source; /* fd -1: not open */
 	struct flow *flow;
-	bool open; /* connected */
+	bool open;   /* connected */
+	bool resets; /* what close() means as the socket is: RST */
 	bool hung; /* the kernel has ended the connection, in error or because both ends had */
 	bool gone; /* a call has said that it failed; what came before may still be read */
 	/* What epoll has told, so that nothing is asked in vain. */
-	bool readable; /* and no read has found less than it had room for since */
-	bool ending;   /* its end can be read: short reads do not tell that all was read */
-	bool urgent;   /* there has been urgent data */
+	bool connected; /* since it was opened */
+	bool readable;	/* and no read has found less than it had room for since */
+	bool ending;	/* its end can be read: short reads do not tell that all was read */
+	bool urgent;	/* there has been urgent data */
 };
 
 /* Bytes that wait for the app, and those that cannot be decrypted yet. */
@@ -137,8 +139,9 @@ void flow_set_deadline(struct flow *f, double seconds);
  * complete. */
 void flow_refuse(int fd);
 
-/* What every socket of a flow has from its beginning; accepted ones inherit it. */
-void flow_prepare_socket(int fd);
+/* What every socket of a flow has from its beginning, towards the program (app) or the other host;
+ * accepted ones inherit it. With TCP_NODELAY besides: the programs set it for connect(). */
+void flow_prepare_socket(int fd, bool app);
 
 /* Takes over a connected or connecting descriptor, in every case. 0 or a negative errno. */
 int flow_adopt(struct flow *f, struct flow_end *end, int fd);

@@ -18,35 +18,6 @@
 /* Until it is tried again whether there are ports for connections to IPv6 servers. */
 #define LEAVE_SECONDS 10
 
-/*
- * Connecting to the server's address from the same address would use up its ephemeral ports,
- * each for a minute after the connection. From 127/8 there are plenty, and the kernel uses
- * those of ended connections again. Not so for IPv6: to ::1 the kernel sends no RST in the name
- * of a socket that is gone (it looks for the way on the interface that has the server's address),
- * so a server that has closed would never be known to have.
- */
-static void source_spread(const struct flow *f, int fd)
-{
-	struct shared_endpoint source = {};
-	struct sockaddr_storage ss;
-	socklen_t len;
-	int one = 1;
-
-	if (!address_is_v4(&f->record.local))
-		return;
-	source.addr[10] = source.addr[11] = 0xff;
-	source.addr[12] = 127;
-	source.addr[13] = 1 + f->record.id / 64516 % 254;
-	source.addr[14] = 1 + f->record.id / 254 % 254;
-	source.addr[15] = 1 + f->record.id % 254;
-	len = address_to_sockaddr(&source, &ss);
-	/* The port is chosen when the destination is known. */
-	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
-	/* Without it (lo may have no address), the kernel chooses the source. */
-	if (bind(fd, (struct sockaddr *)&ss, len))
-		log_debug("no loopback source address: %s", strerror(errno));
-}
-
 static int server_open(struct flow *f)
 {
 	struct sockaddr_storage ss;
@@ -56,9 +27,8 @@ static int server_open(struct flow *f)
 	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	flow_prepare_socket(fd);
+	flow_prepare_socket(fd, true);
 	error = engine_mark_to_app(f->worker->engine, fd, &f->record.peer, f->record.id);
-	source_spread(f, fd);
 	carry_hops(fd, ss.ss_family);
 	if (!error && connect(fd, (struct sockaddr *)&ss, len) && errno != EINPROGRESS)
 		error = -errno;
@@ -108,7 +78,7 @@ void incoming_forget(struct flow *f)
 	engine_forget_to_app(f->worker->engine, &local, &f->record.local);
 }
 
-void incoming_accepted(struct worker *w, int fd, const struct shared_endpoint *client)
+void incoming_accepted(struct worker *w, int fd, const struct shared_tuple *client)
 {
 	struct flow *f = flow_new(w, false);
 
@@ -117,10 +87,10 @@ void incoming_accepted(struct worker *w, int fd, const struct shared_endpoint *c
 		worker_is_exhausted(w, -ENOMEM);
 		return;
 	}
-	f->record.local = address_local(fd);
-	f->record.peer = *client;
+	f->record.local = client->remote;
+	f->record.peer = client->local;
 	f->required = rule_for_incoming(w->config->rules, w->config->n_rules, &f->record.local,
-					client) == POLICY_REQUIRE;
+					&f->record.peer) == POLICY_REQUIRE;
 	if (flow_adopt(f, &f->net, fd)) {
 		flow_abort(f, "daemon", ECONNRESET);
 		return;
@@ -140,17 +110,17 @@ void incoming_again(struct flow *f)
 
 int incoming_server_ready(struct flow *f)
 {
+	const struct flow_end *app = &f->app;
 	socklen_t len = sizeof(int);
-	struct shared_endpoint peer;
 	int error = 0;
 
-	getsockopt(f->app.source.fd, SOL_SOCKET, SO_ERROR, &error, &len);
+	if (app->ending && !app->connected)
+		getsockopt(app->source.fd, SOL_SOCKET, SO_ERROR, &error, &len);
 	if (error) {
 		flow_abort(f, "refused", ECONNRESET);
 		return -error;
 	}
-	peer = address_peer(f->app.source.fd);
-	if (!peer.port) {
+	if (!app->connected && (!app->ending || !address_peer(app->source.fd).port)) {
 		/* The other host need not wait for the server to agree on keys. */
 		return f->session ? 0 : 1;
 	}

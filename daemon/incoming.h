@@ -9,8 +9,9 @@
 #include "daemon/flow.h"
 #include "daemon/worker.h"
 
-/* A connection came to the listener for steered SYNs; takes the descriptor over. */
-void incoming_accepted(struct worker *w, int fd, const struct shared_endpoint *client);
+/* A connection with these ends, as the other host sees them, came to the listener for steered SYNs;
+ * takes the descriptor over. */
+void incoming_accepted(struct worker *w, int fd, const struct shared_tuple *client);
 
 /* Is the connection to the server made? Returns 0 when it is; otherwise it is still being
  * made (positive), or the flow was aborted and is gone (negative). */

@@ -122,7 +122,7 @@ static void accepted(struct listener *l, int fd, const struct sockaddr_storage *
 	else if (ends.remote.port == l->port && address_is_loopback(&ends.remote))
 		flow_refuse(fd); /* came here by itself: a steered one keeps its destination */
 	else
-		incoming_accepted(l->worker, fd, &ends.local);
+		incoming_accepted(l->worker, fd, &ends);
 }
 
 /* What waits in the queue waits on, and must not wake the loop for ever. */
@@ -173,12 +173,14 @@ static void ready_v6(struct loop_source *source, uint32_t events)
 static int listen_on(struct listener *l, const struct loop_source *source)
 {
 	enum eno_sock_kind kind = l->steered ? ENO_SOCK_STEERED : ENO_SOCK_OUTGOING;
-	int save_syn = 1, none = 0;
+	int save_syn = 1, none = 0, one = 1;
 	int error;
 
 	if (source->fd <= 0)
 		return 0;
-	flow_prepare_socket(source->fd);
+	flow_prepare_socket(source->fd, !l->steered);
+	/* Frames are written whole: waiting for more could only delay them. */
+	setsockopt(source->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	/* The ACK's hook negotiates from the SYN. */
 	if (l->steered &&
 	    setsockopt(source->fd, IPPROTO_TCP, TCP_SAVE_SYN, &save_syn, sizeof(save_syn)))

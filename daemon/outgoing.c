@@ -99,7 +99,7 @@ static int upstream_open(struct flow *f)
 	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	flow_prepare_socket(fd);
+	flow_prepare_socket(fd, false);
 	error = wish_offer(w, &f->wishes, &offer);
 	if (!error)
 		resume_offer(f, &offer);
@@ -204,7 +204,7 @@ static void held_begin(struct worker *w, const struct shared_event *event)
 
 static void release(struct flow *f)
 {
-	int error = engine_release(f->worker->lane, &f->syn, &f->record.local, f->record.id);
+	int error = engine_release(f->worker->lane, &f->syn);
 
 	/* The program repeats its SYN, and that is another chance. */
 	if (error)
@@ -270,10 +270,12 @@ static int tcp_state(int fd)
 
 void outgoing_upstream_ready(struct flow *f)
 {
-	int state = tcp_state(f->net.source.fd);
 	socklen_t len = sizeof(int);
-	int error = 0;
+	int error = 0, state;
 
+	if (!f->net.connected && !f->net.ending)
+		return;
+	state = f->net.connected ? TCP_ESTABLISHED : tcp_state(f->net.source.fd);
 	if (state == TCP_SYN_SENT || state == TCP_SYN_RECV)
 		return;
 	if (state == TCP_CLOSE)
@@ -283,7 +285,6 @@ void outgoing_upstream_ready(struct flow *f)
 		return;
 	}
 	f->net.open = true;
-	f->record.local = address_local(f->net.source.fd);
 	if (flow_negotiated(f))
 		return;
 	flow_set_deadline(f, PROGRAM_SECONDS);

@@ -41,6 +41,26 @@ static int inward_next(const struct flow_inward *in, size_t *ret_n)
 	return 0;
 }
 
+/* Is nothing left of the flow but the peer's FIN, which may be there? Then close() ends the app's
+ * stream at once. */
+static bool inward_is_last(const struct flow *f)
+{
+	return f->outward.shut && f->net.readable && !f->gone_reason;
+}
+
+/* FINp came, and all before it has gone to the app. */
+static void inward_shut(struct flow *f)
+{
+	struct flow_inward *in = &f->inward;
+	bool ends = in->fin && f->outward.shut && !f->gone_reason;
+
+	if (in->shut || in->plain_n || !f->app.open)
+		return;
+	if (!ends)
+		shutdown(f->app.source.fd, SHUT_WR);
+	in->shut = true;
+}
+
 static int inward_flush(struct flow *f)
 {
 	struct flow_inward *in = &f->inward;
@@ -68,10 +88,8 @@ static int inward_flush(struct flow *f)
 		return RELAY_BLOCKED;
 	in->plain_first = 0;
 	in->plain_urgent = 0;
-	if (in->eof && !in->shut && f->app.open) {
-		in->shut = true;
-		shutdown(f->app.source.fd, SHUT_WR);
-	}
+	if (in->eof && !inward_is_last(f))
+		inward_shut(f);
 	return 0;
 }
 
@@ -229,10 +247,35 @@ static bool inward_has_frame(const struct flow_inward *in)
 	return in->start < in->end && in->end - in->start >= in->need;
 }
 
+/* 0: there is more than before. */
+static int inward_read(struct flow *f, struct relay_outcome *ret)
+{
+	struct flow_inward *in = &f->inward;
+	ssize_t n = recv(f->net.source.fd, in->buffer + in->end, BUFFER_SIZE - in->end, 0);
+	int error;
+
+	relay_end_was_read(&f->net, n, BUFFER_SIZE - in->end);
+	if (n < 0)
+		return relay_call_failed(f, &f->net);
+	if (in->eof && f->app.open && relay_end_failed(f, &f->net))
+		return RELAY_ENDED;
+	if (n == 0 && f->net.gone)
+		return RELAY_ENDED;
+	if (n == 0) {
+		/* 8548-3.7-3: TCP's FIN alone is no end of file. */
+		error = tcpcrypt_session_receive_fin(f->session, in->end - in->start);
+		in->fin = !error;
+		return error ? relay_fail(ret, tcpcrypt_error_name(error)) : RELAY_BLOCKED;
+	}
+	in->end += n;
+	if (in->used < in->end)
+		in->used = in->end;
+	return 0;
+}
+
 int relay_inward_step(struct flow *f, struct relay_outcome *ret)
 {
 	struct flow_inward *in = &f->inward;
-	ssize_t n;
 	int outcome = f->app.gone ? RELAY_ENDED : inward_flush(f);
 
 	if (outcome)
@@ -245,25 +288,16 @@ int relay_inward_step(struct flow *f, struct relay_outcome *ret)
 	}
 	if (!f->net.readable)
 		return RELAY_BLOCKED;
+	/* Nothing comes behind FIN; but the connection may still fail. */
+	if (in->fin)
+		return relay_end_failed(f, &f->net) ? RELAY_ENDED : RELAY_BLOCKED;
 	outcome = inward_room(f);
 	if (outcome)
 		return outcome;
-	n = recv(f->net.source.fd, in->buffer + in->end, BUFFER_SIZE - in->end, 0);
-	relay_end_was_read(&f->net, n, BUFFER_SIZE - in->end);
-	if (n < 0)
-		return relay_call_failed(f, &f->net);
-	if (in->shut && relay_end_failed(f, &f->net))
-		return RELAY_ENDED;
-	if (n == 0 && f->net.gone)
-		return RELAY_ENDED;
-	if (n == 0) {
-		/* 8548-3.7-3: TCP's FIN alone is no end of file. */
-		outcome = tcpcrypt_session_receive_fin(f->session, in->end - in->start);
-		in->fin = !outcome;
-		return outcome ? relay_fail(ret, tcpcrypt_error_name(outcome)) : RELAY_BLOCKED;
-	}
-	in->end += n;
-	if (in->used < in->end)
-		in->used = in->end;
-	return in->end - in->start < in->need ? 0 : inward_open(f, ret);
+	outcome = inward_read(f, ret);
+	if (in->eof)
+		inward_shut(f);
+	if (outcome || in->end - in->start < in->need)
+		return outcome;
+	return inward_open(f, ret);
 }

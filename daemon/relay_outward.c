@@ -130,6 +130,18 @@ static int outward_seal(struct flow *f, size_t len, struct relay_outcome *ret)
 	return 0;
 }
 
+/* FINp has gone out. */
+static void outward_shut(struct flow *f)
+{
+	const struct flow_inward *in = &f->inward;
+	bool ends = in->shut && in->fin && !f->gone_reason;
+
+	/* With nothing else left, close() follows at once, and sends FIN. */
+	if (!f->outward.shut && !ends)
+		shutdown(f->net.source.fd, SHUT_WR);
+	f->outward.shut = true;
+}
+
 int relay_outward_step(struct flow *f, struct relay_outcome *ret)
 {
 	struct flow_outward *out = &f->outward;
@@ -143,12 +155,12 @@ int relay_outward_step(struct flow *f, struct relay_outcome *ret)
 		out->chunk = CHUNK_FIRST;
 	if (tcpcrypt_session_has_output(f->session))
 		return outward_protocol(f, ret);
-	if (out->eof && !out->shut) {
-		out->shut = true;
-		shutdown(f->net.source.fd, SHUT_WR);
-	}
-	if (out->eof && (f->app.gone || relay_end_failed(f, &f->app)))
+	if (out->eof && (f->app.gone || relay_end_failed(f, &f->app))) {
+		outward_shut(f);
 		return RELAY_ENDED;
+	}
+	if (out->eof)
+		outward_shut(f);
 	if (out->eof || !f->app.open || !f->app.readable || !tcpcrypt_session_can_send(f->session))
 		return RELAY_BLOCKED;
 	outcome = outward_buffer(f);

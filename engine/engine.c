@@ -511,7 +511,6 @@ int engine_lane_open(struct engine *e, unsigned int slot, struct engine_lane **r
 	const struct lane_maps maps = {
 		.n_workers = serving(e).n_workers,
 		.events_fd = bpf_map__fd(e->programs->maps.events),
-		.released_fd = bpf_map__fd(e->programs->maps.released),
 		.workers = e->workers,
 	};
 

@@ -233,12 +233,11 @@ int engine_time_out(struct engine *e, uint64_t flow);
 int engine_time_out_run(struct engine *e);
 
 /*
- * Lets a held SYN go: the program's connect() completes, its getsockname() will tell local,
- * and its socket options the session of this flow. refuse makes connect() fail with error, a
+ * Lets a held SYN go: the program's connect() completes, its getsockname() will tell the local end
+ * of the marked upstream, and its socket options the session of its flow. refuse makes connect() fail with error, a
  * positive errno value; for those that no packet can express it becomes the nearest.
  */
-int engine_release(struct engine_lane *lane, const struct shared_event *held,
-		   const struct shared_endpoint *local, uint64_t flow);
+int engine_release(struct engine_lane *lane, const struct shared_event *held);
 int engine_refuse(struct engine_lane *lane, const struct shared_event *held, int error);
 
 #endif

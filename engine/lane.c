@@ -20,7 +20,6 @@ struct engine_lane {
 	uint32_t slot;
 	struct ring_buffer *events;
 	struct inject inject;
-	int released_fd;
 	struct shared_worker *load;
 	/* The handler of the engine_lane_dispatch() under way. */
 	void (*handler)(const struct shared_event *, void *);
@@ -68,7 +67,6 @@ int lane_open(const struct lane_maps *maps, unsigned int slot, struct engine_lan
 	lane->ring_fd = -1;
 	lane->events_fd = maps->events_fd;
 	lane->slot = slot;
-	lane->released_fd = maps->released_fd;
 	lane->load = &maps->workers[slot];
 	/* Of what the slot's last worker was asked nothing is left. */
 	__atomic_store_n(&lane->load->flushed,
@@ -130,13 +128,9 @@ int engine_lane_dispatch(struct engine_lane *lane,
 	return n < 0 ? n : 0;
 }
 
-int engine_release(struct engine_lane *lane, const struct shared_event *held,
-		   const struct shared_endpoint *local, uint64_t flow)
+int engine_release(struct engine_lane *lane, const struct shared_event *held)
 {
-	const struct shared_flow_end end = { *local, 0, flow };
-	int error = bpf_map_update_elem(lane->released_fd, &held->cookie, &end, BPF_ANY);
-
-	return error ? error : inject_syn(&lane->inject, held->syn, held->syn_len);
+	return inject_syn(&lane->inject, held->syn, held->syn_len);
 }
 
 int engine_refuse(struct engine_lane *lane, const struct shared_event *held, int error)

@@ -10,7 +10,6 @@
 struct lane_maps {
 	unsigned int n_workers;
 	int events_fd;
-	int released_fd;
 	struct shared_worker *workers;
 };
 
