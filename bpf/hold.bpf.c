@@ -86,7 +86,7 @@ int tcpcrypt_hold(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	}
 	lead(app, &p);
-	bpf_ringbuf_submit(e, 0);
+	event_submit(e, app->slot);
 	/* Not SHOT: TCP would take the loss for congestion and start slowly. */
 	return TC_ACT_STOLEN;
 }

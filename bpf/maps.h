@@ -109,7 +109,16 @@ struct {
 	__type(value, __u64);
 } listeners __weak SEC(".maps");
 
-/* What socket options may tell of the daemon's flows, by their id. */
+/* What socket options may tell of the daemon's flows, in their place by shared_view(), */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SHARED_VIEWS);
+	__type(key, __u32);
+	__type(value, struct shared_view);
+} views __weak SEC(".maps");
+
+/* or by their id. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -242,6 +251,29 @@ static __always_inline struct shared_event *event_reserve(__u32 slot)
 	void *ring = bpf_map_lookup_elem(&events, &slot);
 
 	return ring ? bpf_ringbuf_reserve(ring, sizeof(struct shared_event), 0) : NULL;
+}
+
+static __always_inline int worker_is_awake(const struct shared_worker *w)
+{
+	return w && *(const volatile __u32 *)&w->awake;
+}
+
+/* Gives the event to the worker, who is interrupted only if it waits: for a connection that is much. */
+static __always_inline void event_submit(struct shared_event *e, __u32 slot)
+{
+	const struct shared_worker *w = bpf_map_lookup_elem(&workers, &slot);
+	__u64 nothing = 0;
+	void *ring;
+
+	if (!worker_is_awake(w)) {
+		bpf_ringbuf_submit(e, 0);
+		return;
+	}
+	/* A full barrier: either we see that it is about to wait, or it sees the event. */
+	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+	ring = worker_is_awake(w) ? NULL : bpf_map_lookup_elem(&events, &slot);
+	if (ring)
+		bpf_ringbuf_output(ring, &nothing, sizeof(nothing), BPF_RB_FORCE_WAKEUP);
 }
 
 static __always_inline union shared_serving settings_serving(const struct shared_settings *s)

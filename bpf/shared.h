@@ -199,6 +199,18 @@ struct shared_session {
 	uint8_t transcript[TCP_ENO_TRANSCRIPT_MAX];
 };
 
+/*
+ * The same in the array "views", which user space has mapped: to show a session there takes no
+ * system call. Ids that follow each other have places of their own; whose place is another's, who
+ * lives on, is in the map.
+ */
+#define SHARED_VIEWS 2048
+
+struct shared_view {
+	uint64_t owner; /* the flow whose place it is, by compare and exchange; 0: nobody's */
+	struct shared_session session; /* flow 0: not shown */
+};
+
 /* The socket options that act on the wire. */
 enum app_option {
 	APP_KEEPALIVE,
@@ -278,7 +290,8 @@ struct shared_worker {
 	uint32_t
 		flushes; /* how often programs have asked it by TCP_CRYPT_CACHE_FLUSH (setsockopt.bpf.c) */
 	uint32_t flushed; /* and how often it has done so; until then nothing is resumed */
-	uint32_t pad2[10];
+	uint32_t awake;	  /* it will look at its ring buffer before it waits */
+	uint32_t pad2[9];
 };
 
 static inline uint64_t shared_flow_id(uint64_t begun, uint32_t slot)
@@ -289,6 +302,12 @@ static inline uint64_t shared_flow_id(uint64_t begun, uint32_t slot)
 static inline uint32_t shared_flow_slot(uint64_t id)
 {
 	return id % SHARED_SLOTS;
+}
+
+/* The index in "views". */
+static inline uint32_t shared_view(uint64_t id)
+{
+	return (id / SHARED_SLOTS + shared_flow_slot(id) * 509) % SHARED_VIEWS;
 }
 
 /* The index in "listeners" of a slot's, for local programs (out) or for steered SYNs. */

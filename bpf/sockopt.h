@@ -104,6 +104,28 @@ static __noinline int ends_read(struct bpf_sock *sk, struct shared_tuple *ends)
 	return 0;
 }
 
+/* What is shown of a flow, copied to its program's socket. NULL: nothing. */
+static __always_inline struct shared_session *session_keep(struct bpf_sockopt *ctx, __u64 flow)
+{
+	__u32 place = shared_view(flow);
+	struct shared_view *view = bpf_map_lookup_elem(&views, &place);
+	struct shared_session *live = view ? &view->session : NULL, *kept;
+	int mapped = live && __sync_fetch_and_add(&live->flow, 0) == flow;
+
+	if (!mapped)
+		live = bpf_map_lookup_elem(&sessions, &flow);
+	if (!live)
+		return NULL;
+	bpf_sk_storage_delete(&app_sessions, ctx->sk);
+	kept = bpf_sk_storage_get(&app_sessions, ctx->sk, live, BPF_SK_STORAGE_GET_F_CREATE);
+	/* The flow may have ended meanwhile, and the place be another's. */
+	if (kept && mapped && __sync_fetch_and_add(&live->flow, 0) != flow) {
+		bpf_sk_storage_delete(&app_sessions, ctx->sk);
+		return NULL;
+	}
+	return kept;
+}
+
 /*
  * The session of an encrypted connection in *ret. -ENOTCONN: there is none yet; -EINVAL:
  * there will be none, and *ret may tell why (8547-5.1-3).
@@ -111,7 +133,7 @@ static __noinline int ends_read(struct bpf_sock *sk, struct shared_tuple *ends)
 static __always_inline int session_find(struct bpf_sockopt *ctx, struct shared_session **ret)
 {
 	struct app_sock *app = bpf_sk_storage_get(&app_socks, ctx->sk, NULL, 0);
-	struct shared_session *live, *kept;
+	struct shared_session *kept;
 	__u32 state = ctx->sk->state;
 	__u64 flow;
 
@@ -122,12 +144,8 @@ static __always_inline int session_find(struct bpf_sockopt *ctx, struct shared_s
 		return -EINVAL;
 	flow = app->flow;
 	kept = bpf_sk_storage_get(&app_sessions, ctx->sk, NULL, 0);
-	live = bpf_map_lookup_elem(&sessions, &flow);
-	if (live && (!kept || kept->flow != flow)) {
-		bpf_sk_storage_delete(&app_sessions, ctx->sk);
-		kept = bpf_sk_storage_get(&app_sessions, ctx->sk, live,
-					  BPF_SK_STORAGE_GET_F_CREATE);
-	}
+	if (flow && (!kept || kept->flow != flow))
+		kept = session_keep(ctx, flow);
 	/* A socket that is used again is no longer what it was. */
 	if (!flow || !kept || kept->flow != flow)
 		return -ENOTCONN;

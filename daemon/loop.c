@@ -26,6 +26,8 @@ struct loop {
 	bool (*idle)(void *data);
 	void *idle_data;
 	bool idle_wanted;
+	bool (*look)(void *data, bool waits);
+	void *look_data;
 };
 
 static void timer_fired(struct loop_source *source, uint32_t events)
@@ -131,6 +133,17 @@ void loop_set_idle(struct loop *l, bool (*idle)(void *data), void *data)
 	l->idle_data = data;
 }
 
+void loop_set_look(struct loop *l, bool (*look)(void *data, bool waits), void *data)
+{
+	l->look = look;
+	l->look_data = data;
+}
+
+static bool look(struct loop *l, bool waits)
+{
+	return l->look && l->look(l->look_data, waits);
+}
+
 void loop_want_idle(struct loop *l)
 {
 	l->idle_wanted = l->idle != NULL;
@@ -164,7 +177,7 @@ static void batch_dispatch(struct loop *l)
 int loop_run(struct loop *l)
 {
 	while (!l->stopping) {
-		bool busy = !TAILQ_EMPTY(&l->work);
+		bool busy = !TAILQ_EMPTY(&l->work) || (!l->idle_wanted && look(l, true));
 		int timeout = busy || l->idle_wanted ? 0 : -1;
 		int n = epoll_wait(l->epoll_fd, l->batch, LOOP_BATCH, timeout);
 
@@ -172,6 +185,7 @@ int loop_run(struct loop *l)
 			return -errno;
 		l->batch_len = n < 0 ? 0 : n;
 		l->now = clock_monotonic();
+		look(l, false);
 		batch_dispatch(l);
 		work_run(l);
 		if (!busy && n == 0)

@@ -49,6 +49,10 @@ void loop_set_tick(struct loop *l, void (*tick)(void *data), void *data);
 void loop_set_idle(struct loop *l, bool (*idle)(void *data), void *data);
 void loop_want_idle(struct loop *l);
 
+/* For what tells of itself only while the loop waits: called when a turn begins, and with waits before
+ * the loop waits, which it does not if true is returned. */
+void loop_set_look(struct loop *l, bool (*look)(void *data, bool waits), void *data);
+
 /* Runs until loop_stop(). 0 or a negative errno value. */
 int loop_run(struct loop *l);
 void loop_stop(struct loop *l);

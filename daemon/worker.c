@@ -62,9 +62,7 @@ static void event_handle(const struct shared_event *event, void *data)
 
 static void events_ready(struct loop_source *source, uint32_t events)
 {
-	struct worker *w = container_of(source, struct worker, events);
-
-	engine_lane_dispatch(w->lane, event_handle, w);
+	/* The turn has begun with look(). */
 }
 
 static const char *overdue_reason(const struct flow *f)
@@ -98,6 +96,13 @@ static void tick(void *data)
 		inproc_cache_tick(w->inproc->cache, w->alive);
 	listener_resume(&w->programs);
 	listener_resume(&w->steered);
+}
+
+static bool look(void *data, bool waits)
+{
+	struct worker *w = data;
+
+	return engine_lane_dispatch(w->lane, waits, event_handle, w);
 }
 
 /* Nothing else is to be done: key pairs for connections to come. */
@@ -155,6 +160,7 @@ int worker_init(struct worker *w, const struct worker_params *p)
 	w->alive = loop_now(w->loop);
 	loop_set_tick(w->loop, tick, w);
 	loop_set_idle(w->loop, idle, w);
+	loop_set_look(w->loop, look, w);
 	loop_want_idle(w->loop);
 	return 0;
 }

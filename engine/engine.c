@@ -26,6 +26,7 @@
 #include "engine/programs.h"
 
 #define WORKERS_SIZE (SHARED_SLOTS * sizeof(struct shared_worker))
+#define VIEWS_SIZE   (SHARED_VIEWS * sizeof(struct shared_view))
 
 static union shared_serving serving(const struct engine *e)
 {
@@ -195,6 +196,9 @@ static int programs_load(struct engine *e, struct heritage *heritage)
 		return -errno;
 	e->workers = map_view(e->programs->maps.workers, WORKERS_SIZE);
 	if (!e->workers)
+		return -errno;
+	e->views = map_view(e->programs->maps.views, VIEWS_SIZE);
+	if (!e->views)
 		return -errno;
 	error = slots_find(e);
 	if (error)
@@ -445,6 +449,8 @@ void engine_close(struct engine *e)
 		munmap(e->settings, sizeof(*e->settings));
 	if (e->workers)
 		munmap(e->workers, WORKERS_SIZE);
+	if (e->views)
+		munmap(e->views, VIEWS_SIZE);
 	programs__destroy(e->programs);
 	guard_close(e->guard);
 	if (e->cgroup_fd >= 0)

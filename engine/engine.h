@@ -217,10 +217,13 @@ void engine_lane_set_flows(struct engine_lane *lane, size_t n);
 /* One SHARED_EVENT_CACHE_FLUSH has been served: the session is forgotten. */
 void engine_lane_flushed(struct engine_lane *lane);
 
-/* The worker's events come on this descriptor; dispatch calls handler for each that has arrived.
- * The event is only valid during the call. */
+/*
+ * This descriptor tells a worker that waits of its events; dispatch calls handler for each that has
+ * arrived. The event is only valid during the call. waits: the caller is about to wait, unless true
+ * is returned: then there were some. Who does not call it with this before he waits misses events.
+ */
 int engine_lane_fd(const struct engine_lane *lane);
-int engine_lane_dispatch(struct engine_lane *lane,
+bool engine_lane_dispatch(struct engine_lane *lane, bool waits,
 			 void (*handler)(const struct shared_event *, void *), void *data);
 
 /* The options that the program has set on its socket since its connection is the daemon's. 0, or

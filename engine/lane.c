@@ -21,6 +21,7 @@ struct engine_lane {
 	struct ring_buffer *events;
 	struct inject inject;
 	struct shared_worker *load;
+	bool awake; /* what load has */
 	/* The handler of the engine_lane_dispatch() under way. */
 	void (*handler)(const struct shared_event *, void *);
 	void *handler_data;
@@ -71,6 +72,7 @@ int lane_open(const struct lane_maps *maps, unsigned int slot, struct engine_lan
 	/* Of what the slot's last worker was asked nothing is left. */
 	__atomic_store_n(&lane->load->flushed,
 			 __atomic_load_n(&lane->load->flushes, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);
+	__atomic_store_n(&lane->load->awake, 0, __ATOMIC_RELAXED);
 	inject_init(&lane->inject);
 	error = inject_open(&lane->inject);
 	if (!error)
@@ -117,15 +119,27 @@ int engine_lane_fd(const struct engine_lane *lane)
 	return ring_buffer__epoll_fd(lane->events);
 }
 
-int engine_lane_dispatch(struct engine_lane *lane,
-			 void (*handler)(const struct shared_event *, void *), void *data)
+static void set_awake(struct engine_lane *lane, bool awake)
 {
-	int n;
+	if (lane->awake == awake)
+		return;
+	lane->awake = awake;
+	__atomic_store_n(&lane->load->awake, awake, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
 
+bool engine_lane_dispatch(struct engine_lane *lane, bool waits,
+			  void (*handler)(const struct shared_event *, void *), void *data)
+{
+	bool any;
+
+	set_awake(lane, !waits);
 	lane->handler = handler;
 	lane->handler_data = data;
-	n = ring_buffer__consume(lane->events);
-	return n < 0 ? n : 0;
+	any = ring_buffer__consume(lane->events) > 0;
+	if (waits && any)
+		set_awake(lane, true);
+	return any;
 }
 
 int engine_release(struct engine_lane *lane, const struct shared_event *held)

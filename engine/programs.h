@@ -24,6 +24,7 @@ struct engine {
 	struct programs *programs;
 	struct shared_settings *settings; /* the settings map, mapped */
 	struct shared_worker *workers;	  /* likewise, SHARED_SLOTS of them */
+	struct shared_view *views;	  /* and SHARED_VIEWS */
 	struct window window;
 	struct vault vault;
 	struct hooks hooks;

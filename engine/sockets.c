@@ -120,15 +120,54 @@ int engine_forget_plain(struct engine *e)
 	return 0;
 }
 
+/* Is the flow's place in "views" its own? */
+static bool view_is_own(const struct shared_view *v, uint64_t flow)
+{
+	return __atomic_load_n(&v->owner, __ATOMIC_RELAXED) == flow;
+}
+
+static bool view_take(struct shared_view *v, uint64_t flow)
+{
+	uint64_t nobody = 0;
+
+	return __atomic_compare_exchange_n(&v->owner, &nobody, flow, false, __ATOMIC_ACQUIRE,
+					   __ATOMIC_RELAXED) ||
+	       nobody == flow;
+}
+
+static void view_show(struct shared_view *v, const struct shared_session *session)
+{
+	const size_t rest = offsetof(struct shared_session, flow) + sizeof(session->flow);
+
+	__atomic_store_n(&v->session.flow, 0, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	memcpy((uint8_t *)&v->session + rest, (const uint8_t *)session + rest,
+	       sizeof(*session) - rest);
+	__atomic_store_n(&v->session.flow, session->flow, __ATOMIC_RELEASE);
+}
+
 int engine_session_publish(struct engine *e, const struct shared_session *session)
 {
+	struct shared_view *v = &e->views[shared_view(session->flow)];
+
+	if (view_take(v, session->flow)) {
+		view_show(v, session);
+		return 0;
+	}
 	return bpf_map_update_elem(bpf_map__fd(e->programs->maps.sessions), &session->flow, session,
 				   BPF_ANY);
 }
 
 void engine_session_withdraw(struct engine *e, uint64_t flow)
 {
-	bpf_map_delete_elem(bpf_map__fd(e->programs->maps.sessions), &flow);
+	struct shared_view *v = &e->views[shared_view(flow)];
+
+	if (!view_is_own(v, flow)) {
+		bpf_map_delete_elem(bpf_map__fd(e->programs->maps.sessions), &flow);
+		return;
+	}
+	__atomic_store_n(&v->session.flow, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&v->owner, 0, __ATOMIC_RELEASE);
 }
 
 int engine_options_take(struct engine *e, uint64_t cookie, struct app_options *ret)

@@ -88,13 +88,31 @@ int window_add(struct window *w, const struct shared_half *halves,
 	return error;
 }
 
+/* What a claim no longer holds a SYN cannot take, whether its identifier is in the map or not. */
+static void forget(struct window *w, const struct shared_half *half)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, opts);
+	uint32_t count, done;
+
+	w->used[w->n_used++] = *half;
+	if (w->n_used < WINDOW_USED_MAX)
+		return;
+	/* It stops at one that is not there. */
+	for (done = 0; done < w->n_used; done += count + 1) {
+		count = w->n_used - done;
+		if (!bpf_map_delete_batch(w->resumptions_fd, w->used + done, &count, &opts))
+			break;
+	}
+	w->n_used = 0;
+}
+
 bool window_take(struct window *w, const struct shared_half *half, uint32_t slot, uint64_t token)
 {
 	if (!__atomic_compare_exchange_n(&w->claims[slot].state, &token, 0, false, __ATOMIC_ACQ_REL,
 					 __ATOMIC_ACQUIRE))
 		return false;
 	if (half)
-		bpf_map_delete_elem(w->resumptions_fd, half);
+		forget(w, half);
 	return true;
 }
 
@@ -102,7 +120,7 @@ void window_end(struct window *w, const struct shared_half *half, uint32_t slot)
 {
 	__atomic_store_n(&w->claims[slot].state, 0, __ATOMIC_RELEASE);
 	if (half)
-		bpf_map_delete_elem(w->resumptions_fd, half);
+		forget(w, half);
 }
 
 void window_offer(struct window *w, uint32_t slot, uint64_t token)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The secrets that other hosts may resume with, as the BPF programs know them: identifiers, and
- * for each a claim that is taken once, by a SYN or by user space. Any thread.
+ * for each a claim that is taken once, by a SYN or by user space. Any thread, one at a time.
  */
 #ifndef ENGINE_WINDOW_H
 #define ENGINE_WINDOW_H
@@ -12,13 +12,18 @@
 
 #include "bpf/shared.h"
 
+/* Identifiers that mean nothing any more leave the map so many at a time. */
+#define WINDOW_USED_MAX 16
+
 struct window {
 	int resumptions_fd; /* the engine's */
 	void *view;	    /* of the map */
 	struct shared_claim *claims;
 	uint32_t base, n; /* the first of them in the map, and how many there are */
-	const struct shared_worker *workers; /* the daemon's, */
-	unsigned int n_workers;		     /* so many */
+	const struct shared_worker *workers;	  /* the daemon's, */
+	unsigned int n_workers;			  /* so many */
+	struct shared_half used[WINDOW_USED_MAX]; /* no claim holds their tokens */
+	uint32_t n_used;
 };
 
 /* Over the maps of the programs: n of the claims, which are cleared. Slots count from base. 0 or a

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The event loop's idle work: behind everything else, and only as long as it is wanted. */
+/* The event loop's idle work: behind everything else, and only as long as it is wanted; and what is
+ * looked for before it waits. */
 #include "daemon/loop.h"
 #include "test/unit/unit.h"
 
@@ -71,9 +72,56 @@ static void test_idle(void **state)
 	loop_free(w.loop);
 }
 
+static struct {
+	struct loop *loop;
+	struct loop_work work;
+	int found, works, before_waiting;
+} l;
+
+static void found_work(struct loop_work *work)
+{
+	l.works++;
+}
+
+/* Something is found the first two times that the loop would wait. Whatever is done then, it asks
+ * again before it does wait; the tick, for which it waits, ends the test. */
+static bool look(void *data, bool waits)
+{
+	assert_ptr_equal(data, &l);
+	if (!waits)
+		return false;
+	l.before_waiting++;
+	assert_int_equal(l.works, l.found);
+	if (l.found == 2)
+		return false;
+	l.found++;
+	loop_queue(l.loop, &l.work);
+	return true;
+}
+
+static void end(void *data)
+{
+	loop_stop(l.loop);
+}
+
+static void test_look(void **state)
+{
+	assert_int_equal(loop_new(&l.loop), 0);
+	l.work.run = found_work;
+	loop_set_look(l.loop, look, &l);
+	loop_set_tick(l.loop, end, NULL);
+	assert_int_equal(loop_run(l.loop), 0);
+	assert_int_equal(l.works, 2);
+	assert_int_equal(l.before_waiting, 3);
+	loop_free(l.loop);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_idle) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_idle),
+		cmocka_unit_test(test_look),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

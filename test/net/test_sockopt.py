@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """The socket options of tcp_eno(7): what they read, what they change, when they refuse."""
+import contextlib
 import ctypes
 import errno
 import os
@@ -26,6 +27,7 @@ READ_BYTES = (SESSID, SELF_NAME, PEER_NAME, TRANSCRIPT, CONF)
 UNCONNECTED, NEGOTIATING, ENCRYPTING, DISABLED = range(4)
 NO_OPTION, NOT_APP_AWARE, NO_COMMON_TEP, LEFT_ALONE, SWITCHED_OFF = 1, 5, 6, 10, 11
 ROLE_CONFLICT = 4
+VIEWS = 2048  # bpf/shared.h
 GOPT_A = 2
 AES_128, AES_256, CHACHA20 = b"\0\x01", b"\0\x02", b"\0\x10"
 
@@ -195,6 +197,44 @@ def after_the_end():
             both.client.shutdown(socket.SHUT_WR)
             da.wait_list(port=both.port, state="closed")
             check_equal(get(both.client, SESSID), sid, "SESSID after the end")
+
+
+def many():
+    """Sessions are told also where a flow that lives on has the place of another (SHARED_VIEWS)."""
+    with Net() as net:
+        a, b = net.pair()
+        for host in (a, b):  # with one worker each, whose flows have the places in turn
+            net.daemon(host, wrapper=["taskset", "-c", "0"])
+        with Listener(b) as listener, contextlib.ExitStack() as stack:
+
+            def connected():
+                address = b.addresses[socket.AF_INET]
+                client = stack.enter_context(opened(a, address, listener.port))
+                server = stack.enter_context(bound_time(listener.socket.accept()[0]))
+                client.sendall(MARKER)
+                server.sendall(read_exactly(server, len(MARKER)))
+                read_exactly(client, len(MARKER))
+                return client, server
+
+            def agree(pairs):
+                return all(get(client, SESSID) == get(server, SESSID) for client, server in pairs)
+
+            # What is asked for once is kept with the socket, so nothing is until all are there.
+            early = [connected() for _ in range(8)]
+            for _ in range(VIEWS - 16):
+                client, server = connected()
+                client.close()
+                server.close()
+            late = [connected() for _ in range(24)]
+            check(agree(late), "SESSID of flows whose place is another's")
+            check(agree(early), "SESSID of those that had it first")
+            names = {get(client, SESSID) for client, _ in early + late}
+            check_equal(len(names), 32, "each has its own")
+            for client, server in early:
+                client.close()
+                server.close()
+            fresh = [connected() for _ in range(8)]
+            check(agree(late + fresh), "SESSID when the first have ended")
 
 
 def programs():
@@ -627,6 +667,7 @@ if __name__ == "__main__":
         "socket options tell of connections what is so, and change what they say",
         session_ids,
         after_the_end,
+        many,
         programs,
         values,
         errors,
