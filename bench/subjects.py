@@ -353,5 +353,17 @@ class HaproxyPlain(Haproxy):
     encrypts = False
 
 
+class Floor(Tunnel):
+    """The same two hops without encryption, policy and books: the system calls that pass bytes on."""
+
+    name, title = "floor", "two bare relays"
+
+    def commands(self, server):
+        return [
+            [self.lab.load, "relay", *listen.split(":"), *to.split(":")]
+            for listen, to in self.ends(server)
+        ]
+
+
 ALL = [Plain, Tcpcrypt, TcpcryptResumed, InProcess, InProcessResumed, InProcessPlain, Tls, TlsResumed, Haproxy, Stunnel, StunnelPsk, Spiped]
-OTHERS = [HaproxyPlain, Before, BeforeResumed]  # only when named
+OTHERS = [HaproxyPlain, Floor, Before, BeforeResumed]  # only when named

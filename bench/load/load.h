@@ -45,8 +45,14 @@ void load_die(const char *what) __attribute__((noreturn));
 /* A connection on its way to l->address, registered with the epoll descriptor under data. */
 void load_connect(struct load *l, int epoll_fd, struct stream *s, void *data);
 
-/* These do not return before l->seconds are over (load_serve: not at all); they print JSON. */
+/* A listener at l->address. */
+int load_listen(const struct load *l);
+
+/* These do not return. load_relay passes what comes to l->address on to another. */
 void load_serve(struct load *l) __attribute__((noreturn));
+void load_relay(struct load *l, const struct sockaddr_in *to) __attribute__((noreturn));
+
+/* These do not return before l->seconds are over; they print JSON. */
 void load_bulk(struct load *l);
 void load_ask(struct load *l, const struct load_question *q);
 

@@ -61,14 +61,26 @@ void load_connect(struct load *l, int epoll_fd, struct stream *s, void *data)
 
 static void usage(void)
 {
-	fprintf(stderr, "usage: load serve|bulk|connect|ping|hold|http|http-once"
+	fprintf(stderr, "usage: load relay ADDRESS PORT TO-ADDRESS TO-PORT\n"
+			"       load serve|bulk|connect|ping|hold|http|http-once"
 			" [--tls[=PEM]] [--resume] [--connections N] [--seconds S]"
 			" ADDRESS PORT\n");
 	exit(2);
 }
 
-static void run(struct load *l, const char *what)
+static struct sockaddr_in address_read(char **argv)
 {
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(atoi(argv[1])) };
+
+	if (inet_pton(AF_INET, argv[0], &address.sin_addr) != 1)
+		usage();
+	return address;
+}
+
+static void run(struct load *l, const char *what, const struct sockaddr_in *to)
+{
+	if (!strcmp(what, "relay"))
+		load_relay(l, to);
 	if (!strcmp(what, "serve"))
 		load_serve(l);
 	if (!strcmp(what, "bulk")) {
@@ -92,6 +104,7 @@ int main(int argc, char **argv)
 						 { "seconds", required_argument, NULL, 's' },
 						 { 0 } };
 	struct load l = { .connections = 1, .seconds = 1 };
+	struct sockaddr_in to = { 0 };
 	struct rlimit files;
 	bool tls = false, resume = false;
 	const char *pem = NULL;
@@ -111,17 +124,19 @@ int main(int argc, char **argv)
 			usage();
 		}
 	}
-	l.address.sin_family = AF_INET;
-	if (argc - optind != 3 || l.connections < 1 ||
-	    inet_pton(AF_INET, argv[optind + 1], &l.address.sin_addr) != 1)
+	argc -= optind;
+	argv += optind;
+	if (!argc || argc != (strcmp(argv[0], "relay") ? 3 : 5) || l.connections < 1)
 		usage();
-	l.address.sin_port = htons(atoi(argv[optind + 2]));
+	l.address = address_read(argv + 1);
+	if (argc == 5)
+		to = address_read(argv + 3);
 	signal(SIGPIPE, SIG_IGN); /* libssl does not ask for EPIPE */
 	getrlimit(RLIMIT_NOFILE, &files);
 	files.rlim_cur = files.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &files);
 	if (tls)
 		stream_tls_init(&l.tls, pem, resume);
-	run(&l, argv[optind]);
+	run(&l, argv[0], &to);
 	return EXIT_SUCCESS;
 }

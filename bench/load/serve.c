@@ -85,17 +85,25 @@ static void accept_all(struct load *l, int listen_fd, int epoll_fd)
 	}
 }
 
-void load_serve(struct load *l)
+int load_listen(const struct load *l)
 {
-	struct epoll_event events[LOAD_EVENTS], first = { .events = EPOLLIN };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	int one = 1;
 
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
-	    bind(fd, (struct sockaddr *)&l->address, sizeof(l->address)) || listen(fd, 4096) ||
-	    epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &first))
+	    bind(fd, (const struct sockaddr *)&l->address, sizeof(l->address)) || listen(fd, 4096))
 		load_die("listening");
+	return fd;
+}
+
+void load_serve(struct load *l)
+{
+	struct epoll_event events[LOAD_EVENTS], first = { .events = EPOLLIN };
+	int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	int fd = load_listen(l);
+
+	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &first))
+		load_die("epoll");
 	for (;;) {
 		int n = epoll_wait(epoll_fd, events, LOAD_EVENTS, -1);
 
