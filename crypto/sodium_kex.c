@@ -8,7 +8,9 @@
 #include <tcpcrypt/error.h>
 #include <tcpcrypt/session.h>
 
-#define KEY_LEN 32
+#include "crypto/x25519_base.h"
+
+#define KEY_LEN X25519_LEN
 
 /* What struct tcpcrypt_keypair is in this backend. */
 struct sodium_pair {
@@ -53,7 +55,7 @@ static int finish(struct sodium_pair *p, int error, struct tcpcrypt_keypair **re
 
 static int make_public(struct sodium_pair *p)
 {
-	return crypto_scalarmult_curve25519_base(p->public, p->private) ? TCPCRYPT_E_CRYPTO : 0;
+	return x25519_base(p->public, p->private);
 }
 
 static int pair_new(uint8_t tep, struct tcpcrypt_keypair **ret)

@@ -60,11 +60,46 @@ static void test_fresh_pairs(void **state)
 	crypto->keypair_free(second);
 }
 
+/* The way by the Edwards curve comes to what the ladder does with the base point. */
+static void check_public(struct tcpcrypt_keypair *pair)
+{
+	const struct tcpcrypt_crypto *crypto = crypto_choose()->table;
+	const uint8_t base[32] = { 9 };
+	uint8_t public[TCPCRYPT_PUBLIC_KEY_MAX], ladder[TCPCRYPT_SHARED_SECRET_MAX];
+	size_t public_len, ladder_len;
+
+	assert_int_equal(crypto->public_key(pair, public, &public_len), 0);
+	assert_int_equal(crypto->agree(pair, base, sizeof(base), ladder, &ladder_len), 0);
+	assert_int_equal(public_len, ladder_len);
+	assert_memory_equal(public, ladder, ladder_len);
+	crypto->keypair_free(pair);
+}
+
+static void test_public(void **state)
+{
+	const struct tcpcrypt_crypto *crypto = crypto_choose()->table;
+	uint8_t private[32];
+	struct tcpcrypt_keypair *pair;
+
+	/* What clamping makes the least and the greatest of; zero itself libsodium refuses. */
+	for (int byte = 0; byte <= 0xff; byte += 0xff) {
+		memset(private, byte, sizeof(private));
+		private[0] |= 1;
+		assert_int_equal(sodium_keypair_from_private(private, &pair), 0);
+		check_public(pair);
+	}
+	for (int i = 0; i < 300; i++) {
+		assert_int_equal(crypto->keypair_new(TCPCRYPT_TEP_X25519, &pair), 0);
+		check_public(pair);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_agreement),
 		cmocka_unit_test(test_fresh_pairs),
+		cmocka_unit_test(test_public),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
