@@ -32,9 +32,13 @@ static __always_inline void upstream_ended(struct bpf_sock_ops *ops, struct eno_
 SEC("sockops")
 int tcpcrypt_sockops(struct bpf_sock_ops *ops)
 {
-	struct shared_settings *s = settings_get();
+	struct shared_settings *s;
 	struct eno_sock *sock;
 
+	/* Asked of every socket, and never of interest. */
+	if (ops->op == BPF_SOCK_OPS_RWND_INIT || ops->op == BPF_SOCK_OPS_NEEDS_ECN)
+		return 1;
+	s = settings_get();
 	if (!s || bpf_get_netns_cookie(ops) != s->netns_cookie)
 		return 1;
 	switch (ops->op) {
