@@ -11,6 +11,7 @@
 #include "inproc/calls_signal.h"
 #include "inproc/helper.h"
 #include "inproc/next.h"
+#include "inproc/urgent.h"
 
 /* Somebody else makes the keys: how often to look whether they are there. */
 #define KEYS_MS 2
@@ -28,7 +29,7 @@ static int take_error(int *error)
 static void leave(struct conn *c, int fd)
 {
 	bool busy = c->tx.start < c->tx.end || c->tx.queued || c->tx.quick ||
-		    c->phase == CONN_EXPECT_KEYS;
+		    c->phase == CONN_EXPECT_KEYS || c->urgent.owned;
 
 	c->tx.calls++;
 	rx_rest(c);
@@ -131,10 +132,34 @@ static size_t least(const struct conn *c, size_t wanted, int flags)
 	return flags & MSG_WAITALL || wanted < low ? wanted : low;
 }
 
+/* recv(MSG_OOB), which never waits. */
+static ssize_t urgent_read(int fd, struct bytes *to, int flags, bool *ret_native)
+{
+	const bool empty = !to->left;
+	uint8_t byte;
+	int error, r;
+	struct conn *c = table_use(fd, &error);
+
+	if (!c) {
+		*ret_native = !error;
+		return calls_result(-error);
+	}
+	c->urgent.wanted = true;
+	if (c->phase == CONN_EXPECT_KEYS)
+		rx_keys(c, fd);
+	if (c->urgent.state != URGENT_UNREAD)
+		rx_look_ahead(c, fd);
+	r = urgent_take(c, fd, flags & MSG_PEEK, &byte);
+	if (r == 1 && !empty && !(flags & MSG_TRUNC))
+		bytes_put(to, &byte, 1);
+	leave(c, fd);
+	return calls_result(r == 1 && empty ? 0 : r);
+}
+
 ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 {
 	const size_t wanted = to->left;
-	bool foreign, waits, first = true, waited = false, empty = !to->left;
+	bool foreign, more, waits, first = true, waited = false, empty = !to->left;
 	ssize_t done = 0, r;
 	size_t had = 0;
 
@@ -142,9 +167,8 @@ ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 	calls_send_held();
 	pthread_testcancel();
 	signals_forget();
-	/* Urgent bytes stay in the stream: see doc/inproc.md. */
 	if (flags & MSG_OOB)
-		return calls_result(-EINVAL);
+		return urgent_read(fd, to, flags, ret_native);
 	for (;;) {
 		int error;
 		struct conn *c = table_use(fd, &error);
@@ -171,16 +195,18 @@ ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 			done = flags & MSG_PEEK ? r : done + r;
 		if (r > 0 && flags & MSG_PEEK)
 			had = rx_peek_more(c, fd);
-		if (r == 0 || (flags & MSG_PEEK && r > 0 && !had) ||
+		if (r == 0 || (r > 0 && urgent_is_next(c)) || (flags & MSG_PEEK && r > 0 && !had) ||
 		    (r > 0 && (size_t)done >= least(c, wanted, flags)) || (r < 0 && r != -EAGAIN) ||
 		    flags & MSG_DONTWAIT || empty) {
 			leave(c, fd);
 			break;
 		}
+		more = c->rx.plain_len;
 		leave(c, fd);
 		if (r > 0 && flags & MSG_PEEK && !wait_more(fd, had))
 			break;
-		if (r > 0)
+		/* Or a mark was in between. */
+		if (r > 0 || more)
 			continue;
 		if (foreign)
 			next()->poll(NULL, 0, KEYS_MS);

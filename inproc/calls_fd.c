@@ -12,6 +12,7 @@
 #include "inproc/calls.h"
 #include "inproc/helper.h"
 #include "inproc/next.h"
+#include "inproc/urgent.h"
 
 CALL int close(int fd)
 {
@@ -215,6 +216,27 @@ static int exec_flag_get(int fd)
 	return r >= 0 && table_inherited(fd) ? r & ~FD_CLOEXEC : r;
 }
 
+/* Who is told of urgent data: frames must be opened as they come. */
+static void owner_set(int fd)
+{
+	const int saved = errno;
+	int domain = 0, error;
+	socklen_t len = sizeof(domain);
+	struct conn *c;
+
+	if (!next()->getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) &&
+	    (domain == AF_INET || domain == AF_INET6))
+		atomic_store(&conn_urgent_wanted, true);
+	c = table_get(fd) ? table_use(fd, &error) : NULL;
+	if (c) {
+		urgent_owned(c, fd);
+		if (c->urgent.owned)
+			helper_watch(c, fd);
+		conn_unlock(c);
+	}
+	errno = saved;
+}
+
 CALL int fcntl(int fd, int command, ...)
 {
 	va_list ap;
@@ -231,6 +253,8 @@ CALL int fcntl(int fd, int command, ...)
 	if (command == F_SETFD && table_get(fd))
 		return exec_flag_set(fd, (int)(uintptr_t)argument);
 	r = next()->fcntl(fd, command, argument);
+	if (command == F_SETOWN || command == F_SETOWN_EX)
+		owner_set(fd);
 	if (r >= 0 && (command == F_DUPFD || command == F_DUPFD_CLOEXEC)) {
 		calls_new(r);
 		table_copied(fd, r);
@@ -264,9 +288,18 @@ static int available(struct conn *c, int fd)
 	return n < INT_MAX ? n : INT_MAX;
 }
 
+/* SIOCATMARK */
+static bool is_at_mark(struct conn *c, int fd)
+{
+	c->urgent.wanted = true;
+	rx_look_ahead(c, fd);
+	return urgent_is_next(c);
+}
+
 static bool is_count(unsigned long request)
 {
-	return request == FIONREAD || request == SIOCOUTQ || request == SIOCOUTQNSD;
+	return request == SIOCATMARK || request == FIONREAD || request == SIOCOUTQ ||
+	       request == SIOCOUTQNSD;
 }
 
 static int count(struct conn *c, int fd, unsigned long request, int *ret)
@@ -277,9 +310,13 @@ static int count(struct conn *c, int fd, unsigned long request, int *ret)
 		*ret = available(c, fd);
 		return 0;
 	}
+	if (request == SIOCATMARK && c->phase != CONN_EXPECT_TCP) {
+		*ret = is_at_mark(c, fd);
+		return 0;
+	}
 	/* SIOCOUTQ: what waits here has not been sent, either. */
 	r = next()->ioctl(fd, request, ret);
-	if (!r && request != FIONREAD)
+	if (!r && request != FIONREAD && request != SIOCATMARK)
 		*ret += c->tx.queued + (c->tx.end - c->tx.start);
 	return r;
 }
@@ -298,9 +335,20 @@ CALL int ioctl(int fd, unsigned long request, ...)
 		return exec_flag_set(fd, request == FIOCLEX ? FD_CLOEXEC : 0);
 	if (is_count(request) && table_get(fd))
 		c = table_use(fd, &error);
-	if (!c)
-		return next()->ioctl(fd, request, argument);
+	if (!c) {
+		r = next()->ioctl(fd, request, argument);
+		if (request == FIOSETOWN || request == SIOCSPGRP)
+			owner_set(fd);
+		return r;
+	}
 	r = count(c, fd, request, argument);
 	conn_unlock(c);
 	return r;
+}
+
+CALL int sockatmark(int fd)
+{
+	int at_mark;
+
+	return ioctl(fd, SIOCATMARK, &at_mark) ? -1 : at_mark;
 }

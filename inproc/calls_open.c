@@ -8,6 +8,7 @@
 #include "inproc/negotiated.h"
 #include "inproc/next.h"
 #include "inproc/settings.h"
+#include "inproc/urgent.h"
 
 /* What stays on the host is never encrypted; the engine would say so, too. */
 static bool is_loopback(const struct sockaddr *to)
@@ -43,6 +44,8 @@ static bool prepare(int fd)
 		return false;
 	}
 	c->connecting = true;
+	if (c->urgent.wanted)
+		urgent_owned(c, fd);
 	table_enter(fd, c);
 	return true;
 }
@@ -62,7 +65,7 @@ static void visit(int fd, bool returned)
 
 	if (c) {
 		c->connecting &= !returned;
-		if (c->phase == CONN_EXPECT_KEYS)
+		if (c->phase == CONN_EXPECT_KEYS || c->urgent.owned)
 			helper_watch(c, fd);
 		conn_unlock(c);
 	}

@@ -279,7 +279,7 @@ static int rcvlowat_set(struct conn *c, const void *value, socklen_t len)
 static bool is_ours_to_set(int level, int name)
 {
 	if (level == SOL_SOCKET)
-		return name == SO_RCVLOWAT || name == SO_PEEK_OFF;
+		return name == SO_RCVLOWAT || name == SO_PEEK_OFF || name == SO_OOBINLINE;
 	return level == IPPROTO_TCP &&
 	       (name == TCP_CRYPT_REKEY || name == TCP_CRYPT_CACHE_FLUSH || name == TCP_ULP);
 }
@@ -288,6 +288,10 @@ static int set(struct conn *c, int fd, int level, int name, const void *value, s
 {
 	if (level == SOL_SOCKET && name == SO_RCVLOWAT)
 		return rcvlowat_set(c, value, len);
+	if (level == SOL_SOCKET && name == SO_OOBINLINE) {
+		c->urgent.wanted = true;
+		return next()->setsockopt(fd, level, name, value, len) ? -errno : 0;
+	}
 	if (level == SOL_SOCKET)
 		return -EOPNOTSUPP;
 	/* The kernel's TLS: programs do without where there is none. */
@@ -307,6 +311,8 @@ CALL int setsockopt(int fd, int level, int name, const void *value, socklen_t le
 	/* It tells when pages may be used again that frames are not made of. */
 	if (level == SOL_SOCKET && name == SO_ZEROCOPY && settings_on())
 		return calls_result(-EOPNOTSUPP);
+	if (level == SOL_SOCKET && name == SO_OOBINLINE)
+		atomic_store(&conn_urgent_wanted, true);
 	if (table_get(fd) && is_ours_to_set(level, name))
 		c = table_use(fd, &error);
 	if (error)

@@ -105,6 +105,108 @@ static bool time_left(int64_t end, struct timespec *timeout)
 	return true;
 }
 
+/* ---- urgent data: the kernel knows of none, so frames are opened ahead ---- */
+
+/* Of who waits for nothing else no event tells while there are unread bytes: how often to look. */
+#define URGENT_MS 10
+
+/* Is there an urgent byte? looks: opens what has come. */
+static bool is_urgent(int fd, bool looks)
+{
+	int saved = errno, error;
+	struct conn *c = table_use(fd, &error);
+	bool found = false;
+
+	if (c) {
+		c->urgent.wanted |= looks;
+		if (c->urgent.wanted)
+			rx_look_ahead(c, fd);
+		rx_rest(c);
+		found = c->urgent.state == URGENT_UNREAD;
+		conn_unlock(c);
+	}
+	errno = saved;
+	return found;
+}
+
+/*
+ * Many ask for POLLPRI with POLLIN and mean nothing by it: to open frames here, and not where they
+ * are read, would cost them. Who asks again and has not read what there was means it.
+ */
+static bool insists(int fd)
+{
+	int saved = errno, error;
+	struct conn *c = table_use(fd, &error);
+	bool again = false;
+
+	if (c) {
+		again = c->urgent.asked == c->tx.calls + 1;
+		c->urgent.asked = c->tx.calls + 1;
+		conn_unlock(c);
+	}
+	errno = saved;
+	return again;
+}
+
+static bool asks(const struct pollfd *p)
+{
+	return p->events & POLLPRI && table_get(p->fd);
+}
+
+static bool asks_urgent(const struct pollfd *fds, nfds_t n)
+{
+	for (nfds_t i = 0; i < n; i++)
+		if (asks(&fds[i]))
+			return true;
+	return false;
+}
+
+/* How long the kernel may wait before the next look. */
+static const struct timespec *wait_for(bool found, bool alone, int64_t end, struct timespec *wait)
+{
+	const int64_t slice = now_ns() + URGENT_MS * 1000000LL;
+
+	if (found || !time_left(alone && slice < end ? slice : end, wait))
+		*wait = (struct timespec){};
+	return end == INT64_MAX && !found && !alone ? NULL : wait;
+}
+
+static int poll_urgent(struct pollfd *fds, nfds_t n, int64_t end, const sigset_t *mask)
+{
+	struct timespec wait;
+	bool found, alone;
+	int r;
+
+	do {
+		found = alone = false;
+		for (nfds_t i = 0; i < n; i++) {
+			if (!asks(&fds[i]))
+				continue;
+			alone |= !(fds[i].events & READABLE);
+			found |= is_urgent(fds[i].fd, !(fds[i].events & READABLE));
+		}
+		r = next()->ppoll(fds, n, wait_for(found, alone, end, &wait), mask);
+		if (r < 0)
+			return r;
+		r = polled(fds, n, r);
+		for (nfds_t i = 0; i < n; i++) {
+			if (!asks(&fds[i]) ||
+			    !is_urgent(fds[i].fd, fds[i].revents & READABLE && insists(fds[i].fd)))
+				continue;
+			r += !fds[i].revents;
+			fds[i].revents |= POLLPRI;
+		}
+	} while (!r && now_ns() < end);
+	return r;
+}
+
+static int64_t end_of(const struct timespec *timeout)
+{
+	return timeout ? now_ns() + timeout->tv_sec * 1000000000LL + timeout->tv_nsec : INT64_MAX;
+}
+
+/* ---- the calls ---- */
+
 CALL int poll(struct pollfd *fds, nfds_t n, int timeout)
 {
 	const int64_t end = timeout > 0 ? now_ns() + timeout * 1000000LL : 0;
@@ -112,6 +214,8 @@ CALL int poll(struct pollfd *fds, nfds_t n, int timeout)
 	int r;
 
 	calls_send_held();
+	if (asks_urgent(fds, n))
+		return poll_urgent(fds, n, timeout < 0 ? INT64_MAX : end, NULL);
 	for (;;) {
 		r = next()->poll(fds, n, timeout);
 		if (r > 0) {
@@ -134,8 +238,10 @@ CALL int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, con
 	int r;
 
 	calls_send_held();
+	if (asks_urgent(fds, n))
+		return poll_urgent(fds, n, end_of(timeout), mask);
 	if (timeout)
-		end = now_ns() + timeout->tv_sec * 1000000000LL + timeout->tv_nsec;
+		end = end_of(timeout);
 	for (;;) {
 		r = next()->ppoll(fds, n, timeout, mask);
 		if (r <= 0)
@@ -153,15 +259,19 @@ struct sets {
 	fd_set *given[3];
 	fd_set asked[3];
 	size_t size;
+	bool urgent; /* exceptions of ours are asked for */
 };
 
 static bool sets_save(struct sets *s, int n, fd_set *in, fd_set *out, fd_set *except)
 {
 	bool ours = false;
 
-	for (int fd = 0; in && fd < n && n <= FD_SETSIZE && !ours; fd++)
-		ours = FD_ISSET(fd, in) && table_get(fd);
-	if (!ours)
+	s->urgent = false;
+	for (int fd = 0; fd < n && n <= FD_SETSIZE; fd++) {
+		ours |= in && FD_ISSET(fd, in) && table_get(fd);
+		s->urgent |= except && FD_ISSET(fd, except) && table_get(fd);
+	}
+	if (!ours && !s->urgent)
 		return false;
 	s->given[0] = in;
 	s->given[1] = out;
@@ -178,7 +288,7 @@ static int selected(struct sets *s, int n, int found)
 {
 	fd_set *in = s->given[0];
 
-	for (int fd = 0; fd < n; fd++) {
+	for (int fd = 0; in && fd < n; fd++) {
 		if (!FD_ISSET(fd, in) || !table_get(fd) || is_readable(fd))
 			continue;
 		FD_CLR(fd, in);
@@ -194,7 +304,59 @@ static void sets_restore(struct sets *s)
 			memcpy(s->given[i], &s->asked[i], s->size);
 }
 
+static bool asks_except(const struct sets *s, int fd)
+{
+	return FD_ISSET(fd, &s->asked[2]) && table_get(fd);
+}
+
+static int select_urgent(struct sets *s, int n, int64_t end, const sigset_t *mask)
+{
+	struct timespec wait;
+	bool found, alone;
+	int r;
+
+	do {
+		sets_restore(s);
+		found = alone = false;
+		for (int fd = 0; fd < n; fd++) {
+			if (!asks_except(s, fd))
+				continue;
+			alone |= !s->given[0] || !FD_ISSET(fd, &s->asked[0]);
+			found |= is_urgent(fd, true);
+		}
+		r = next()->pselect(n, s->given[0], s->given[1], s->given[2],
+				    wait_for(found, alone, end, &wait), mask);
+		if (r < 0)
+			return r;
+		r = selected(s, n, r);
+		for (int fd = 0; fd < n; fd++) {
+			if (!asks_except(s, fd) || FD_ISSET(fd, s->given[2]) ||
+			    !is_urgent(fd, true))
+				continue;
+			FD_SET(fd, s->given[2]);
+			r++;
+		}
+	} while (!r && now_ns() < end);
+	return r;
+}
+
 /* The kernel leaves in timeout what is left of it. */
+static int select_left(struct sets *s, int n, struct timeval *timeout)
+{
+	const int64_t end = timeout ? now_ns() + timeout->tv_sec * 1000000000LL +
+					      timeout->tv_usec * 1000LL
+				    : INT64_MAX;
+	struct timespec left = {};
+	int r = select_urgent(s, n, end, NULL);
+
+	if (timeout && !time_left(end, &left))
+		left = (struct timespec){};
+	if (timeout)
+		*timeout = (struct timeval){ left.tv_sec, left.tv_nsec / 1000 };
+	return r;
+}
+
+/* So here. */
 CALL int select(int n, fd_set *restrict in, fd_set *restrict out, fd_set *restrict except,
 		struct timeval *restrict timeout)
 {
@@ -204,6 +366,8 @@ CALL int select(int n, fd_set *restrict in, fd_set *restrict out, fd_set *restri
 	calls_send_held();
 	if (!sets_save(&s, n, in, out, except))
 		return next()->select(n, in, out, except, timeout);
+	if (s.urgent)
+		return select_left(&s, n, timeout);
 	for (;;) {
 		r = next()->select(n, in, out, except, timeout);
 		if (r <= 0)
@@ -226,8 +390,10 @@ CALL int pselect(int n, fd_set *restrict in, fd_set *restrict out, fd_set *restr
 	calls_send_held();
 	if (!sets_save(&s, n, in, out, except))
 		return next()->pselect(n, in, out, except, timeout, mask);
+	if (s.urgent)
+		return select_urgent(&s, n, end_of(timeout), mask);
 	if (timeout)
-		end = now_ns() + timeout->tv_sec * 1000000000LL + timeout->tv_nsec;
+		end = end_of(timeout);
 	for (;;) {
 		r = next()->pselect(n, in, out, except, timeout, mask);
 		if (r <= 0)

@@ -14,7 +14,7 @@
 #include "inproc/stream.h"
 
 const struct conn_observer *conn_observer;
-atomic_bool conn_unknown;
+atomic_bool conn_unknown, conn_urgent_wanted;
 
 /* Robust: a process may be killed in the middle of a call, and others still have the socket. */
 static void lock_make(pthread_mutex_t *lock)
@@ -54,6 +54,7 @@ struct conn *conn_new(void)
 	}
 	memset((uint8_t *)c + head, 0, ARENA_SLOT_SIZE - head);
 	c->keys.arena = arena;
+	c->urgent.wanted = atomic_load_explicit(&conn_urgent_wanted, memory_order_relaxed);
 	conn_ref(c, lives_own());
 	c->session = (void *)((uint8_t *)c + session);
 	conn_unlock(c);
@@ -66,6 +67,7 @@ static void buffers_drop(struct conn *c)
 	arena_buffer_drop(c->keys.arena, &c->tx.buffer);
 	arena_buffer_drop(c->keys.arena, &c->tx.queue);
 	memset(&c->rx, 0, sizeof(c->rx));
+	c->urgent.state = URGENT_NONE;
 	memset(&c->tx, 0, sizeof(c->tx));
 }
 

@@ -35,6 +35,7 @@ enum conn_phase {
 struct conn_rx {
 	uint8_t *buffer;
 	size_t plain_at, plain_len; /* opened, not yet read by the program */
+	uint64_t read;		    /* by the program: the next one's place in the stream */
 	size_t start, end;	    /* not yet opened */
 	size_t need;		    /* bytes from start that the session waits for */
 	/*
@@ -43,6 +44,22 @@ struct conn_rx {
 	 */
 	bool held;
 	bool ended; /* during a call: the kernel had no more, and never will */
+};
+
+/* The byte that the peer has marked last: see urgent.h. */
+struct conn_urgent {
+	enum {
+		URGENT_NONE,	 /* or the program has read past it */
+		URGENT_EXPECTED, /* announced, but still to come */
+		URGENT_UNREAD,
+		URGENT_READ, /* by recv(MSG_OOB) */
+	} state;
+	bool wanted; /* the program looks for such, and stops at marks: frames are opened one by one */
+	bool owned; /* it is told by SIGURG, so that they are opened as they come */
+	bool out;   /* it is not in the stream; else it came with SO_OOBINLINE set */
+	uint8_t byte;
+	uint64_t at;	/* its place in the stream */
+	uint32_t asked; /* tx.calls when poll() was asked for it, and one more */
 };
 
 /* To the network. */
@@ -102,6 +119,7 @@ struct conn {
 	uint16_t known_aead;
 	uint8_t known_name[TCP_ENO_NAME_LEN];
 	struct conn_rx rx;
+	struct conn_urgent urgent;
 	struct conn_tx tx;
 	struct keys_shared keys;
 	struct tcpcrypt_session *session; /* behind this, in the same slot */
@@ -118,6 +136,9 @@ struct conn_observer {
 	void (*process)(void);
 };
 extern const struct conn_observer *conn_observer; /* NULL: nobody */
+
+/* The program makes use of urgent data, perhaps on sockets that are still to be connected. */
+extern atomic_bool conn_urgent_wanted;
 
 /* They have not heard yet of what this process has: it is a child. */
 extern atomic_bool conn_unknown;

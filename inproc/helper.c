@@ -188,6 +188,14 @@ static size_t unsent(const struct conn *c)
 	return c->tx.queued + (c->tx.end - c->tx.start);
 }
 
+/* Somebody is to be told of urgent data by SIGURG. */
+static bool looks_on(const struct conn *c)
+{
+	return c->urgent.owned && !c->eof &&
+	       (c->phase == CONN_EXPECT_TCP || c->phase == CONN_EXPECT_KEYS ||
+		c->phase == CONN_OPEN);
+}
+
 static bool is_done(struct watch *w)
 {
 	struct conn *c = w->c;
@@ -203,6 +211,10 @@ static bool is_done(struct watch *w)
 		r = tx_finish(c, w->fd, true);
 	if (w->adopted && unsent(c) != before)
 		atomic_fetch_add(&n_moved, 1);
+	if (!w->adopted && looks_on(c)) {
+		rx_look_ahead(c, w->fd);
+		return false;
+	}
 	return r != -EAGAIN;
 }
 

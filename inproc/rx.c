@@ -13,10 +13,13 @@
 #include "inproc/arena.h"
 #include "inproc/next.h"
 #include "inproc/stream.h"
+#include "inproc/urgent.h"
 
 #define FRAME_OVERHEAD (TCPCRYPT_FRAME_HEADROOM + TCPCRYPT_FRAME_TAILROOM)
 #define FRAME_HEADER   3 /* what says how long it is */
-#define INIT1_USUAL    512
+#define FRAME_URGENT \
+	(TCPCRYPT_FRAME_HEADROOM_URGENT + 1 + TCPCRYPT_FRAME_TAILROOM) /* with one byte */
+#define INIT1_USUAL 512
 
 /* Room for len bytes behind c->rx.end. */
 static int room_make(struct conn *c, size_t len)
@@ -105,6 +108,8 @@ static int open_next(struct conn *c, int fd, bool held)
 	}
 	rx->start += got.consumed;
 	rx->held = held;
+	if (got.events & TCPCRYPT_RX_URGENT)
+		urgent_marked(c, fd, got.urgent_index);
 	if (got.data_len) {
 		/* One piece with what was opened before. */
 		if (rx->plain_len)
@@ -112,6 +117,7 @@ static int open_next(struct conn *c, int fd, bool held)
 		else
 			rx->plain_at = got.data - rx->buffer;
 		rx->plain_len += got.data_len;
+		urgent_arrived(c, fd);
 	}
 	c->eof |= !!(got.events & TCPCRYPT_RX_EOF);
 	if (rx->held && !rx->plain_len) {
@@ -198,7 +204,7 @@ int rx_keys(struct conn *c, int fd)
 static ssize_t deliver(struct conn *c, int fd, struct bytes *to, bool discard)
 {
 	struct conn_rx *rx = &c->rx;
-	size_t len = rx->plain_len < to->left ? rx->plain_len : to->left;
+	size_t len = urgent_before(c, rx->plain_len < to->left ? rx->plain_len : to->left);
 	int r = 0;
 
 	if (discard)
@@ -207,6 +213,8 @@ static ssize_t deliver(struct conn *c, int fd, struct bytes *to, bool discard)
 		bytes_put(to, rx->buffer + rx->plain_at, len);
 	rx->plain_at += len;
 	rx->plain_len -= len;
+	rx->read += len;
+	urgent_passed(c, false);
 	if (!rx->plain_len && rx->held)
 		r = held_take(c, fd);
 	return r ? r : (ssize_t)len;
@@ -222,8 +230,22 @@ static int nothing_follows(struct conn *c, int fd)
 	return 0;
 }
 
+/* Reads end at the mark, unless what lies behind it was taken from the kernel with what is before, so
+ * that nobody would hear of it. */
+static bool stops_at_mark(const struct conn *c)
+{
+	return urgent_is_next(c) && (c->rx.held || (!c->rx.plain_len && c->rx.start == c->rx.end));
+}
+
+/* A mark that the program is told of by a signal: first it has the chance to read the byte. */
+static bool is_told(const struct conn *c, uint64_t marked)
+{
+	return c->urgent.owned && urgent_is_next(c) && c->urgent.at != marked;
+}
+
 ssize_t rx_read(struct conn *c, int fd, struct bytes *to, bool discard)
 {
+	const uint64_t marked = c->urgent.state ? c->urgent.at : UINT64_MAX;
 	bool drained = false;
 	ssize_t done = 0, n;
 	int r = 0;
@@ -231,6 +253,11 @@ ssize_t rx_read(struct conn *c, int fd, struct bytes *to, bool discard)
 	conn_used();
 	c->rx.ended = false;
 	while (to->left) {
+		if (done ? stops_at_mark(c) : is_told(c, marked)) {
+			r = -EAGAIN;
+			break;
+		}
+		urgent_passed(c, true);
 		if (c->rx.plain_len) {
 			n = deliver(c, fd, to, discard);
 			if (n < 0)
@@ -246,7 +273,7 @@ ssize_t rx_read(struct conn *c, int fd, struct bytes *to, bool discard)
 		if (!r)
 			continue;
 		if (r == -EAGAIN && !drained)
-			r = more(c, fd, to->left, &drained);
+			r = more(c, fd, c->urgent.wanted ? 0 : to->left, &drained);
 		if (r || c->rx.ended)
 			break;
 	}
@@ -310,7 +337,7 @@ ssize_t rx_peek(struct conn *c, int fd, const struct bytes *to)
 {
 	struct bytes copy = *to;
 	int r = fill(c, fd, to->left);
-	size_t len = c->rx.plain_len < to->left ? c->rx.plain_len : to->left;
+	size_t len = urgent_before(c, c->rx.plain_len < to->left ? c->rx.plain_len : to->left);
 
 	if (!r)
 		bytes_put(&copy, c->rx.buffer + c->rx.plain_at, len);
@@ -326,12 +353,18 @@ size_t rx_peek_more(struct conn *c, int fd)
 	return queued;
 }
 
-bool rx_has_unread(struct conn *c, int fd)
+void rx_look_ahead(struct conn *c, int fd)
 {
-	return !fill(c, fd, 1) && c->rx.plain_len;
+	if (c->phase == CONN_OPEN)
+		fill(c, fd, SIZE_MAX);
 }
 
-/* Is there a whole frame with data? That is cheaper to see than to open it here already. */
+bool rx_has_unread(struct conn *c, int fd)
+{
+	return !fill(c, fd, 1) && (c->rx.plain_len || urgent_is_out(c));
+}
+
+/* Is there a whole frame with data, and not only an urgent byte? That is cheaper to see than to open it here already. */
 static bool has_frame(const struct conn *c, int fd)
 {
 	uint8_t head[FRAME_HEADER];
@@ -343,7 +376,7 @@ static bool has_frame(const struct conn *c, int fd)
 	if (next()->recv(fd, head, sizeof(head), MSG_DONTWAIT | MSG_PEEK) != sizeof(head))
 		return false;
 	frame = FRAME_HEADER + (head[1] << 8 | head[2]);
-	return frame > (int)FRAME_OVERHEAD && queued >= frame;
+	return frame > (int)FRAME_URGENT && queued >= frame;
 }
 
 bool rx_is_ready(struct conn *c, int fd)
@@ -374,7 +407,7 @@ static size_t data_in(const uint8_t *stream, size_t len, size_t *ret_rest)
 	return total;
 }
 
-size_t rx_available(struct conn *c, int fd)
+static size_t available(struct conn *c, int fd)
 {
 	struct conn_rx *rx = &c->rx;
 	const size_t have = rx->end - rx->start, skip = rx->held;
@@ -398,6 +431,14 @@ size_t rx_available(struct conn *c, int fd)
 	}
 	arena_buffer_put(c->keys.arena, scratch);
 	return total;
+}
+
+size_t rx_available(struct conn *c, int fd)
+{
+	if (c->urgent.wanted)
+		rx_look_ahead(c, fd);
+	/* As in the kernel: up to the byte that the stream does not have. */
+	return urgent_is_out(c) ? c->urgent.at - c->rx.read : available(c, fd);
 }
 
 void rx_rest(struct conn *c)

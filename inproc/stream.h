@@ -24,6 +24,9 @@ bool rx_has_unread(struct conn *c, int fd);
 /* Would a read say anything but EAGAIN? */
 bool rx_is_ready(struct conn *c, int fd);
 
+/* Opens what has come, as far as there is room, for what it says of urgent data. */
+void rx_look_ahead(struct conn *c, int fd);
+
 /* Takes in Init messages as far as they have come. 0: there are keys. */
 int rx_keys(struct conn *c, int fd);
 

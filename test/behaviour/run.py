@@ -30,6 +30,7 @@ import connecting  # noqa: F401  the cases' modules, in the order of the table
 import names  # noqa: F401
 import ends  # noqa: F401
 import data  # noqa: F401
+import urgent  # noqa: F401
 import options  # noqa: F401
 import servers  # noqa: F401
 import processes  # noqa: F401
