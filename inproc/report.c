@@ -260,7 +260,7 @@ static bool is_half_full(void)
 static void round_go(struct round *r)
 {
 	for (; r->at >= 0 && r->at < atomic_load(&table_end) && !is_half_full(); r->at++) {
-		struct conn *c = table_lock(r->at);
+		struct conn *c = table_look(r->at);
 		struct message m;
 
 		if (!c)

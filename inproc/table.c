@@ -136,16 +136,27 @@ static struct conn *settled(int fd)
 	return c;
 }
 
-struct conn *table_lock(int fd)
+/* Locked by whichever of the two; NULL: it is not fd's. */
+static struct conn *locked(int fd, int (*lock)(struct conn *))
 {
 	struct conn *c = table_get(fd);
 
-	if (!c || c == &closing || conn_lock_still(c))
+	if (!c || c == &closing || lock(c))
 		return NULL;
 	if (table_get(fd) == c && entered[fd] == c->life)
 		return c;
 	conn_unlock(c);
 	return NULL;
+}
+
+struct conn *table_lock(int fd)
+{
+	return locked(fd, conn_lock);
+}
+
+struct conn *table_look(int fd)
+{
+	return locked(fd, conn_lock_still);
 }
 
 struct conn *table_use(int fd, int *ret_error)

@@ -49,6 +49,9 @@ struct conn *table_use(int fd, int *ret_error);
 /* The connection of fd as it is, locked; NULL: none. */
 struct conn *table_lock(int fd);
 
+/* The same, by conn_lock_still(). */
+struct conn *table_look(int fd);
+
 /* fd was duplicated to copy: one more reference. */
 void table_copied(int fd, int copy);
 
