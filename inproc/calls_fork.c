@@ -82,7 +82,7 @@ CALL pid_t fork(void)
 
 	table_fork_begin(&references);
 	pid = next()->fork();
-	table_fork_end(&references, pid < 0);
+	table_fork_end(&references, pid);
 	return pid;
 }
 

@@ -11,11 +11,16 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 struct place {
 	_Atomic life name; /* 0: free */
 	pthread_mutex_t held;
+	/* Who is killed before it holds the lock: that only its parent can tell. */
+	atomic_bool born;
+	_Atomic life parent;
+	_Atomic pid_t pid; /* as the parent knows it; 0: not at all */
 };
 
 struct lives {
@@ -63,6 +68,7 @@ static void hold(struct place *p)
 		r = pthread_mutex_consistent(&p->held);
 	if (!r)
 		pthread_setspecific(holder, p);
+	p->born = true;
 }
 
 /* Is the place nobody's, or its last owner's who has ended? With the lock it is the caller's. */
@@ -74,6 +80,24 @@ static bool take(struct place *p, bool *ret_ended)
 	if (*ret_ended)
 		r = pthread_mutex_consistent(&p->held);
 	return !r;
+}
+
+/* With the lock, which nobody held. */
+static bool was_never_born(const struct place *p)
+{
+	const int saved = errno;
+	siginfo_t info = {};
+	bool ended;
+
+	if (p->born || !p->pid || !own || p->parent != *own)
+		return false;
+	/* It may have been waited for. */
+	if (waitid(P_PID, p->pid, &info, WEXITED | WNOHANG | WNOWAIT))
+		ended = errno == ECHILD;
+	else
+		ended = info.si_pid == p->pid;
+	errno = saved;
+	return ended;
 }
 
 /* A place for a process that is still to hold its lock. */
@@ -89,7 +113,10 @@ static life name_make(void)
 
 		if (!take(p, &ended))
 			continue;
-		if (ended || !p->name) {
+		if (ended || !p->name || was_never_born(p)) {
+			p->born = false;
+			p->pid = 0;
+			p->parent = *own;
 			name = (atomic_fetch_add(&lives->serial, 1) + 1) * LIVES_MAX + at;
 			p->name = name;
 		}
@@ -145,7 +172,7 @@ bool lives_ended(life name)
 	if (!take(p, &ended))
 		return false;
 	/* Or nobody holds it: a child that has hardly begun. */
-	if (ended && p->name == name)
+	if (p->name == name && (ended || was_never_born(p)))
 		p->name = 0;
 	ended = p->name != name;
 	pthread_mutex_unlock(&p->held);
@@ -172,6 +199,12 @@ void lives_forked(void)
 		return;
 	*own = name;
 	hold(place_of(name));
+}
+
+void lives_begins(life name, pid_t pid)
+{
+	if (name)
+		place_of(name)->pid = pid;
 }
 
 void lives_never(life name)

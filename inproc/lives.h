@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define LIVES_MAX 512u /* at a time; those beyond have no name */
 
@@ -32,6 +33,9 @@ bool lives_ended(life name);
 void lives_forking(void);
 void lives_fork_done(void);
 void lives_forked(void);
+
+/* The child is there, its parent knows. */
+void lives_begins(life name, pid_t pid);
 
 /* There is no such child after all. */
 void lives_never(life name);

@@ -430,9 +430,13 @@ void table_fork_begin(struct table_references *references)
 		references->conns = conns;
 }
 
-void table_fork_end(struct table_references *references, bool failed)
+void table_fork_end(struct table_references *references, pid_t pid)
 {
+	const bool failed = pid < 0;
+
 	taken = NULL;
+	if (pid > 0)
+		lives_begins(references->child, pid);
 	for (size_t i = 0; failed && i < references->n; i++) {
 		struct conn *c = references->conns[i];
 

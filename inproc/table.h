@@ -123,6 +123,6 @@ struct table_references {
 	life child;
 };
 void table_fork_begin(struct table_references *references);
-void table_fork_end(struct table_references *references, bool failed);
+void table_fork_end(struct table_references *references, pid_t pid);
 
 #endif

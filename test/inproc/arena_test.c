@@ -106,6 +106,31 @@ static void killed(void **state)
 	assert_int_equal(holds, 0);
 }
 
+/* Killed before it could hold its lock. */
+static void never_born(void **state)
+{
+	siginfo_t info;
+	life name;
+	pid_t pid;
+
+	(void)state;
+	lives_forking();
+	name = lives_child();
+	arena_share(arena, slot, name)->refs++;
+	pid = fork();
+	if (!pid)
+		wait_for_ever();
+	lives_fork_done();
+	lives_begins(name, pid);
+	assert_int_equal(reaped(), 0);
+	kill(pid, SIGKILL);
+	waitid(P_PID, pid, &info, WEXITED | WNOWAIT);
+	assert_int_equal(reaped(), 1);
+	assert_int_equal(refs, 1);
+	waitpid(pid, NULL, 0);
+	assert_true(lives_ended(name));
+}
+
 /* execve() ends what the process had, though the process goes on. */
 static void becomes_another(void **state)
 {
@@ -163,9 +188,8 @@ static void never_forked(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(killed),
-		cmocka_unit_test(becomes_another),
-		cmocka_unit_test(places_come_again),
+		cmocka_unit_test(killed),	   cmocka_unit_test(never_born),
+		cmocka_unit_test(becomes_another), cmocka_unit_test(places_come_again),
 		cmocka_unit_test(never_forked),
 	};
 
