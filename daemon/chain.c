@@ -6,6 +6,8 @@
 /* How many secrets of a chain are ready beyond the highest that was used: WINDOW_STEP as long as
  * nobody has come back, then enough for many connections at a time. */
 #define WINDOW_FULL 64
+/* Who has this part of all chains there may be makes room for more with own ones. */
+#define PEER_SHARE  16
 /* With more that were passed over the chain ends, because none may be left out (8548-3.5-20). */
 #define PASSED_MAX  64
 
@@ -94,6 +96,11 @@ struct chain_list *chain_bucket(struct resumption *r, const uint8_t peer[16])
 	return &r->by_peer[hash % PEER_BUCKETS];
 }
 
+bool chain_is_spent(const struct chain *c)
+{
+	return TAILQ_EMPTY(&c->ready) && TAILQ_EMPTY(&c->taken);
+}
+
 void chain_forget(struct resumption *r, struct chain *c)
 {
 	struct slot *s;
@@ -113,15 +120,39 @@ void chain_forget(struct resumption *r, struct chain *c)
 	r->n_chains--;
 }
 
+/*
+ * Which chain goes when a peer's needs room, but not this one (NULL: any may): the one that was not
+ * used for longest, of the peer's own if it has its share, so that nobody who never comes back pushes
+ * out those of everybody else. NULL: there is none.
+ */
+static struct chain *victim_for(struct resumption *r, const uint8_t peer[16],
+				const struct chain *except)
+{
+	struct chain *c, *own = NULL;
+	size_t n = 0;
+
+	TAILQ_FOREACH_REVERSE(c, chain_bucket(r, peer), chain_list, peer_entry)
+	{
+		if (memcmp(c->peer, peer, sizeof(c->peer)))
+			continue;
+		if (!own && c != except)
+			own = c;
+		if (++n * PEER_SHARE >= r->max)
+			break;
+	}
+	if (own && n * PEER_SHARE >= r->max)
+		return own;
+	c = TAILQ_FIRST(&r->by_use);
+	return c && c == except ? TAILQ_NEXT(c, use_entry) : c;
+}
+
 /* Room for n more secrets of c, for which other chains may have to go. */
 static bool slots_provide(struct resumption *r, const struct chain *c, struct slot *ret[], size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		while (!(ret[i] = slot_new(r))) {
-			struct chain *victim = TAILQ_FIRST(&r->by_use);
+			struct chain *victim = victim_for(r, c->peer, c);
 
-			if (victim == c)
-				victim = TAILQ_NEXT(victim, use_entry);
 			if (!victim)
 				break;
 			chain_forget(r, victim);
@@ -200,7 +231,7 @@ struct chain *chain_new(struct resumption *r,
 	struct chain *c;
 
 	while (r->n_chains >= r->max)
-		chain_forget(r, TAILQ_FIRST(&r->by_use));
+		chain_forget(r, victim_for(r, peer->addr, NULL));
 	c = TAILQ_FIRST(&r->free_chains);
 	if (c)
 		TAILQ_REMOVE(&r->free_chains, c, use_entry);

@@ -99,6 +99,9 @@ struct chain *chain_new(struct resumption *r,
 /* Those whose SYN is under way keep their secret, and lose their chain. */
 void chain_forget(struct resumption *r, struct chain *c);
 
+/* With nothing left that could be used there will be nothing, either. */
+bool chain_is_spent(const struct chain *c);
+
 /* Chains of hosts with addresses like this. */
 struct chain_list *chain_bucket(struct resumption *r, const uint8_t peer[16]);
 

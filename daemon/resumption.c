@@ -192,8 +192,7 @@ static void unused(struct resumption *r, const struct resumption_ticket *t, unsi
 	if (c) {
 		c->bound |= elsewhere;
 		c->misses += elsewhere ? 0 : misses;
-		/* With nothing left that could be used there will be nothing, either. */
-		if (c->misses >= MISSES_MAX || (TAILQ_EMPTY(&c->ready) && TAILQ_EMPTY(&c->taken)))
+		if (c->misses >= MISSES_MAX || chain_is_spent(c))
 			chain_forget(r, c);
 	}
 	pthread_mutex_unlock(&r->lock);
@@ -265,13 +264,17 @@ static void forget_claims(struct resumption *r, double now)
 {
 	for (size_t i = 0; i < r->slots_touched; i++) {
 		struct slot *s = &r->slots[i];
+		struct chain *c = s->chain;
 		uint32_t since;
 
 		if (s->state != SLOT_READY && s->state != SLOT_CLAIMED)
 			continue;
 		since = window_claimed(r->window, i);
-		if (since && now - since > CLAIM_SECONDS)
-			slot_end(r, s);
+		if (!since || now - since <= CLAIM_SECONDS)
+			continue;
+		slot_end(r, s);
+		if (c && chain_is_spent(c))
+			chain_forget(r, c);
 	}
 }
 

@@ -434,17 +434,46 @@ static void test_forget(void **state)
 static void test_claims(void **state)
 {
 	struct resumption *r = cache_new(10000, 10);
-	struct resumption_ticket t;
+	struct resumption_ticket t, u;
 
 	store(r, 1, &peer, 0);
 	t = syn_with(1, 1, 1000);
 	resumption_tick(r, 1100);
 	assert_int_equal(n_claims, 8);
-	assert_int_equal(expect_proposal(r, 1, 2).slot == t.slot, 0);
+	u = expect_proposal(r, 1, 2);
+	assert_int_not_equal(u.slot, t.slot);
 	resumption_tick(r, 1300);
 	assert_int_equal(n_claims, 6);
 	assert_int_equal(syn_with(1, 1, 1300).token, 0);
 	assert_false(resumption_name(r, &t, &(struct tcpcrypt_eno_resume){}));
+	/* When all of them were, nothing is left of the session. */
+	resumption_drop(r, &u);
+	for (unsigned int i = 3; i <= 8; i++)
+		syn_with(1, i, 1300);
+	resumption_tick(r, 1320);
+	assert_int_equal(resumption_count(r), 1);
+	resumption_tick(r, 1600);
+	assert_int_equal(resumption_count(r), 0);
+	cache_free(r);
+}
+
+/* The sessions of an host that never comes back make room for each other, once they are many. */
+static void test_share(void **state)
+{
+	struct resumption *r = cache_new(100, 64);
+
+	store(r, 1, &other, 0);
+	for (uint8_t n = 2; n <= 100; n++)
+		store(r, n, &peer, 0);
+	assert_int_equal(resumption_count(r), 64);
+	assert_int_equal(syn_with(2, 1, 1).token, 0);
+	assert_int_not_equal(syn_with(100, 1, 1).token, 0);
+	assert_int_not_equal(syn_with(1, 1, 1).token, 0);
+	/* Who has few takes the place of who was not seen for longest. */
+	store(r, 101, &(struct shared_endpoint){ .addr = { 3 } }, 0);
+	assert_int_equal(syn_with(1, 2, 1).token, 0);
+	assert_int_equal(resumption_count(r), 64);
+	resumption_tick(r, 1000); /* the claims */
 	cache_free(r);
 }
 
@@ -480,7 +509,8 @@ int main(void)
 		cmocka_unit_test(test_misses), cmocka_unit_test(test_peers),
 		cmocka_unit_test(test_ports),  cmocka_unit_test(test_wanted),
 		cmocka_unit_test(test_bounds), cmocka_unit_test(test_forget),
-		cmocka_unit_test(test_claims), cmocka_unit_test(test_slots),
+		cmocka_unit_test(test_claims), cmocka_unit_test(test_share),
+		cmocka_unit_test(test_slots),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
