@@ -166,6 +166,13 @@ static void end_close(struct flow *f, struct flow_end *end, bool reset)
 	end->open = false;
 }
 
+void flow_close_net(struct flow *f)
+{
+	end_close(f, &f->net, true);
+	memset(&f->net, 0, sizeof(f->net));
+	end_init(&f->net, f);
+}
+
 static void flow_free(struct flow *f, bool reset, const char *failed_reason)
 {
 	struct worker *w = f->worker;
@@ -420,13 +427,19 @@ static void refuse_plain(struct flow *f, const char *why)
 static int plain(struct flow *f, const struct eno_sock *eno,
 		 const struct tcpcrypt_eno_result *result)
 {
-	/* An offer to resume has one TEP only: the next offer is the whole one. */
-	if (eno->peer_half.tep && eno->reason == ENO_SOCK_BY_OPTIONS)
+	/* An offer to resume has one TEP only, which the other host may not use any more: the next
+	 * offer is the whole one. Who wants no plain connection makes it at once. */
+	if (eno->peer_half.tep && eno->reason == ENO_SOCK_BY_OPTIONS) {
+		if (f->required || f->wishes.tep_mandatory) {
+			outgoing_again(f);
+			return -EAGAIN;
+		}
 		resume_forget(f);
-	else if (f->record.outgoing && !by_wish(f, result))
+	} else if (f->record.outgoing && !by_wish(f, result)) {
 		engine_remember_plain(f->worker->engine, &f->record.peer,
 				      f->worker->config->remember_plain_seconds,
 				      eno->reason == ENO_SOCK_SYN_RETRIES);
+	}
 	if (f->required) {
 		refuse_plain(f, plain_reason(eno, result));
 		return -ECONNREFUSED;

@@ -146,9 +146,13 @@ void flow_prepare_socket(int fd, bool app);
 /* Takes over a connected or connecting descriptor, in every case. 0 or a negative errno. */
 int flow_adopt(struct flow *f, struct flow_end *end, int fd);
 
+/* Closes the connection to the other host, with RST: there will be another one. */
+void flow_close_net(struct flow *f);
+
 /*
  * The handshake with the other host is over: finds out what was negotiated on the net
- * socket and goes on encrypted or plain. 0, or negative: the flow was aborted and is gone.
+ * socket and goes on encrypted or plain. 0, or negative: the flow was aborted and is gone, or makes
+ * another attempt.
  */
 int flow_negotiated(struct flow *f);
 

@@ -160,10 +160,40 @@ static void upstream_failed(struct flow *f, int error)
 	flow_abort(f, connect_reason(error), error);
 }
 
+/* Opens the connection to the other host, or ends the flow as connect() shall end. */
+static void upstream_begin(struct flow *f)
+{
+	const struct shared_event *syn = &f->syn;
+	struct worker *w = f->worker;
+	int error = upstream_open(f);
+
+	if (!error) {
+		if (f->required && offers_nothing(f))
+			flow_abort(f, "policy", ECONNREFUSED);
+		return;
+	}
+	if (worker_is_exhausted(w, error)) {
+		flow_abort(f, "exhausted", ETIMEDOUT);
+		return;
+	}
+	/* A program that chose its source address, or a mark, may have chosen one that has no
+	 * route: that says nothing about the destination, and must not keep others from
+	 * encrypting. */
+	if (address_is_loopback(&f->program.local) && !syn->app.mark && refused_by_route(-error))
+		engine_remember_plain(w->engine, &f->record.peer, NO_ROUTE_SECONDS, false);
+	upstream_failed(f, -error);
+}
+
+void outgoing_again(struct flow *f)
+{
+	resume_again(f);
+	flow_close_net(f);
+	upstream_begin(f);
+}
+
 static void held_begin(struct worker *w, const struct shared_event *event)
 {
 	struct flow *f;
-	int error;
 
 	/* Unanswered: the program repeats its SYN, and there may be room then. */
 	if (worker_is_full(w))
@@ -183,23 +213,7 @@ static void held_begin(struct worker *w, const struct shared_event *event)
 	memcpy(f->record.comm, event->app.comm, sizeof(f->record.comm));
 	f->held = true;
 	TAILQ_INSERT_TAIL(bucket_of(w, &f->program.local), f, held_entry);
-	error = upstream_open(f);
-	if (!error && f->required && offers_nothing(f)) {
-		flow_abort(f, "policy", ECONNREFUSED);
-		return;
-	}
-	if (!error)
-		return;
-	if (worker_is_exhausted(w, error)) {
-		flow_abort(f, "exhausted", ETIMEDOUT);
-		return;
-	}
-	/* A program that chose its source address, or a mark, may have chosen one that has no
-	 * route: that says nothing about the destination, and must not keep others from
-	 * encrypting. */
-	if (address_is_loopback(&f->program.local) && !event->app.mark && refused_by_route(-error))
-		engine_remember_plain(w->engine, &f->record.peer, NO_ROUTE_SECONDS, false);
-	upstream_failed(f, -error);
+	upstream_begin(f);
 }
 
 static void release(struct flow *f)

@@ -16,6 +16,10 @@ void outgoing_event(struct worker *w, const struct shared_event *event);
 /* The upstream socket became ready: it is connected or has failed. */
 void outgoing_upstream_ready(struct flow *f);
 
+/* The other host had no answer to an offer to resume, and a plain connection is none: opens another
+ * one with the whole offer, while the program's SYN is held. The flow may be gone afterwards. */
+void outgoing_again(struct flow *f);
+
 /* A connection came to the listener for local programs; takes the descriptor over. program:
  * its ends as the program's socket has them. */
 void outgoing_accepted(struct worker *w, int fd, const struct shared_tuple *program);

@@ -52,6 +52,8 @@ void resume_offer(struct flow *f, struct engine_offer *offer)
 	};
 	struct tcpcrypt_eno_resume name;
 
+	if (f->record.not_resumed)
+		return; /* this is the second offer */
 	/* 8548-3.5-27. Who asks for the passive opener's role gets no answer from one. */
 	if (f->wishes.cache_flush || settings.global & TCPCRYPT_ENO_GLOBAL_B)
 		f->record.not_resumed = UNWANTED;
@@ -131,6 +133,13 @@ void resume_keep(struct flow *f)
 void resume_forget(struct flow *f)
 {
 	resumption_forget(f->worker->resumption, &f->chain);
+}
+
+void resume_again(struct flow *f)
+{
+	resume_forget(f);
+	resume_release(f);
+	f->record.not_resumed = UNKNOWN;
 }
 
 void resume_release(struct flow *f)

@@ -28,6 +28,9 @@ void resume_keep(struct flow *f);
 /* Forgets the session that the flow's keys came from, or began. */
 void resume_forget(struct flow *f);
 
+/* The same, and the flow's next offer is one of fresh exchange. */
+void resume_again(struct flow *f);
+
 /* The flow ends, perhaps without having used its secret. */
 void resume_release(struct flow *f);
 

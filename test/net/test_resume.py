@@ -356,6 +356,27 @@ def reconfigured():
             check_equal((how(listed), listed["aead"]), ("unknown-session", "aes-256-gcm"), "another AEAD")
 
 
+def other_tep():
+    """An offer to resume has one TEP. Whose peer has put it out of use is plain that once, but not
+    where plain is not allowed: there the connection is made with another one."""
+    for text, rule, wished in (("rule", "rule = require out\n", []),
+                               ("TEP_MANDATORY", "", [(TEP_MANDATORY, 1)])):
+        with Net() as net:
+            a, b = net.pair()
+            da, db = net.daemon(a, AT_ONCE + rule), net.daemon(b, AT_ONCE)
+            with Server(b, echo) as server:
+                talk(a, server, b.addresses[IPV4])
+                closed(db, server.port, 1)
+                (db.dir / "tcpcryptd.conf").write_text(AT_ONCE + "teps = p256\n")
+                db.process.send_signal(1)
+                wait_for(lambda: not db.status()["resumable"], "the new configuration")
+                for _ in range(2):
+                    wishing(a, b.addresses[IPV4], server.port, *wished).close()
+                check_how(da, server.port, ["no-session", "unknown-session", True], f"{text}: client")
+                (again,) = da.list(port=server.port, not_resumed="unknown-session")
+                check_equal(again["tep"], "p256", f"{text}: the other TEP")
+
+
 # ---- what programs wish ------------------------------------------------------------------
 
 
@@ -732,6 +753,7 @@ if __name__ == "__main__":
         switched_off,
         flush,
         reconfigured,
+        other_tep,
         wishes,
         flushed_at_once,
         server_wishes,
