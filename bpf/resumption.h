@@ -81,18 +81,6 @@ static __always_inline struct shared_resumption *resumption_claimed(const struct
 	return NULL;
 }
 
-/*
- * 8548-3.5-2: the nonce was made ahead, and is in both of two clones of a machine; the moment is
- * not, and whoever has the claim is alone with it. Its lowest bytes stand first, and are sent.
- */
-static __always_inline void nonce_stir(struct shared_resumption *r)
-{
-	__u64 now = bpf_ktime_get_tai_ns();
-
-	for (__u32 i = 0; i < sizeof(r->nonce); i++)
-		r->nonce[i] ^= now >> (8 * i);
-}
-
 /* 8548-3.5-6, 8548-3.5-7, 8548-3.5-21: takes the secret that the SYN names, if it is there to
  * be taken. */
 static __always_inline void resumption_claim(const struct eno_match *m,
@@ -114,7 +102,7 @@ static __always_inline void resumption_claim(const struct eno_match *m,
 		if (__sync_val_compare_and_swap(&claim->state, r->token, owner) != r->token)
 			return;
 		claim->since = bpf_ktime_get_ns() / 1000000000;
-		nonce_stir(r);
+		nonce_stir(r->nonce);
 		if (inproc)
 			secret_claimed(r->slot, r->token);
 		return;

@@ -19,6 +19,18 @@ static __always_inline struct shared_secret *secret_get(__u32 slot, __u64 token)
 	return s && s->token == token ? s : NULL;
 }
 
+/*
+ * 8548-3.5-2: a nonce was made ahead, and is in both of two clones of a machine; the moment is not,
+ * and whoever has the claim is alone with it. Its lowest bytes stand first, and are sent.
+ */
+static __always_inline void nonce_stir(__u8 nonce[SHARED_NONCE_MAX])
+{
+	__u64 now = bpf_ktime_get_tai_ns();
+
+	for (__u32 i = 0; i < SHARED_NONCE_MAX; i++)
+		nonce[i] ^= now >> (8 * i);
+}
+
 /* 8548-3.5-17, 8548-3.5-22 */
 static __always_inline void secret_wipe(struct shared_secret *s)
 {

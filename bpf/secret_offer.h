@@ -51,6 +51,7 @@ static __noinline int offer_write(struct eno_sock *sock, const struct shared_sec
 				  __u32 nonce_len)
 {
 	__u32 at = 2, own = 0, theirs = SHARED_HALF_LEN;
+	__u8 nonce[SHARED_NONCE_MAX];
 
 	if (!sock || !s || nonce_len > SHARED_NONCE_MAX)
 		return 0;
@@ -69,8 +70,10 @@ static __noinline int offer_write(struct eno_sock *sock, const struct shared_sec
 		sock->peer_half.bytes[i] = s->identifier[theirs + i];
 	}
 	at += SHARED_HALF_LEN;
+	__builtin_memcpy(nonce, s->nonce, sizeof(nonce));
+	nonce_stir(nonce);
 	for (__u32 i = 0; i < SHARED_NONCE_MAX; i++)
-		sock->own[(at + i) & 31] = i < nonce_len ? s->nonce[i] : 0;
+		sock->own[(at + i) & 31] = i < nonce_len ? nonce[i] : 0;
 	at += nonce_len;
 	sock->own[1] = at;
 	sock->own_len = at;

@@ -148,11 +148,26 @@ def bpftool(*args):
     return json.loads(done.stdout) if done.returncode == 0 else None
 
 
-def map_entries(pid, name):
-    """How many entries a BPF map of a process has."""
+def map_number(pid, name):
+    """The id of a BPF map of a process."""
     maps = [number for kind, number in bpf_objects(pid) if kind == "map"]
     (number,) = [n for n in maps if bpftool("map", "show", "id", n)["name"] == name]
-    return len(bpftool("map", "dump", "id", number))
+    return number
+
+
+def map_entries(pid, name):
+    """How many entries a BPF map of a process has."""
+    return len(bpftool("map", "dump", "id", map_number(pid, name)))
+
+
+def map_values(pid, name, first=None):
+    """The values in a BPF map of a process as bytes; first: so many of an array's only."""
+    number = map_number(pid, name)
+    if first is None:
+        entries = bpftool("map", "dump", "id", number)
+    else:
+        entries = [bpftool("map", "lookup", "id", number, "key", i, 0, 0, 0) for i in range(first)]
+    return [bytes(int(byte, 16) for byte in entry["value"]) for entry in entries]
 
 
 def wait_bpf_gone(objects):

@@ -12,6 +12,7 @@ import test_upgrade
 from apps import Server, echo
 from harness import Net, check, check_equal, main, wait_for
 from inproc import RAW_WRITER, SECRET, V4, V6, Pair, loaded
+from load import map_values
 from tcpcrypt import accept_resumed, accept_session
 from test_inproc_list import ALICE, BOB, ECHO, PYTHON, Puppet, as_user, user
 from test_resume import check_capture, check_how, check_once, closed, how, many
@@ -126,6 +127,19 @@ def processes():
                 for daemon in (hosts.da, hosts.db):
                     status = daemon.status()
                     check_equal((status["resumed"], status["resumable"]), (2, 1), f"{text}: the totals")
+
+
+def stirred():
+    with Net() as net:
+        hosts = Hosts(net)
+        hosts.connect()
+        made = [map_values(d.process.pid, "secrets", first=8) for d in (hosts.da, hosts.db)]
+        hosts.connect()
+        hosts.how(["no-session", True], "another connection")
+        (_, flow) = hosts.capture.flows(PORT)
+        offer, answer = flow.syn.eno(), flow.synack.eno()
+        test_resume.check_nonce(made[0], offer[3:12], offer[12:], "active")
+        test_resume.check_nonce(made[1], answer[4:13], answer[13:], "passive")
 
 
 def workers():
@@ -473,6 +487,7 @@ if __name__ == "__main__":
     main(
         "in-process mode: sessions are resumed across processes, by those of one user, each secret once",
         processes,
+        stirred,
         workers,
         parallel,
         users,

@@ -7,15 +7,18 @@ import threading
 
 from apps import Server, bound_time, echo, exchange, family_name, read_exactly
 from harness import Net, check, check_equal, main, wait_for
+from load import map_values
 from middlebox import Delay, Duplicate, Lose, Reorder
 from packets import INIT1_MAGIC, INIT2_MAGIC, Capture, frames
 from peers import neighbour
 from wire import is_ack, is_syn, is_synack, wired_pair
 
-from tcp import ACK, SYN
+from tcp import ACK, SCALE, SYN
 from tcpcrypt import (
     ACK_OPTION,
+    Offer,
     Secret,
+    Session,
     accept_resumed,
     accept_session,
     check_answer,
@@ -115,6 +118,25 @@ def check_capture(flows, text):
         check(flow.packets[at].src == flow.client and at <= 3,
               f"{text}: the client's data follows its ACK", f"packet {at}")
     check_equal(len(nonces), 4, f"{text}: four nonces")  # 8548-3.5-2
+
+
+def check_nonce(values, half, nonce, text):
+    """8548-3.5-2: what was made ahead, and is the same in clones of a machine, is not all of it."""
+    (value,) = [v for v in values if half in v]
+    check(nonce not in value, f"{text}: the nonce is not the one made ahead", f"{nonce.hex()} {value.hex()}")
+
+
+def stirred():
+    with Net() as net:
+        a, b, da, db = daemons(net)
+        with Capture(b, "eth1") as capture, Server(b, echo) as server:
+            talk(a, server, b.addresses[IPV4])
+            closed(db, server.port, 1)
+            values = map_values(db.process.pid, "resumptions")
+            talk(a, server, b.addresses[IPV4])
+            check_how(db, server.port, ["no-session", True], "another connection")
+            answer = capture.flows(server.port)[1].synack.eno()
+            check_nonce(values, answer[4:13], answer[13:], "passive")
 
 
 def parallel():
@@ -573,6 +595,47 @@ def peer_serves():
         check_equal(stage.link.violations, [], "peer serves: no violation")
 
 
+def peer_crosses():
+    """8548-3.5-14: in a simultaneous open, whose other end is host B and names a secret, too."""
+    with Net() as net:
+        stage = Stage(net)
+        for number, (text, named) in enumerate((("fresh", None), ("the same one", 0), ("the next one", 1))):
+            stage.daemon.tool("flush")
+            first = stage.session()
+            stage.finish(first, False, text)
+            secret = first.secret.after()
+            other = secret.after() if named else secret
+            option = eno(0x01, 0x23 if named is None else other.suboption(b"crossing"))
+            with stage.host.socket() as sock:
+                sock.setblocking(False)
+                sock.connect_ex((stage.link.address, 7200 + number))
+                connection = stage.link.accept(7200 + number)
+                offer = Offer.of(connection.first(SYN))
+                connection.syn(SCALE + option)
+                synack = connection.wait_for(SYN | ACK, "SYN-ACK")
+                check_equal(synack.eno(), [offer.raw], f"crossing, {text}: the offer again")
+                connection.synack(SCALE + option)
+                sock.setblocking(True)
+                bound_time(sock)
+                if named == 1:
+                    sock.sendall(MESSAGE)
+                    check_equal(connection.wait_bytes(len(MESSAGE)), MESSAGE, f"crossing, {text}: plain")
+                    connection.close()
+                    continue
+                session = Session(connection, "B", 0x23, offer.raw + option)
+                if named is None:
+                    session.exchange()
+                else:
+                    session.resume(secret, b"crossing", offer.resume[2])
+                sock.sendall(MESSAGE)
+                check_equal(session.read_data(len(MESSAGE)), MESSAGE, f"crossing, {text}: data")
+                listed = stage.listed(session)
+                check_equal((listed["session_id"], listed["resumed"], listed["role"]),
+                            (session.session_id.hex(), named == 0, "A"), f"crossing, {text}: listed")
+                connection.close()
+        check_equal(stage.link.violations, [], "peer crosses: no violation")
+
+
 def peer_misnames():
     """8548-3.5-11, 8548-3.5-12: a SYN-ACK that answers with another half, or badly."""
     with Net() as net:
@@ -742,6 +805,7 @@ if __name__ == "__main__":
     main(
         "sessions are resumed without a key exchange, by either host, and each secret once",
         second,
+        stirred,
         parallel,
         other_way,
         another_address,
@@ -760,6 +824,7 @@ if __name__ == "__main__":
         peer_opens,
         peer_rooms,
         peer_serves,
+        peer_crosses,
         peer_misnames,
         malformed,
         replayed,
