@@ -124,20 +124,23 @@ static uint64_t fate_of(const struct inproc_cache *c, const struct secret *s, ui
 
 /* ---- rings ---- */
 
-static struct ring *ring_get(struct inproc_cache *c, uint32_t uid,
-			     const struct shared_endpoint *peer)
+static struct ring *ring_find(const struct inproc_cache *c, const struct shared_offers_key *key)
 {
-	struct shared_offers_key key = { .uid = uid, .peer = *peer };
 	struct ring *r;
 
-	key.peer.pad = 0;
 	LIST_FOREACH(r, &c->used_rings, entry)
-	if (!memcmp(&r->key, &key, sizeof(key)))
+	if (!memcmp(&r->key, key, sizeof(*key)))
 		return r;
-	r = LIST_FIRST(&c->free_rings);
-	if (!r || vault_ring_open(c->vault, r->number, &key))
+	return NULL;
+}
+
+static struct ring *ring_new(struct inproc_cache *c, const struct shared_offers_key *key)
+{
+	struct ring *r = LIST_FIRST(&c->free_rings);
+
+	if (!r || vault_ring_open(c->vault, r->number, key))
 		return NULL;
-	r->key = key;
+	r->key = *key;
 	LIST_REMOVE(r, entry);
 	LIST_INSERT_HEAD(&c->used_rings, r, entry);
 	return r;
@@ -219,14 +222,18 @@ static void forget(struct inproc_cache *c, struct inproc_chain *chain)
 		ring_put(c, r);
 }
 
-/* Who makes room for a user's: never this one (NULL: any may). NULL: there is none. */
+/* Who makes room for a user's: never this one (NULL: any may), and, if it is a ring that is needed,
+ * one of those that have one. NULL: there is none. */
 static struct inproc_chain *victim_for(struct inproc_cache *c, uint32_t uid,
-				       const struct inproc_chain *except)
+				       const struct inproc_chain *except, bool for_ring)
 {
 	struct inproc_chain *chain, *own = NULL, *others = NULL;
-	size_t n = 0;
+	size_t n = 0, all = 0;
 
 	TAILQ_FOREACH (chain, &c->by_use, entry) {
+		if (for_ring && !chain->ring)
+			continue;
+		all++;
 		n += chain->uid == uid;
 		if (chain == except)
 			continue;
@@ -234,7 +241,7 @@ static struct inproc_chain *victim_for(struct inproc_cache *c, uint32_t uid,
 			own = own ? own : chain;
 		others = others ? others : chain;
 	}
-	return own && 2 * n >= c->n_chains ? own : others;
+	return own && 2 * n >= all ? own : others;
 }
 
 static bool secrets_provide(struct inproc_cache *c, const struct inproc_chain *chain,
@@ -242,7 +249,7 @@ static bool secrets_provide(struct inproc_cache *c, const struct inproc_chain *c
 {
 	for (size_t i = 0; i < WINDOW_STEP; i++) {
 		while (!(ret[i] = secret_new(c))) {
-			struct inproc_chain *victim = victim_for(c, chain->uid, chain);
+			struct inproc_chain *victim = victim_for(c, chain->uid, chain, false);
 
 			if (!victim)
 				break;
@@ -329,12 +336,33 @@ static struct inproc_chain *chain_place(struct inproc_cache *c, uint32_t uid)
 	struct inproc_chain *chain;
 
 	while (c->n_chains >= c->max)
-		forget(c, victim_for(c, uid, NULL));
+		forget(c, victim_for(c, uid, NULL, false));
 	chain = TAILQ_FIRST(&c->free_chains);
 	if (!chain)
 		return &c->chains[c->chains_touched++];
 	TAILQ_REMOVE(&c->free_chains, chain, entry);
 	return chain;
+}
+
+/* The ring for a user and an end, for which other chains may have to go; NULL: there is none. */
+static struct ring *ring_get(struct inproc_cache *c, uint32_t uid,
+			     const struct shared_endpoint *peer)
+{
+	struct shared_offers_key key = { .uid = uid, .peer = *peer };
+	struct ring *r;
+
+	key.peer.pad = 0;
+	r = ring_find(c, &key);
+	if (r)
+		return r;
+	while (LIST_EMPTY(&c->free_rings)) {
+		struct inproc_chain *victim = victim_for(c, uid, NULL, true);
+
+		if (!victim)
+			return NULL;
+		forget(c, victim);
+	}
+	return ring_new(c, &key);
 }
 
 static void begin(struct inproc_cache *c, uint32_t uid, const struct shared_tuple *ends,

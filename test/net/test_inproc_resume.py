@@ -415,6 +415,10 @@ def full():
         check(1000 < count <= 2048, "not more than there may be", count)
         hosts.connect()
         check_how(hosts.db, PORT, ["no-session", True], "the others' are still there")
+        hosts.serve(OTHER_PORT)
+        for _ in range(2):
+            hosts.connect(port=OTHER_PORT)
+        hosts.how(["no-session", True], "and get more", port=OTHER_PORT)
         hosts.da.tool("flush")
         check_equal(hosts.da.status()["resumable"], 0, "flush forgets them all")
 

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Sessions are resumed (RFC 8548 section 3.5): without a key exchange, by either host, and each
 secret once, whatever is lost, repeated, forged or forgotten."""
+import errno
 import socket
 import threading
 
-from apps import Server, bound_time, echo, exchange, family_name, read_exactly
+from apps import Server, bound_time, connect, echo, errno_of, exchange, family_name, read_exactly
 from harness import Net, check, check_equal, main, wait_for
 from load import map_values
 from middlebox import Delay, Duplicate, Lose, Reorder
@@ -247,6 +248,23 @@ def restart():
             for _ in range(2):
                 check(talk(a, server, b.addresses[IPV4]), "after a crash: an exchange")
             check_how(da, server.port, ["no-session", True], "the client's crash")
+
+
+def nobody_there():
+    """8548-3.5-20: what was offered to a closed port is used up, and not kept."""
+    with Net() as net:
+        a, b, da, db = daemons(net)
+        with Server(b, echo) as server, Capture(b, "eth1") as capture:
+            talk(a, server, b.addresses[IPV4])
+            closed(da, server.port, 1)
+            for _ in range(8):
+                error = errno_of(lambda: connect(a, b.addresses[IPV4], 1))
+                check_equal(error, errno.ECONNREFUSED, "a closed port")
+            offers = [f.syn.eno() for f in capture.flows(1)]
+            check_equal(len({o[3:12] for o in offers if len(o) == 20}), 8, "eight secrets offered")
+            check_equal(da.status()["resumable"], 0, "then nothing is left of the session")
+            talk(a, server, b.addresses[IPV4])
+            check_how(da, server.port, ["no-session", "no-session"], "and the next one exchanges keys")
 
 
 def lossy():
@@ -810,6 +828,7 @@ if __name__ == "__main__":
         other_way,
         another_address,
         restart,
+        nobody_there,
         lossy,
         repeated,
         forgotten_in_between,
