@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "daemon/resumption.h"
+#include "daemon/chain.h"
 #include "test/unit/unit.h"
 
 static struct {
@@ -184,6 +184,8 @@ static void expect_taken(struct resumption *r, const struct resumption_ticket *t
 	assert_int_equal(resume.aead, aes);
 	/* 8548-3.5-21, 8548-3.5-22 */
 	assert_false(resumption_take(r, t, &peer, &resume, &c));
+	/* 8548-3.5-17 */
+	assert_memory_not_equal(r->slots[t->slot].secret.secret, s.secret, sizeof(s.secret));
 }
 
 /* The other host's SYN with its half of a secret's identifier. */
@@ -306,6 +308,16 @@ static void test_misses(void **state)
 		resumption_miss(r, &t);
 	}
 	expect_none(r, &peer, &usual, 0, "no-session");
+	/* In a row: who has resumed in between has it still. */
+	store(r, 2, &peer, 0);
+	for (unsigned int i = 1; i <= 9; i++) {
+		t = expect_proposal(r, 2, i);
+		if (i % 3)
+			resumption_miss(r, &t);
+		else
+			expect_taken(r, &t, 2, i);
+	}
+	assert_int_equal(resumption_count(r), 1);
 	cache_free(r);
 }
 
