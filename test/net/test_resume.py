@@ -759,19 +759,41 @@ def replayed():
         check_equal([bool(a.resume) for a in answers], [True, False], "two SYNs: one is resumed")
         for end in ends:
             end.close()
-        last = raced.after()
+        begun_again(stage, raced.after())
+        last = raced.after().after()
         stage.finish(stage.again(last), True, "and the chain goes on")
         check_equal(stage.link.violations, [], "replayed: no violation")
+
+
+def begun_again(stage, secret):
+    """Another SYN between the same ends is another connection, and the first had the secret."""
+    first = stage.link.open(stage.address, stage.server.port)
+    first.syn(eno(secret.suboption(b"nonce")))
+    answer = check_answer(first.wait_for(SYN | ACK, "SYN-ACK"), {0x23}, secret)
+    check(answer.resume, "a SYN that is taken back is answered")
+    first.rst()
+    again = between(stage, first)
+    again.syn(eno(secret.suboption(b"nonce")))
+    answer = check_answer(again.wait_for(SYN | ACK, "SYN-ACK"), {0x23}, secret)
+    check(not answer.resume, "the next one from there gets fresh exchange")
+    again.close()
+
+
+def between(stage, old):
+    """A connection between the same ends as an old one."""
+    connection = stage.link.open(stage.address, stage.server.port)
+    connection.link.connections.pop((connection.port, connection.remote))
+    connection.port = old.port
+    connection.link.connections[connection.port, connection.remote] = connection
+    return connection
 
 
 def replay_used(stage, session):
     """The SYN of a connection that is over, byte for byte; then what it sent."""
     old = session.connection
     sent = [segment for way, segment in old.received if way == "out"]
-    connection = stage.link.open(stage.address, stage.server.port)
-    connection.link.connections.pop((connection.port, connection.remote))
-    connection.port, connection.iss = old.port, old.iss
-    connection.link.connections[connection.port, connection.remote] = connection
+    connection = between(stage, old)
+    connection.iss = old.iss
     connection.next = (connection.iss + 1) & 0xFFFFFFFF
     connection.segment(SYN, seq=connection.iss, options=sent[0].options)
     answer = check_answer(connection.wait_for(SYN | ACK, "SYN-ACK"), {0x23})
