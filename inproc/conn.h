@@ -68,6 +68,7 @@ struct conn_tx {
 	size_t start, end;
 	uint8_t *queue; /* what the program wrote before there were keys */
 	size_t queued;
+	size_t urgent; /* the end of what was written urgently last; 0: nothing */
 	bool full;    /* the queue was, and the program heard of it */
 	size_t chunk; /* data in a frame */
 	unsigned int run;

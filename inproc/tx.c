@@ -145,14 +145,15 @@ static ssize_t seal(struct conn *c, int fd, struct bytes *from, bool urgent)
 static int unqueue(struct conn *c, int fd)
 {
 	struct conn_tx *tx = &c->tx;
-	const struct iovec queue = { tx->queue, tx->queued };
+	const struct iovec queue = { tx->queue, tx->urgent ? tx->urgent : tx->queued };
 	struct bytes from = bytes_of(&queue, 1);
-	ssize_t n = seal(c, fd, &from, false);
+	ssize_t n = seal(c, fd, &from, tx->urgent);
 
 	if (n < 0)
 		return n;
-	memmove(tx->queue, tx->queue + n, from.left);
-	tx->queued = from.left;
+	tx->queued -= n;
+	memmove(tx->queue, tx->queue + n, tx->queued);
+	tx->urgent -= tx->urgent ? n : 0;
 	if (!tx->queued)
 		arena_buffer_drop(c->keys.arena, &tx->queue);
 	return 0;
@@ -194,7 +195,7 @@ int tx_flush(struct conn *c, int fd, int flags)
 }
 
 /* Before there are keys. What finds no place must wait for them. */
-static ssize_t enqueue(struct conn *c, int fd, struct bytes *from)
+static ssize_t enqueue(struct conn *c, int fd, struct bytes *from, bool urgent)
 {
 	struct conn_tx *tx = &c->tx;
 	ssize_t n;
@@ -206,6 +207,8 @@ static ssize_t enqueue(struct conn *c, int fd, struct bytes *from)
 	n = bytes_take(from, tx->queue + tx->queued, ARENA_BUFFER_SIZE - tx->queued);
 	if (n > 0)
 		tx->queued += n;
+	if (n > 0 && urgent && !from->left)
+		tx->urgent = tx->queued;
 	/* Taken in part is as good as refused. */
 	tx->full = tx->queued == ARENA_BUFFER_SIZE;
 	return n;
@@ -253,7 +256,7 @@ ssize_t tx_write(struct conn *c, int fd, struct bytes *from, int flags)
 		return -EPIPE;
 	conn_used();
 	if (c->phase == CONN_EXPECT_KEYS)
-		return enqueue(c, fd, from);
+		return enqueue(c, fd, from, flags & MSG_OOB);
 	hold = pairs_learn(c, from, flags);
 	held = c->tx.held && from->file >= 0;
 	for (;;) {

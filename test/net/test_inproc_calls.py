@@ -71,8 +71,8 @@ def begin(net, role, server, *args):
     return pair
 
 
-def ask(pair, client, family=V4):
-    done = pair.a.run(pair.client([sys.executable, "-c", client, pair.b.addresses[family], PORT]))
+def ask(pair, client, family=V4, *args):
+    done = pair.a.run(pair.client([sys.executable, "-c", client, pair.b.addresses[family], PORT, *args]))
     return json.loads(done.stdout)
 
 
@@ -366,7 +366,7 @@ import socket, sys
 l = socket.create_server(("0.0.0.0", int(sys.argv[1])))
 s, _ = l.accept()
 data = b""
-while not data.endswith(b"before"):
+while b"before" not in data:
     data += s.recv(100)
 s.sendall(b"go")
 while True:
@@ -380,8 +380,9 @@ s.sendall(oob + b".")
 URGENT_WRITER = COMMON + """
 s = connected()
 s.sendall(b"before")
-s.recv(2)
+if len(sys.argv) <= 3: s.recv(2)
 s.send(b"ug!", socket.MSG_OOB)
+if len(sys.argv) > 3: s.recv(2)
 print(json.dumps(s.recv(2, socket.MSG_WAITALL).decode()))
 """
 
@@ -391,6 +392,9 @@ def urgent():
     with Net() as net:
         pair = begin(net, "client", URGENT_READER)
         check_equal(ask(pair, URGENT_WRITER), "!.", "the last byte is urgent data")
+    with Net() as net:
+        pair = begin(net, "client", URGENT_READER)
+        check_equal(ask(pair, URGENT_WRITER, V4, "early"), "!.", "so it is before there are keys")
 
 
 FAST = COMMON + """
