@@ -194,6 +194,7 @@ static bool reaping_begin(struct arena *arena)
 
 void arena_reap(void (*give_back)(void *slot, struct arena_share *share))
 {
+	section_enter();
 	for (struct arena *a = newest; a; a = a->before) {
 		if (!reaping_begin(a))
 			continue;
@@ -205,6 +206,7 @@ void arena_reap(void (*give_back)(void *slot, struct arena_share *share))
 		}
 		pthread_mutex_unlock(&a->reaping);
 	}
+	section_leave();
 }
 
 uint64_t arena_name(const struct arena *arena)

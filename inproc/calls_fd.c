@@ -154,6 +154,8 @@ static int duplicate(int fd, int copy, int flags)
 		return calls_result(-EBADF);
 	table_shared(fd);
 	table_shared(copy);
+	if (fd != copy)
+		table_awaits(fd, copy);
 	closes = table_get(copy) && table_is_own();
 	if (closes)
 		table_close_begin(&closing);
@@ -161,13 +163,13 @@ static int duplicate(int fd, int copy, int flags)
 	if (helper_keeps(copy) && table_is_own())
 		helper_make_way(copy);
 	r = flags < 0 ? next()->dup2(fd, copy) : next()->dup3(fd, copy, flags);
-	table_closed(copy);
-	if (r >= 0 && fd != copy)
+	if (r >= 0 && fd != copy) {
 		table_replaced(copy);
+		table_copied(fd, copy);
+	}
+	table_closed(copy);
 	if (closes)
 		table_close_end(&closing);
-	if (r >= 0 && fd != copy)
-		table_copied(fd, copy);
 	return r;
 }
 

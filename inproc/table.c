@@ -308,6 +308,14 @@ void table_closing(int fd)
 	conn_unlock_release(c);
 }
 
+void table_awaits(int fd, int copy)
+{
+	struct conn *none = NULL;
+
+	if (table_get(fd) && table_holds(copy) && getpid() == owner)
+		atomic_compare_exchange_strong(&table[copy], &none, &closing);
+}
+
 void table_closed(int fd)
 {
 	struct conn *c = &closing;
@@ -336,6 +344,8 @@ void table_ending(void)
 		conn_hold(c);
 		if (c->refs)
 			leave(c, fd);
+		if (c->refs)
+			conn_unhold(c);
 		conn_unlock(c);
 	}
 }

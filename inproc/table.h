@@ -69,6 +69,10 @@ bool table_is_foreign(int fd);
 void table_closing(int fd);
 void table_closed(int fd);
 
+/* fd, if it is ours, is about to be duplicated to copy: so that nothing is written to that as if it were
+ * not, other threads' calls wait as well, until table_closed(). */
+void table_awaits(int fd, int copy);
+
 /* In a child that _Fork() or clone() made, where table_closing() does nothing: fd was closed. */
 void table_replaced(int fd);
 
