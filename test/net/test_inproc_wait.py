@@ -160,6 +160,39 @@ def handlers():
                             "handlers: all that was written arrives")
 
 
+SHARED = """
+s = connected()
+parent = os.getpid()
+if os.fork():
+    # Its helper has seen that the keys are not there.
+    time.sleep(.1)
+    os.kill(parent, signal.SIGSTOP)
+    os._exit(0)
+while open(f"/proc/{parent}/stat").read().split(")")[1].split()[0] != "T": time.sleep(.01)
+s.send(b"hello")
+print("written", flush=True)
+os.kill(parent, signal.SIGCONT) if input() else None
+"""
+SHARED_SERVER = """
+import socket, sys
+l = socket.create_server(("0.0.0.0", int(sys.argv[1])))
+input()
+s, _ = l.accept()
+print(s.recv(5, socket.MSG_WAITALL).decode())
+"""
+
+
+def shared():
+    """A process goes on with a connection, though another one that was there first has stopped."""
+    with Net() as net:
+        talk = Talk(net, SHARED_SERVER, SHARED)
+        check_equal(talk.client.stdout.readline(), "written\n", "shared: the child gets so far")
+        talk.server.stdin.write("\n")
+        talk.server.stdin.flush()
+        check_equal(talk.server.stdout.readline(), "hello\n", "shared: what it has written arrives")
+        talk.client.communicate("on\n", timeout=60)
+
+
 EDGE = """
 s = socket.socket()
 s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4000000)
@@ -337,6 +370,7 @@ if __name__ == "__main__":
         interruptions,
         restarts,
         handlers,
+        shared,
         edges,
         peeks,
         passed_on,
