@@ -49,12 +49,18 @@ CALL ssize_t readv(int fd, const struct iovec *iov, int n)
 	return n > 0 && read_here(fd, iov, n, 0, &r) ? r : next()->readv(fd, iov, n);
 }
 
+/* Of preadv2() and pwritev2(), as sockets take them. */
+static int flags_of(int flags)
+{
+	return flags & RWF_NOWAIT ? MSG_DONTWAIT : 0;
+}
+
 CALL ssize_t preadv2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
 {
 	ssize_t r;
 
 	/* Only at the current position: a socket has no other. */
-	if (n > 0 && offset == -1 && read_here(fd, iov, n, 0, &r))
+	if (n > 0 && offset == -1 && read_here(fd, iov, n, flags_of(flags), &r))
 		return r;
 	return next()->preadv2(fd, iov, n, offset, flags);
 }
@@ -142,7 +148,7 @@ CALL ssize_t pwritev2(int fd, const struct iovec *iov, int n, off_t offset, int 
 {
 	ssize_t r;
 
-	if (n > 0 && offset == -1 && write_here(fd, iov, n, 0, &r))
+	if (n > 0 && offset == -1 && write_here(fd, iov, n, flags_of(flags), &r))
 		return r;
 	return next()->pwritev2(fd, iov, n, offset, flags);
 }

@@ -51,13 +51,27 @@ static int range_close(unsigned int first, unsigned int last, int flags)
 	return next()->close_range(first, last, flags);
 }
 
+static int range_mark(unsigned int first, unsigned int last, int flags)
+{
+	const unsigned int end = atomic_load(&table_end);
+	const int r = next()->close_range(first, last, flags);
+
+	for (unsigned int fd = first; !r && fd <= last && fd < end; fd++)
+		if (table_get(fd))
+			table_inherits(fd, false);
+	return r;
+}
+
 CALL int close_range(unsigned int first, unsigned int last, int flags)
 {
 	const unsigned int end = atomic_load(&table_end);
-	const bool ends = !(flags & CLOSE_RANGE_CLOEXEC), closes = ends && table_is_own();
+	const bool closes = table_is_own();
 	struct table_close closing = {};
 	int r;
 
+	/* Also what the kernel will refuse. */
+	if (flags & ~CLOSE_RANGE_UNSHARE)
+		return range_mark(first, last, flags);
 	if (closes)
 		table_close_begin(&closing);
 	for (unsigned int fd = first; closes && fd <= last && fd < end; fd++)
@@ -65,7 +79,7 @@ CALL int close_range(unsigned int first, unsigned int last, int flags)
 	r = range_close(first, last, flags);
 	for (unsigned int fd = first; closes && fd <= last && fd < end; fd++)
 		table_closed(fd);
-	for (unsigned int fd = first; ends && !r && fd <= last && fd < end; fd++)
+	for (unsigned int fd = first; !r && fd <= last && fd < end; fd++)
 		table_replaced(fd);
 	if (closes)
 		table_close_end(&closing);
