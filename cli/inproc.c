@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -19,6 +20,18 @@ const char *inproc_library(void)
 	const char *path = getenv("TCPCRYPT_INPROC_LIBRARY");
 
 	return path ? path : INPROC_LIBRARY;
+}
+
+/* In front of what is there already. */
+bool inproc_preload(const char *run_dir)
+{
+	const char *before = getenv("LD_PRELOAD");
+	char value[8192];
+
+	if ((size_t)snprintf(value, sizeof(value), "%s%s%s", inproc_library(),
+			     before && *before ? ":" : "", before ? before : "") >= sizeof(value))
+		return false;
+	return !setenv("LD_PRELOAD", value, 1) && !setenv("TCPCRYPT_RUN_DIR", run_dir, 1);
 }
 
 int inproc_engine(void)

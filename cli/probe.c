@@ -13,6 +13,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <tcpcrypt/tcp_eno.h>
+
 /* As in doc/control.md: no scope, and IPv4 within IPv6 as plain IPv4. */
 static int format_address(const struct sockaddr_storage *address, char ret[PROBE_ADDRESS_MAX])
 {
@@ -129,6 +131,14 @@ int probe_open(const char *host, const char *port, int64_t deadline, struct prob
 	}
 	freeaddrinfo(found);
 	return error;
+}
+
+int probe_state(const struct probe *probe)
+{
+	socklen_t len = sizeof(int);
+	int state;
+
+	return getsockopt(probe->fd, IPPROTO_TCP, TCP_ENO_STATE, &state, &len) ? -errno : state;
 }
 
 void probe_close(struct probe *probe)

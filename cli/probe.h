@@ -29,6 +29,9 @@ struct probe {
  */
 int probe_open(const char *host, const char *port, int64_t deadline, struct probe *ret);
 
+/* What its own socket says: a phase and a reason (tcp_eno(7), TCP_ENO_STATE); negative: nothing. */
+int probe_state(const struct probe *probe);
+
 /* Closes with a FIN: what the far end sent (a greeting) is read first and thrown away. */
 void probe_close(struct probe *probe);
 

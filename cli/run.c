@@ -28,18 +28,6 @@ static bool find(const char *name, char *to, size_t size)
 	return false;
 }
 
-/* In front of what is there already. */
-static bool preload(void)
-{
-	const char *before = getenv("LD_PRELOAD");
-	char value[8192];
-
-	if ((size_t)snprintf(value, sizeof(value), "%s%s%s", inproc_library(),
-			     before && *before ? ":" : "", before ? before : "") >= sizeof(value))
-		return false;
-	return !setenv("LD_PRELOAD", value, 1);
-}
-
 static int refuse(const char *program, const char *why)
 {
 	fputs("tcpcrypt: ", stderr);
@@ -77,8 +65,8 @@ int run_main(const struct command_options *options, char **arguments)
 		if (options->require)
 			return COMMAND_NOT_SO;
 	}
-	if (!preload() || (options->require && setenv("TCPCRYPT_INPROC", "require", 1)) ||
-	    setenv("TCPCRYPT_RUN_DIR", options->run_dir, 1)) {
+	if (!inproc_preload(options->run_dir) ||
+	    (options->require && setenv("TCPCRYPT_INPROC", "require", 1))) {
 		fputs("tcpcrypt: no room in the environment\n", stderr);
 		return COMMAND_NOT_SO;
 	}

@@ -2,13 +2,16 @@
 /*
  * tcpcrypt verify: opens an ordinary connection, which the daemon takes like any
  * other, and has the daemon prove that the far end holds the same session secrets.
+ * Where it takes none (--engine-only), verify_inproc.h.
  */
 #include "command.h"
 #include "connection.h"
 #include "deadline.h"
 #include "format.h"
 #include "probe.h"
+#include "reason.h"
 #include "report.h"
+#include "verify_inproc.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -16,6 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <tcpcrypt/tcp_eno.h>
 
 /*
  * The daemon lists a connection a moment after connect() returned at most; a plain
@@ -25,6 +30,8 @@
 #define ASK_PAUSE_US 100000
 
 #define LABEL_WIDTH 12
+
+#define VERIFY_INPROC -1
 
 static const char not_listed[] =
 	"plain: tcpcryptd does not handle this connection; its port is one of those left alone, "
@@ -155,6 +162,31 @@ static int ask(const struct command_options *options, const struct probe *probe,
 	return 0;
 }
 
+/* The options of its SYN and the SYN-ACK decided, and the socket knows how. */
+static const char *const by_options[] = {
+	[TCP_ENO_REASON_NO_OPTION] = "no-eno",
+	[TCP_ENO_REASON_ILL_FORMED] = "ill-formed",
+	[TCP_ENO_REASON_VACUOUS] = "vacuous",
+	[TCP_ENO_REASON_ROLE_CONFLICT] = "role-conflict",
+	[TCP_ENO_REASON_NO_COMMON_TEP] = "no-common-tep",
+	[TCP_ENO_REASON_NO_ACK] = "ack-without-eno",
+	[TCP_ENO_REASON_SYN_RETRIES] = "syn-retries",
+};
+
+/* Why the daemon does not know a connection. */
+static int report_not_found(const struct command_options *options, const struct probe *probe)
+{
+	const int state = probe_state(probe);
+	const size_t reason = TCP_ENO_STATE_REASON(state);
+	char why[REPORT_MAX];
+
+	if (state < 0 || TCP_ENO_STATE_PHASE(state) != TCP_ENO_DISABLED ||
+	    reason >= sizeof(by_options) / sizeof(by_options[0]) || !by_options[reason])
+		return report_plain(options, probe, not_listed);
+	snprintf(why, sizeof(why), "plain: %s", reason_words(by_options[reason]));
+	return report_plain(options, probe, why);
+}
+
 static int show(const struct command_options *options, const struct probe *probe,
 		const struct control_line *line)
 {
@@ -163,7 +195,7 @@ static int show(const struct command_options *options, const struct probe *probe
 		      json_is_true(json_object_get(line->object, "peer_confirmed"));
 
 	if (error && is_not_found(line->object))
-		return report_plain(options, probe, not_listed);
+		return report_not_found(options, probe);
 	if (options->json) {
 		report_line(line);
 		return proven && !error ? COMMAND_DONE : COMMAND_NOT_SO;
@@ -174,6 +206,20 @@ static int show(const struct command_options *options, const struct probe *probe
 			    json_is_string(error) ? json_string_value(error) : "an error");
 }
 
+/* Its keys are being agreed on, or the daemon is about to hear of them. */
+static bool is_on_its_way(const struct probe *probe)
+{
+	const int state = probe_state(probe);
+
+	return state == TCP_ENO_NEGOTIATING || state == TCP_ENO_ENCRYPTING;
+}
+
+static bool is_left_alone(const struct probe *probe)
+{
+	return probe_state(probe) == (TCP_ENO_DISABLED | TCP_ENO_REASON_LEFT_ALONE << 8);
+}
+
+/* VERIFY_INPROC: nobody but this process itself would encrypt the connection. */
 static int ask_and_show(const struct command_options *options, const struct probe *probe,
 			int64_t deadline)
 {
@@ -186,10 +232,12 @@ static int ask_and_show(const struct command_options *options, const struct prob
 		error = ask(options, probe, deadline, &control, &line);
 		if (error)
 			return report_no_answer(options, probe, error);
-		if (!is_not_found(line.object) || asked == ASK_TIMES ||
-		    deadline_left(deadline) == 0)
+		if (!is_not_found(line.object) || deadline_left(deadline) == 0 ||
+		    (asked >= ASK_TIMES && !is_on_its_way(probe)))
 			break;
 		control_free(control);
+		if (asked == 1 && is_left_alone(probe) && verify_wants_inproc(options, deadline))
+			return VERIFY_INPROC;
 		usleep(ASK_PAUSE_US);
 	}
 	status = show(options, probe, &line);
@@ -223,5 +271,5 @@ int verify_main(const struct command_options *options, char **arguments)
 		return report_no_connection(options, arguments[0], arguments[1], &probe, error);
 	status = ask_and_show(options, &probe, deadline);
 	probe_close(&probe);
-	return status;
+	return status == VERIFY_INPROC ? verify_again_inproc(options, arguments, deadline) : status;
 }

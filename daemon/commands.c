@@ -146,10 +146,26 @@ struct verification {
 	const struct visitor *visitor;
 	const struct request *ends; /* or NULL: the flow with the id of the record */
 	bool found;
+	bool silent;  /* it is a program's that answers no questions */
 	bool asked;   /* a key update is under way, */
 	double began; /* since then */
 	struct record record;
 };
+
+/* One of a program that encrypts by itself. */
+static void verify_ask_program(struct verification *v)
+{
+	struct inproc_channel *channel = v->worker->inproc;
+	struct inproc_conn *c = inproc_conns_find(&channel->conns, &v->ends->local, &v->ends->peer);
+
+	if (!c || !visitor_may_see(v->visitor, &c->record))
+		return;
+	v->found = true;
+	v->asked = inproc_channel_prove(channel, c);
+	v->silent = !v->asked;
+	v->began = clock_monotonic();
+	v->record = c->record;
+}
 
 static void verify_ask(void *data)
 {
@@ -157,6 +173,8 @@ static void verify_ask(void *data)
 	struct flow *f = v->ends ? flow_find(v->worker, &v->ends->local, &v->ends->peer)
 				 : flow_find_id(v->worker, v->record.id);
 
+	if (!f && v->ends && v->worker->inproc)
+		verify_ask_program(v);
 	if (!f || !visitor_may_see(v->visitor, &f->record))
 		return;
 	v->found = true;
@@ -199,6 +217,10 @@ static void do_verify(struct client *c, const struct request *request)
 	}
 	if (!v.found) {
 		client_error(c, "no such connection: not found among those of this daemon");
+		return;
+	}
+	if (v.silent) {
+		client_error(c, "the program of this connection answers no questions");
 		return;
 	}
 	c->deadline = loop_now(c->control->loop) + VERIFY_SECONDS;

@@ -26,6 +26,7 @@ struct inproc_process {
 	struct visitor visitor;
 	struct inproc_holds holds;
 	bool asked, given_up;
+	bool silent; /* answers no questions */
 };
 
 static void answered(struct inproc_process *p)
@@ -68,35 +69,63 @@ static bool sender(struct msghdr *msg, struct ucred *ret)
 	return true;
 }
 
+/* The message at the front of what is left of a packet; what its sender did not know is zero. Its
+ * size, or 0: it is none. */
+static size_t message_read(const uint8_t *from, size_t len, struct message *ret)
+{
+	uint16_t size;
+
+	memset(ret, 0, sizeof(*ret));
+	if (len < sizeof(size))
+		return 0;
+	memcpy(&size, from, sizeof(size));
+	if (size < MESSAGE_SIZE_MIN || size > len)
+		return 0;
+	memcpy(ret, from, size < sizeof(*ret) ? size : sizeof(*ret));
+	return size;
+}
+
+static void told(struct inproc_process *p, const struct ucred *from, const struct message *m)
+{
+	p->silent |= m->silent;
+	if (m->type == MESSAGE_ANSWERED)
+		answered(p);
+	else
+		inproc_conns_told(&p->channel->conns, &p->holds, from->uid, from->pid, m,
+				  loop_now(p->channel->worker->loop));
+}
+
 /* One packet: 0, -EAGAIN, or the end of the process. */
 static int receive(struct inproc_process *p)
 {
-	struct message messages[MESSAGES_MAX];
+	uint8_t *packet = p->channel->packet;
 	union {
 		struct cmsghdr align;
 		char room[CMSG_SPACE(sizeof(struct ucred))];
 	} control;
-	struct iovec iov = { messages, sizeof(messages) };
+	struct iovec iov = { packet, sizeof(p->channel->packet) };
 	struct msghdr msg = { .msg_iov = &iov,
 			      .msg_iovlen = 1,
 			      .msg_control = &control,
 			      .msg_controllen = sizeof(control) };
+	struct message m;
 	struct ucred from;
+	size_t size;
 	ssize_t n = recvmsg(p->source.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? -EAGAIN : -errno;
-	if (!n || n % sizeof(*messages) || msg.msg_flags & MSG_TRUNC || !sender(&msg, &from))
+	if (!n || msg.msg_flags & MSG_TRUNC || !sender(&msg, &from))
 		return -EPROTO;
-	for (size_t i = 0; i < n / sizeof(*messages); i++) {
-		if (messages[i].type == MESSAGE_ANSWERED)
-			answered(p);
-		else
-			inproc_conns_told(&p->channel->conns, &p->holds, from.uid, from.pid,
-					  &messages[i], loop_now(p->channel->worker->loop));
+	for (ssize_t at = 0; at < n; at += size) {
+		size = message_read(packet + at, n - at, &m);
+		if (!size)
+			break;
+		told(p, &from, &m);
 	}
-	explicit_bzero(messages, n);
-	return 0;
+	explicit_bzero(packet, n);
+	explicit_bzero(&m, sizeof(m));
+	return size ? 0 : -EPROTO;
 }
 
 static void process_ready(struct loop_source *source, uint32_t events)
@@ -338,16 +367,20 @@ static bool concerns(const struct inproc_process *p, const struct visitor *visit
 	return false;
 }
 
+static bool is_asked(const struct inproc_process *p, const struct message_question *question)
+{
+	return send(p->source.fd, question, sizeof(*question), MSG_DONTWAIT | MSG_NOSIGNAL) ==
+	       sizeof(*question);
+}
+
 static void ask(void *data)
 {
-	static const char question = MESSAGE_ASK;
+	static const struct message_question question = { .what = MESSAGE_ASK_COUNTS };
 	struct asking *a = data;
 	struct inproc_process *p;
 
 	TAILQ_FOREACH (p, &a->channel->processes, entry) {
-		if (p->asked || !concerns(p, a->visitor))
-			continue;
-		if (send(p->source.fd, &question, 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1)
+		if (p->asked || p->silent || !concerns(p, a->visitor) || !is_asked(p, &question))
 			continue;
 		p->asked = true;
 		a->channel->n_asked++;
@@ -376,4 +409,19 @@ static void give_up(void *data)
 void inproc_channel_give_up(struct inproc_channel *c)
 {
 	worker_call(c->worker, give_up, c);
+}
+
+/* All that have it: one may be stopped. */
+bool inproc_channel_prove(struct inproc_channel *c, const struct inproc_conn *conn)
+{
+	const struct message_question question = { .what = MESSAGE_ASK_PROOF, .id = conn->id };
+	const struct inproc_hold *h;
+	struct inproc_process *p;
+	bool any = false;
+
+	TAILQ_FOREACH (p, &c->processes, entry)
+		LIST_FOREACH(h, &p->holds, of_process)
+	if (h->conn == conn && !p->silent)
+		any |= is_asked(p, &question);
+	return any;
 }

@@ -30,10 +30,11 @@ struct inproc_channel {
 	struct inproc_cache *cache;
 	size_t n_asked;	 /* processes that are to say what their connections have carried */
 	int answered_fd; /* an eventfd: all of them have */
+	uint8_t packet[MESSAGE_PACKET_MAX]; /* being read */
 	int dir_fd;
 };
 
-/* By the main thread, as all here but the last. Before the worker's thread begins. With the listener
+/* By the main thread, as all here but inproc_channel_prove(). Before the worker's thread begins. With the listener
  * of a daemon that is to be replaced (else -1; taken in every case) it serves from
  * inproc_channel_serve() on. 0 or a negative errno value. */
 int inproc_channel_open(struct worker *w, const char *run_dir, int listener,
@@ -54,5 +55,9 @@ void inproc_channel_configure(struct inproc_channel *c);
  * is nobody to ask. Otherwise answered_fd tells; who has not answered by then is given up. */
 bool inproc_channel_ask(struct inproc_channel *c, const struct visitor *visitor);
 void inproc_channel_give_up(struct inproc_channel *c);
+
+/* Asks for a proof that the other end of a connection has its keys; ledger_rekeyed() tells. On the worker's
+ * thread. False: there is nobody to ask. */
+bool inproc_channel_prove(struct inproc_channel *c, const struct inproc_conn *conn);
 
 #endif

@@ -7,6 +7,7 @@
 #include <tcpcrypt/eno.h>
 #include <tcpcrypt/error.h>
 
+#include "daemon/address.h"
 #include "daemon/clock.h"
 #include "daemon/inproc_cache.h"
 
@@ -130,6 +131,7 @@ static void hold_add(struct inproc_conn *conn, struct inproc_holds *of)
 {
 	struct inproc_hold *h;
 
+	conn->left = 0;
 	LIST_FOREACH(h, &conn->holds, of_conn)
 	if (h->of == of)
 		return;
@@ -201,6 +203,23 @@ static void remember(struct inproc_conns *c, uid_t uid, const struct message *m,
 	inproc_cache_store(c->cache, uid, &m->ends, m->outgoing, &next, now);
 }
 
+static void left(struct inproc_conn *conn, const struct inproc_holds *of, const struct message *m,
+		 double now)
+{
+	struct inproc_hold *h;
+
+	LIST_FOREACH(h, &conn->holds, of_conn)
+	if (h->of == of)
+		break;
+	if (!h)
+		return;
+	if (m->tep)
+		counts_take(&conn->record, m);
+	hold_end(h);
+	if (LIST_EMPTY(&conn->holds))
+		conn->left = now;
+}
+
 void inproc_conns_told(struct inproc_conns *c, struct inproc_holds *of, uid_t uid, pid_t pid,
 		       const struct message *m, double now)
 {
@@ -212,6 +231,8 @@ void inproc_conns_told(struct inproc_conns *c, struct inproc_holds *of, uid_t ui
 	switch ((enum message_type)m->type) {
 	case MESSAGE_ESTABLISHED:
 	case MESSAGE_LIVE:
+		if (conn && m->type == MESSAGE_LIVE)
+			counts_take(&conn->record, m);
 		if (!conn)
 			conn = add(c, uid, pid, m);
 		if (conn)
@@ -236,8 +257,41 @@ void inproc_conns_told(struct inproc_conns *c, struct inproc_holds *of, uid_t ui
 		if (conn)
 			counts_take(&conn->record, m);
 		break;
+	case MESSAGE_PROVEN:
+		if (conn) {
+			counts_take(&conn->record, m);
+			ledger_rekeyed(c->ledger, &conn->record);
+		}
+		break;
+	case MESSAGE_LEFT:
+		if (conn)
+			left(conn, of, m, now);
+		break;
 	case MESSAGE_ANSWERED:
 		break;
+	}
+}
+
+struct inproc_conn *inproc_conns_find(struct inproc_conns *c, const struct shared_endpoint *local,
+				      const struct shared_endpoint *peer)
+{
+	struct inproc_conn *conn;
+
+	TAILQ_FOREACH (conn, &c->all, entry)
+		if (address_equal(&conn->record.local, local) &&
+		    address_equal(&conn->record.peer, peer))
+			break;
+	return conn;
+}
+
+void inproc_conns_tick(struct inproc_conns *c, double now)
+{
+	struct inproc_conn *conn, *next;
+
+	for (conn = TAILQ_FIRST(&c->all); conn; conn = next) {
+		next = TAILQ_NEXT(conn, entry);
+		if (conn->left && now - conn->left >= INPROC_LEFT_SECONDS)
+			end(c, conn, "local-reset");
 	}
 }
 

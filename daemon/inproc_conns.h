@@ -26,12 +26,16 @@ struct inproc_hold {
 
 LIST_HEAD(inproc_holds, inproc_hold);
 
+/* Whoever lets a connection go may do so for another process that has yet to say that it has it. */
+#define INPROC_LEFT_SECONDS 2
+
 struct inproc_conn {
 	LIST_ENTRY(inproc_conn) bucket_entry;
 	TAILQ_ENTRY(inproc_conn) entry;
 	uint64_t id; /* the program's, within the user's */
 	struct record record;
 	struct inproc_holds holds; /* by processes that live */
+	double left;		   /* since when there are none; 0: there are */
 };
 
 LIST_HEAD(inproc_bucket, inproc_conn);
@@ -52,6 +56,13 @@ void inproc_conns_init(struct inproc_conns *c, struct ledger *ledger, struct inp
 /* The process with these holds, and this user and number, has said so. */
 void inproc_conns_told(struct inproc_conns *c, struct inproc_holds *of, uid_t uid, pid_t pid,
 		       const struct message *m, double now);
+
+/* The live one between these ends, or NULL. */
+struct inproc_conn *inproc_conns_find(struct inproc_conns *c, const struct shared_endpoint *local,
+				      const struct shared_endpoint *peer);
+
+/* About once a second: ends what was left, and found nobody else. */
+void inproc_conns_tick(struct inproc_conns *c, double now);
 
 /* The process is gone, and with it what nobody else has. */
 void inproc_conns_gone(struct inproc_conns *c, struct inproc_holds *of);

@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/inproc_unwanted.h"
 
-#include <string.h>
-
-static bool is_end(const struct shared_endpoint *a, const struct shared_endpoint *b)
-{
-	return a->port == b->port && !memcmp(a->addr, b->addr, sizeof(a->addr));
-}
+#include "daemon/address.h"
 
 bool unwanted_is(const struct shared_tuple *a, const struct shared_tuple *b)
 {
-	return is_end(&a->local, &b->local) && is_end(&a->remote, &b->remote);
+	return address_equal(&a->local, &b->local) && address_equal(&a->remote, &b->remote);
 }
 
 void unwanted_add(struct unwanted *u, const struct shared_tuple *ends)

@@ -93,7 +93,7 @@ static void tick(void *data)
 	liveness_tick(w);
 	buffer_pool_tick(&w->buffers);
 	if (w->inproc)
-		inproc_cache_tick(w->inproc->cache, w->alive);
+		inproc_tick(w);
 	listener_resume(&w->programs);
 	listener_resume(&w->steered);
 }

@@ -11,7 +11,6 @@
 #include <sys/un.h>
 
 #include "inproc/helper.h"
-#include "inproc/message.h"
 #include "inproc/next.h"
 
 #define RUN_DIR "/run/tcpcrypt"
@@ -23,7 +22,8 @@ static uint64_t cookie;
 /* Early: the program may change its environment. */
 __attribute__((constructor(104))) static void address_note(void)
 {
-	const char *dir = getenv("TCPCRYPT_RUN_DIR");
+	/* Not for programs with more rights than who started them: there are secrets to tell. */
+	const char *dir = secure_getenv("TCPCRYPT_RUN_DIR");
 
 	if ((size_t)snprintf(daemon_at.sun_path, sizeof(daemon_at.sun_path), "%s/%s",
 			     dir ? dir : RUN_DIR,
@@ -87,16 +87,17 @@ int channel_send(const void *packet, size_t len)
 	return errno == EAGAIN || errno == EINTR || errno == ENOBUFS ? -EAGAIN : gone(-errno);
 }
 
-int channel_receive(char *ret)
+int channel_receive(struct message_question *ret)
 {
 	ssize_t r;
 
 	if (!is_ours())
 		return gone(-EBADF);
-	r = next()->recv(fd, ret, 1, MSG_DONTWAIT);
+	memset(ret, 0, sizeof(*ret));
+	r = next()->recv(fd, ret, sizeof(*ret), MSG_DONTWAIT);
 	if (r < 0 && (errno == EAGAIN || errno == EINTR))
 		return -EAGAIN;
-	return r == 1 ? 1 : gone(-ECONNRESET);
+	return r > 0 ? 1 : gone(-ECONNRESET);
 }
 
 int channel_fd(void)

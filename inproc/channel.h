@@ -5,14 +5,16 @@
 
 #include <stddef.h>
 
+#include "inproc/message.h"
+
 /* Connects, if that is not done. 0 or a negative errno value: there is no daemon. */
 int channel_open(void);
 
 /* One packet. 0; -EAGAIN: not now; another negative value: the daemon is gone. */
 int channel_send(const void *packet, size_t len);
 
-/* The one byte of a packet from the daemon: 1, -EAGAIN, or a negative value: it is gone. */
-int channel_receive(char *ret);
+/* A packet from the daemon, what it has not is zero: 1, -EAGAIN, or a negative value: it is gone. */
+int channel_receive(struct message_question *ret);
 
 /* The descriptor; -1: there is none. */
 int channel_fd(void);

@@ -402,7 +402,7 @@ void conn_begin(struct conn *c, int fd, const struct shared_inproc *inproc)
 	}
 	c->passive = inproc->passive;
 	c->ends = inproc->ends;
-	c->id = arena_serial(c->keys.arena);
+	c->id = arena_name(c->keys.arena) + arena_serial(c->keys.arena);
 	r = session_start(c, fd, inproc);
 	if (r > 0) {
 		conn_opened(c);

@@ -105,8 +105,9 @@ struct conn {
 	bool orphaned;	/* who had the lock was killed; the socket is still to be reset */
 	life timer;	/* whose helper comes to look in a moment; 0: nobody's */
 	bool may_block; /* a call found that it had to wait, and may: see calls.c */
+	bool proving;	/* somebody waits for the peer's answer to a key update */
 	/* What the daemon is told. */
-	uint64_t id; /* in its arena; 0: nothing any more */
+	uint64_t id; /* among all of a user's; 0: nothing any more */
 	int error;   /* what broke it: an errno value; 0: nothing */
 	bool reported;
 	bool fresh; /* one end has offered to resume, and is, if not resumed, not known */
@@ -133,6 +134,8 @@ struct conn_observer {
 	void (*ended)(struct conn *c);
 	/* Nothing was negotiated; refused: and that is not allowed. */
 	void (*plain)(const struct shared_inproc *inproc, bool refused);
+	/* The peer has answered a key update (proving). */
+	void (*proven)(struct conn *c);
 	/* A process that was forked makes use of its connections. */
 	void (*process)(void);
 };

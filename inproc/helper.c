@@ -215,6 +215,10 @@ static bool is_done(struct watch *w)
 		rx_look_ahead(c, w->fd);
 		return false;
 	}
+	if (!r && c->proving && c->phase == CONN_OPEN) {
+		rx_take_update(c, w->fd);
+		r = c->proving ? -EAGAIN : 0;
+	}
 	return r != -EAGAIN;
 }
 

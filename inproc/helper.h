@@ -20,7 +20,7 @@ void helper_adopt(struct conn *c, int fd);
 /* Something is to be reported (report.h). */
 void helper_wake(void);
 
-/* The channel's descriptor, whose events are report_ready()'s. */
+/* The channel's descriptor, whose events are report_ready()'s. (This and the next one libtcpcrypt has, too.) */
 void helper_poll(int fd);
 
 /* A descriptor where no program looks for its own. Takes, and returns, -1 as well. */

@@ -3,7 +3,9 @@
  * What programs in in-process mode tell the daemon about their connections, on RUN_DIR/inproc.sock
  * (SOCK_SEQPACKET). A packet from a program is up to MESSAGES_MAX of these; who sends it says the
  * kernel (SCM_CREDENTIALS), and for all else its word is taken only about what is its user's. A
- * packet from the daemon is one byte, MESSAGE_ASK: how much has each connection carried?
+ * packet from the daemon is a question. Programs that are linked with libtcpcrypt have this inside,
+ * of whatever version: messages and questions grow at their end only, and each end takes what it
+ * knows.
  *
  * A connection is known by a number that its program chose, within the user. Several processes may
  * have it: each that uses it says so, and it has ended when one of them says so, or all are gone.
@@ -17,10 +19,21 @@
 
 #define MESSAGE_SOCKET_NAME    "inproc.sock"
 #define MESSAGES_MAX	       64
+#define MESSAGE_PACKET_MAX     32768 /* bytes, of longer messages than these as well */
 #define MESSAGE_SESSION_ID_LEN 33
 #define MESSAGE_SECRET_LEN     32
+#define MESSAGE_SIZE_MIN       192 /* what the first ones had */
 
-#define MESSAGE_ASK 'c'
+enum message_ask {
+	MESSAGE_ASK_COUNTS = 'c', /* what has each connection carried? */
+	MESSAGE_ASK_PROOF = 'p',  /* has this one's other end the keys? */
+};
+
+struct message_question {
+	uint8_t what; /* enum message_ask */
+	uint8_t pad[7];
+	uint64_t id; /* of the connection */
+};
 
 enum message_type {
 	MESSAGE_ESTABLISHED = 1,
@@ -28,7 +41,9 @@ enum message_type {
 	MESSAGE_PLAIN,	  /* no encryption came of it; nothing more will be told */
 	MESSAGE_ENDED,	  /* well, or (reason) not */
 	MESSAGE_COUNTS,	  /* only the numbers are new */
-	MESSAGE_ANSWERED, /* to MESSAGE_ASK: that was all */
+	MESSAGE_ANSWERED, /* to MESSAGE_ASK_COUNTS: that was all */
+	MESSAGE_PROVEN,	  /* to MESSAGE_ASK_PROOF: its answer to a key update has come */
+	MESSAGE_LEFT,	  /* this process has it no longer; another one may */
 };
 
 /* Why a connection is plain or failed: a negative tcpcrypt error, one of these, or MESSAGE_BY_ENO
@@ -53,16 +68,17 @@ enum message_fresh {
 };
 
 struct message {
+	uint16_t size; /* of this message: where the next one begins */
 	uint8_t type;
 	uint8_t outgoing;
+	uint16_t aead;
 	uint8_t role; /* enum tcpcrypt_role */
 	uint8_t tep;  /* 0: none */
-	uint16_t aead;
 	uint8_t resumed;
-	uint8_t fresh; /* enum message_fresh */
-	int32_t reason;
+	uint8_t fresh;	 /* enum message_fresh */
 	uint8_t refused; /* MESSAGE_PLAIN: policy did not let it be so */
-	uint8_t pad[3];
+	uint8_t silent;	 /* its process answers no questions */
+	int32_t reason;
 	uint64_t id;
 	uint64_t bytes_in, bytes_out, rekeys;
 	double started; /* seconds since the epoch */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the daemon is told of this process's connections (message.h). Connections put it in a queue,
- * and the helper thread sends it a little later, many together: no call of the program waits for
- * the daemon, and without one nothing is missed but the telling.
+ * When the daemon is told of this process's connections (tell.h). It is put into the outbox, and the
+ * helper thread sends it a little later, many together: no call of the program waits for the daemon,
+ * and without one nothing is missed but the telling. (libtcpcrypt, which has no such thread, has
+ * another report_put(): lib/report.c.)
  */
 #ifndef INPROC_REPORT_H
 #define INPROC_REPORT_H
@@ -13,6 +14,12 @@
 
 #include "inproc/conn.h"
 #include "inproc/message.h"
+
+/* Something is to be told, whatever is done meanwhile. */
+void report_put(const struct message *m);
+
+/* Does this process answer nothing that the daemon asks? */
+extern const bool report_is_silent;
 
 /* For the helper: does what is due, and returns the milliseconds until the next time, -1: none is
  * known; the daemon has said something, or is gone. */

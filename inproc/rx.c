@@ -86,6 +86,17 @@ static int held_take(struct conn *c, int fd)
 	return 0;
 }
 
+/* 8548-3.9-2: has the peer keys as new as ours? */
+static void proof_look(struct conn *c)
+{
+	struct tcpcrypt_session_info info;
+
+	tcpcrypt_session_info(c->session, &info);
+	c->proving = info.remote_generation < info.local_generation;
+	if (!c->proving)
+		conn_observer->proven(c);
+}
+
 /*
  * Opens the next message or frame, whose last byte the kernel may still have. 0, -EAGAIN when it
  * is not complete, or an error.
@@ -127,6 +138,8 @@ static int open_next(struct conn *c, int fd, bool held)
 	}
 	if (got.events & TCPCRYPT_RX_ESTABLISHED)
 		conn_opened(c);
+	if (c->proving)
+		proof_look(c);
 	if (got.events & TCPCRYPT_RX_ESTABLISHED && c->rx_shut)
 		next()->shutdown(fd, SHUT_RD);
 	if (c->phase == CONN_OPEN && c->fin_wanted && !c->fin_sealed)
@@ -357,6 +370,23 @@ void rx_look_ahead(struct conn *c, int fd)
 {
 	if (c->phase == CONN_OPEN)
 		fill(c, fd, SIZE_MAX);
+}
+
+void rx_take_update(struct conn *c, int fd)
+{
+	const struct conn_rx *rx = &c->rx;
+	const size_t have = rx->end - rx->start;
+	uint8_t head[FRAME_HEADER];
+
+	if (rx->held || rx->plain_len || c->eof)
+		return;
+	if (have >= sizeof(head))
+		memcpy(head, rx->buffer + rx->start, sizeof(head));
+	else if (have ||
+		 next()->recv(fd, head, sizeof(head), MSG_DONTWAIT | MSG_PEEK) != sizeof(head))
+		return;
+	if (head[0] & 1 && FRAME_HEADER + (head[1] << 8 | head[2]) == FRAME_OVERHEAD)
+		fill(c, fd, 1);
 }
 
 bool rx_has_unread(struct conn *c, int fd)

@@ -27,6 +27,9 @@ bool rx_is_ready(struct conn *c, int fd);
 /* Opens what has come, as far as there is room, for what it says of urgent data. */
 void rx_look_ahead(struct conn *c, int fd);
 
+/* Takes in a key update that stands first, if it has no data: nobody reads for its sake. */
+void rx_take_update(struct conn *c, int fd);
+
 /* Takes in Init messages as far as they have come. 0: there are keys. */
 int rx_keys(struct conn *c, int fd);
 

@@ -6,8 +6,10 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 
 #include "inproc/arena.h"
+#include "lib/process.h"
 
 #define SLAB_SLOTS   42u /* 63 KiB */
 #define BUFFERS_KEPT 16u
@@ -23,6 +25,8 @@ struct arena {
 	uint8_t *buffers[BUFFERS_KEPT];
 	unsigned int n_buffers;
 	_Atomic uint64_t serial;
+	uint64_t name;		/* of a process alone, */
+	unsigned int named_for; /* namely of this one */
 };
 
 static struct arena own = { .lock = PTHREAD_MUTEX_INITIALIZER };
@@ -122,6 +126,20 @@ struct arena_share *arena_share(struct arena *arena, const void *slot, life name
 void arena_reap(void (*give_back)(void *slot, struct arena_share *share))
 {
 	(void)give_back;
+}
+
+uint64_t arena_name(const struct arena *arena)
+{
+	const unsigned int process = process_number();
+	uint64_t name;
+
+	pthread_mutex_lock(&own.lock);
+	if (own.named_for != process && getrandom(&own.name, sizeof(own.name), 0) < 0)
+		own.name = 0;
+	own.named_for = process;
+	name = own.name;
+	pthread_mutex_unlock(&own.lock);
+	return name;
 }
 
 uint64_t arena_serial(struct arena *arena)

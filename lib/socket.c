@@ -5,12 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +16,8 @@
 #include "bpf/shared.h"
 #include "inproc/next.h"
 #include "inproc/stream.h"
+#include "lib/process.h"
+#include "lib/report.h"
 
 /* For the engine to attach its guard, when this is the first socket that asks. */
 #define GUARD_TRIES    100
@@ -48,7 +47,7 @@ static void unmark(int fd)
 {
 	const int saved = errno;
 
-	mark(fd, 0);
+	mark(fd, SHARED_INPROC_OFF);
 	errno = saved;
 }
 
@@ -113,7 +112,7 @@ static int prepare(struct tcpcrypt_socket *s, const struct tcpcrypt_socket_param
 		return socket_error(TCPCRYPT_E_ARGUMENT);
 	s->require = p->require;
 	s->rekey_bytes = p->rekey_bytes;
-	r = mark(s->fd, 1);
+	r = mark(s->fd, SHARED_INPROC_RESUMES);
 	s->marked = r == 0;
 	if (r == -ENOPROTOOPT)
 		return p->require ? socket_error(TCPCRYPT_E_NO_ENGINE) : 0;
@@ -174,43 +173,12 @@ struct tcpcrypt_socket *tcpcrypt_socket_new(int fd, const struct tcpcrypt_socket
 	return s;
 }
 
-/* The kernel wipes it in each child with memory of its own, however that was made: pthread_atfork()
- * knows nothing of _Fork() and clone(). */
-static _Atomic unsigned int *process;
-static _Atomic unsigned int last_process;
-
-static void process_watch(void)
-{
-	const size_t size = sysconf(_SC_PAGESIZE);
-	void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (page == MAP_FAILED)
-		return;
-	if (madvise(page, size, MADV_WIPEONFORK))
-		munmap(page, size);
-	else
-		process = page;
-}
-
-unsigned int socket_process(void)
-{
-	unsigned int number = *process, made;
-
-	if (number)
-		return number;
-	/* Never one that a process had from which this one descends. */
-	made = ++last_process;
-	return atomic_compare_exchange_strong(process, &number, made) ? made : number;
-}
-
 static int conn_make(struct tcpcrypt_socket *s)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-	pthread_once(&once, process_watch);
-	if (!process)
+	if (!process_watch())
 		return socket_error(TCPCRYPT_E_NOMEM);
-	s->process = socket_process();
+	report_begin();
+	s->process = process_number();
 	s->conn = conn_new();
 	if (!s->conn)
 		return socket_error(TCPCRYPT_E_NOMEM);
@@ -338,14 +306,20 @@ static bool ends_by_reset(struct tcpcrypt_socket *s)
 static int end(struct tcpcrypt_socket *s)
 {
 	struct conn *c = s->conn;
+	int r = 0;
 
 	if (c->phase == CONN_FAILED)
 		return socket_note_failure(s);
+	if (c->phase == CONN_EXPECT_KEYS ||
+	    (c->phase == CONN_OPEN && !c->fin_sealed && ends_by_reset(s)))
+		c->error = ECONNABORTED;
 	if (c->phase == CONN_EXPECT_KEYS)
 		conn_fail(c, s->fd);
-	if (c->phase != CONN_OPEN || (!c->fin_sealed && ends_by_reset(s)))
-		return 0;
-	return socket_finish(s, true);
+	if (c->phase == CONN_OPEN && !c->error)
+		r = socket_finish(s, true);
+	if (!r)
+		conn_ended(c);
+	return r;
 }
 
 int tcpcrypt_socket_close(struct tcpcrypt_socket *s)
@@ -373,6 +347,10 @@ void tcpcrypt_socket_free(struct tcpcrypt_socket *s)
 	if (s->fd >= 0)
 		next()->close(s->fd);
 	if (s->conn && !conn_lock(s->conn)) {
+		if (s->process == process_number())
+			report_left(s);
+		/* Another process's, who says what becomes of it. */
+		s->conn->id = 0;
 		s->conn->refs = 0;
 		conn_unlock_release(s->conn);
 	}
@@ -384,7 +362,11 @@ int tcpcrypt_socket_take(struct tcpcrypt_socket *s)
 {
 	if (!s->conn)
 		return socket_error(TCPCRYPT_E_STATE);
-	s->process = socket_process();
+	s->process = process_number();
+	if (conn_lock(s->conn))
+		return 0;
+	report_taken(s);
+	conn_unlock(s->conn);
 	return 0;
 }
 

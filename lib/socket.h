@@ -18,9 +18,10 @@ struct tcpcrypt_socket {
 	bool require;
 	bool listening;
 	bool accepted;
-	unsigned int process; /* socket_process() of the one that may use it */
+	unsigned int process; /* process_number() of the one that may use it */
 	bool connecting;      /* TCP is; of it nobody tells but the kernel */
 	uint64_t rekey_bytes;
+	uint64_t told_ms;  /* when the daemon heard of it last: report_call() */
 	struct conn *conn; /* NULL: neither connects nor is connected */
 	/* To tell. */
 	enum tcpcrypt_eno_reason reason;
@@ -49,9 +50,6 @@ int socket_advance(struct tcpcrypt_socket *s);
 
 /* FINp, and the rest before it; closing: without TCP's FIN. As socket_advance(). */
 int socket_finish(struct tcpcrypt_socket *s, bool closing);
-
-/* Another number in each process that was forked. Once there was a connection. */
-unsigned int socket_process(void);
 
 /* Locks; or TCPCRYPT_E_STATE: there is no connection, or it is another process's, or a signal
  * handler came in between. */

@@ -82,11 +82,12 @@ void socket_note_negotiated(struct tcpcrypt_socket *s, const struct shared_inpro
 
 	if (s->conn->phase == CONN_PLAIN || s->conn->cause == TCPCRYPT_E_PLAIN)
 		s->reason = reason_of(inproc);
-	if (s->conn->phase != CONN_EXPECT_KEYS)
+	if (s->conn->phase != CONN_EXPECT_KEYS && s->conn->phase != CONN_OPEN)
 		return;
 	negotiated_decide(inproc, &result);
 	s->peer_app_aware = result.peer_global & TCPCRYPT_ENO_GLOBAL_A;
-	tcpcrypt_session_info(s->conn->session, &s->session);
+	if (s->conn->phase == CONN_EXPECT_KEYS)
+		tcpcrypt_session_info(s->conn->session, &s->session);
 }
 
 void socket_note_keys(struct tcpcrypt_socket *s)

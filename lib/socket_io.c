@@ -7,12 +7,14 @@
 #include "inproc/negotiated.h"
 #include "inproc/next.h"
 #include "inproc/stream.h"
+#include "lib/process.h"
+#include "lib/report.h"
 #include "lib/socket.h"
 
 int socket_lock(struct tcpcrypt_socket *s)
 {
 	/* The same keys and offsets in two processes are the same nonces (8548-3.8-7). */
-	if (!s->conn || s->process != socket_process() || conn_lock(s->conn))
+	if (!s->conn || s->process != process_number() || conn_lock(s->conn))
 		return socket_error(TCPCRYPT_E_STATE);
 	return 0;
 }
@@ -348,6 +350,7 @@ int tcpcrypt_socket_read(struct tcpcrypt_socket *s, void *buf, size_t len, size_
 			r = read_step(s, &to, ret_len, &is_plain);
 		s->conn->may_block = waited;
 		waited = true;
+		report_call(s);
 		conn_unlock(s->conn);
 		if (is_plain)
 			return plain_read(s, buf, len, ret_len);
@@ -385,6 +388,7 @@ int tcpcrypt_socket_write(struct tcpcrypt_socket *s, const void *buf, size_t len
 		if (r)
 			return r;
 		r = write_step(s, &from, &is_plain);
+		report_call(s);
 		conn_unlock(s->conn);
 		if (is_plain)
 			return plain_write(s, buf, len, ret_len);

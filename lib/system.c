@@ -74,6 +74,11 @@ static int system_setsockopt(int fd, int level, int name, const void *value, soc
 	return system_call(SYS_setsockopt, fd, level, name, value, len);
 }
 
+static int system_socket(int domain, int type, int protocol)
+{
+	return system_call(SYS_socket, domain, type, protocol);
+}
+
 static int system_connect(int fd, const struct sockaddr *to, socklen_t len)
 {
 	return system_call(SYS_connect, fd, to, len);
@@ -109,6 +114,7 @@ struct next next_calls = {
 	.ioctl = system_ioctl,
 	.getsockopt = system_getsockopt,
 	.setsockopt = system_setsockopt,
+	.socket = system_socket,
 	.connect = system_connect,
 	.listen = system_listen,
 	.accept4 = system_accept4,

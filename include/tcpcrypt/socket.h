@@ -19,6 +19,11 @@
  * Threads: one may read while others write, and they wait for each other during the handshake
  * only. close() and free() are for the last one. Processes: see tcpcrypt_socket_take(). No signal
  * is raised (no SIGPIPE), no thread started.
+ *
+ * The daemon, if it can be reached, hears of connections by messages that nothing waits for: it
+ * lists them, and later connections to the same host and port resume their sessions (RFC 8548
+ * section 3.5) by themselves. setsockopt() of TCP_CRYPT_CACHE_FLUSH on the descriptor prevents or
+ * ends that (tcp_eno(7)).
  */
 #ifndef TCPCRYPT_SOCKET_H
 #define TCPCRYPT_SOCKET_H

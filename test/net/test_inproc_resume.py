@@ -14,7 +14,7 @@ from harness import Net, check, check_equal, main, wait_for
 from inproc import RAW_WRITER, SECRET, V4, V6, Pair, loaded
 from load import map_values
 from tcpcrypt import accept_resumed, accept_session
-from test_inproc_list import ALICE, BOB, ECHO, PYTHON, Puppet, as_user, user
+from test_inproc_list import ALICE, BOB, ECHO, MESSAGE_SIZE, PYTHON, Puppet, as_user, user
 from test_resume import check_capture, check_how, check_once, closed, how, many
 
 PORT, OTHER_PORT = 7020, 7021
@@ -295,15 +295,14 @@ for flush in [lambda sock: sock.setsockopt(TCP, FLUSH, 1)] * 20 + [child] * 5:
         told.append(sock.getsockopt(TCP, RESUMED))
         flush(sock)
         sock.close()
+print(*told, flush=True)
+connected()
+sys.stdin.readline()
 resumes = connected()
-deadline = time.monotonic() + 30
-while not resumes.getsockopt(TCP, RESUMED) and time.monotonic() < deadline:
-    time.sleep(.01)
-    resumes = connected()
-told.append(resumes.getsockopt(TCP, RESUMED))
+told = [resumes.getsockopt(TCP, RESUMED)]
 resumes.setsockopt(TCP, FLUSH, 1)
 told.append(connected().getsockopt(TCP, RESUMED))
-print(*told)
+print(*told, flush=True)
 """
 
 
@@ -312,11 +311,16 @@ def flushed_at_once():
     for role in ("client", "both"):
         with Net() as net:
             hosts = Hosts(net, role)
-            out = hosts.a.run(hosts.client(python(FLUSHER, hosts.b.addresses[V4], PORT))).stdout.split()
-            check_equal(out[:50], ["0"] * 50, f"{role}: right after TCP_CRYPT_CACHE_FLUSH")
-            check_equal(out[50:], ["1", "0"], f"{role}: one that resumes, and what comes after its flush")
-            # The last one was not flushed.
-            wait_for(lambda: hosts.da.status()["resumable"] == 1, "what is left of sessions")
+            args = hosts.client(python(FLUSHER, hosts.b.addresses[V4], PORT))
+            client = hosts.a.start(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            told = client.stdout.readline().split()
+            check_equal(told, ["0"] * 50, f"{role}: right after TCP_CRYPT_CACHE_FLUSH")
+            # That of the one connection that was not flushed.
+            wait_for(lambda: hosts.da.status()["resumable"] == 1, "a session")
+            client.stdin.write("\n")
+            client.stdin.flush()
+            told = client.stdout.readline().split()
+            check_equal(told, ["1", "0"], f"{role}: one that resumes, and what comes after its flush")
 
 
 FLUSHING_ECHO = """
@@ -394,8 +398,8 @@ def told_once():
 
 def established(number, port):
     """A user's word about a connection, as inproc/message.h has it: fresh, with X25519 and AES-128."""
-    return struct.pack("=4BH2Bi4x3Q8xd16sHH16sHH16sQ33sB6x32s", 1, number % 2, 0, 0x23, 1, 0, 0, 0,
-                       number, 0, 0, 1.0, bytes(16), 1, 0, os.urandom(16), port, 0, b"noise", 0,
+    return struct.pack("=H2BH6Bi3Q8xd16sHH16sHH16sQ33sB6x32s", MESSAGE_SIZE, 1, number % 2, 1, 0, 0x23,
+                       0, 0, 0, 0, 0, number, 0, 0, 1.0, bytes(16), 1, 0, os.urandom(16), port, 0, b"noise", 0,
                        bytes(33), 1, os.urandom(32))
 
 
