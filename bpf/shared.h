@@ -281,17 +281,17 @@ struct shared_settings {
 	uint64_t left_alone[1024]; /* one bit a port */
 };
 
-/* An entry of "workers": written by that worker alone, but for one number, so it has a cache line of
- * its own. */
+/* An entry of "workers": two cache lines of its own. The first changes with each connection, and that
+ * worker alone writes it; the second, which whoever resumes reads of all workers, with each flush. */
 struct shared_worker {
 	uint32_t flows; /* that it carries: new connections go to those who have fewer */
-	uint32_t pad;
+	uint32_t awake; /* it will look at its ring buffer before it waits */
 	uint64_t begun; /* that the slot has seen: no id comes twice */
-	uint32_t
-		flushes; /* how often programs have asked it by TCP_CRYPT_CACHE_FLUSH (setsockopt.bpf.c) */
+	uint32_t pad[12];
+	/* How often programs have asked it by TCP_CRYPT_CACHE_FLUSH (setsockopt.bpf.c), */
+	uint32_t flushes;
 	uint32_t flushed; /* and how often it has done so; until then nothing is resumed */
-	uint32_t awake;	  /* it will look at its ring buffer before it waits */
-	uint32_t pad2[9];
+	uint32_t pad2[14];
 };
 
 static inline uint64_t shared_flow_id(uint64_t begun, uint32_t slot)
