@@ -25,10 +25,14 @@ struct inet_sock {
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
 	__u8 icsk_ca_setsockopt : 1;
+	__u32 icsk_user_timeout;
 } __attribute__((preserve_access_index));
 
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
+	unsigned int keepalive_time, keepalive_intvl; /* 0, as the next two: never set */
+	__u8 keepalive_probes;
+	__u32 notsent_lowat;
 	void *md5sig_info;
 	void *ao_info;
 	_Bool is_mptcp;

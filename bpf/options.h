@@ -91,6 +91,15 @@ static __always_inline int name_differs(const char *a, const char *b)
 	return 0;
 }
 
+/* Is any of the rarer options set? To ask for each costs more than all that is noted of a socket. */
+static __always_inline int has_timing(void *sk)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+
+	return tp && (tp->keepalive_time || tp->keepalive_intvl || tp->keepalive_probes ||
+		      tp->notsent_lowat || tp->inet_conn.icsk_user_timeout);
+}
+
 /* What is unusual of the socket's options. o: zero before. */
 static __always_inline void options_get(void *ctx, void *sk, struct app_options *o,
 					const struct app_options *usual)
@@ -98,11 +107,13 @@ static __always_inline void options_get(void *ctx, void *sk, struct app_options 
 	__s32 priority;
 
 	option_get(ctx, o, usual, APP_KEEPALIVE, SOL_SOCKET, SO_KEEPALIVE);
-	option_get(ctx, o, usual, APP_KEEPIDLE, SOL_TCP, TCP_KEEPIDLE);
-	option_get(ctx, o, usual, APP_KEEPINTVL, SOL_TCP, TCP_KEEPINTVL);
-	option_get(ctx, o, usual, APP_KEEPCNT, SOL_TCP, TCP_KEEPCNT);
-	option_get(ctx, o, usual, APP_USER_TIMEOUT, SOL_TCP, TCP_USER_TIMEOUT);
-	option_get(ctx, o, usual, APP_NOTSENT_LOWAT, SOL_TCP, TCP_NOTSENT_LOWAT);
+	if (has_timing(sk)) {
+		option_get(ctx, o, usual, APP_KEEPIDLE, SOL_TCP, TCP_KEEPIDLE);
+		option_get(ctx, o, usual, APP_KEEPINTVL, SOL_TCP, TCP_KEEPINTVL);
+		option_get(ctx, o, usual, APP_KEEPCNT, SOL_TCP, TCP_KEEPCNT);
+		option_get(ctx, o, usual, APP_USER_TIMEOUT, SOL_TCP, TCP_USER_TIMEOUT);
+		option_get(ctx, o, usual, APP_NOTSENT_LOWAT, SOL_TCP, TCP_NOTSENT_LOWAT);
+	}
 	option_get(ctx, o, usual, APP_PACING_RATE, SOL_SOCKET, SO_MAX_PACING_RATE);
 	fields_get(sk, o);
 	/* With a class of service of its own, even the usual priority is one that was chosen. */

@@ -45,8 +45,8 @@ struct flow_end {
 	struct flow *flow;
 	bool open;   /* connected */
 	bool resets; /* what close() means as the socket is: RST */
-	bool hung; /* the kernel has ended the connection, in error or because both ends had */
-	bool gone; /* a call has said that it failed; what came before may still be read */
+	bool hung;   /* the kernel has ended the connection, in error or because both ends had */
+	bool gone;   /* a call has said that it failed; what came before may still be read */
 	/* What epoll has told, so that nothing is asked in vain. */
 	bool connected; /* since it was opened */
 	bool readable;	/* and no read has found less than it had room for since */
@@ -79,6 +79,8 @@ struct flow_outward {
 	size_t start, end;
 	size_t used;  /* how much of the buffer has held data */
 	size_t chunk; /* data bytes in the next frames: grows in bulk */
+	bool full;    /* the last read had no room for more */
+	bool small;   /* what came last was no more than one of the least: so is the next read */
 	bool eof;     /* the app has ended its stream, FINp is sealed */
 	bool shut;    /* and everything has gone out */
 };

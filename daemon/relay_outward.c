@@ -76,6 +76,10 @@ static ssize_t outward_read(struct flow *f, size_t *ret_capacity)
 	size_t at = 0;
 	int n = 0;
 
+	*ret_capacity = CHUNK_FIRST;
+	if (out->small)
+		return recv(f->app.source.fd, out->buffer + TCPCRYPT_FRAME_HEADROOM, CHUNK_FIRST,
+			    0);
 	*ret_capacity = 0;
 	while (n < FRAMES_AT_ONCE && at + FRAME_OVERHEAD + out->chunk <= BUFFER_SIZE) {
 		frames[n].iov_base = out->buffer + at + TCPCRYPT_FRAME_HEADROOM;
@@ -168,7 +172,7 @@ int relay_outward_step(struct flow *f, struct relay_outcome *ret)
 		return outcome;
 	/* Reads stop before the mark; epoll tells of one that comes first, but not of one that
 	 * comes after a read that had no room for more. */
-	if ((f->app.urgent || out->chunk > CHUNK_FIRST) && relay_at_mark(f->app.source.fd))
+	if ((f->app.urgent || out->full) && relay_at_mark(f->app.source.fd))
 		return outward_urgent(f, ret);
 	n = outward_read(f, &capacity);
 	relay_end_was_read(&f->app, n, capacity);
@@ -181,9 +185,11 @@ int relay_outward_step(struct flow *f, struct relay_outcome *ret)
 	out->eof = !n;
 	outcome = outward_seal(f, n, ret);
 	/* The whole room was used: there is more where this came from. */
-	if ((size_t)n == capacity)
+	out->full = (size_t)n == capacity;
+	if (out->full && !out->small)
 		out->chunk = out->chunk * 2 < CHUNK_MAX ? out->chunk * 2 : CHUNK_MAX;
 	else
 		out->chunk = CHUNK_FIRST;
+	out->small = (size_t)n < CHUNK_FIRST;
 	return outcome;
 }
