@@ -45,7 +45,7 @@ static int inward_next(const struct flow_inward *in, size_t *ret_n)
  * stream at once. */
 static bool inward_is_last(const struct flow *f)
 {
-	return f->outward.shut && f->net.readable && !f->gone_reason;
+	return f->outward.shut && f->net.readable && !f->inward.fin && !f->gone_reason;
 }
 
 /* FINp came, and all before it has gone to the app. */
@@ -288,9 +288,10 @@ int relay_inward_step(struct flow *f, struct relay_outcome *ret)
 	}
 	if (!f->net.readable)
 		return RELAY_BLOCKED;
-	/* Nothing comes behind FIN; but the connection may still fail. */
+	/* Nothing comes behind FIN; but the connection may still fail, or have failed as it was
+	 * written to. */
 	if (in->fin)
-		return relay_end_failed(f, &f->net) ? RELAY_ENDED : RELAY_BLOCKED;
+		return f->net.gone || relay_end_failed(f, &f->net) ? RELAY_ENDED : RELAY_BLOCKED;
 	outcome = inward_room(f);
 	if (outcome)
 		return outcome;

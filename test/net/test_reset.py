@@ -6,10 +6,12 @@ import signal
 import socket
 import struct
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 from apps import BROKEN, Server, connect, errno_of, family_name, read_exactly, read_to_end
 from harness import Net, check, check_equal, main, sockets_of, wait_for
 
+CLIENTS = 200
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
@@ -102,6 +104,31 @@ def client_leaves_early():
         check_reasons(da, db, server.port, "client", "client closes with unread data")
 
 
+def reset_behind_the_end():
+    """A server that has ended its own stream resets while the client sends: whether the daemon hears of
+    it first or finds out as it sends, the connection is over."""
+
+    def end_and_break(conn, peer):
+        conn.shutdown(socket.SHUT_WR)
+        read_exactly(conn, 1 << 18)
+        conn.close()  # with unread data
+
+    def client(a, address, port):
+        with connect(a, address, port) as sock:
+            check_end = read_to_end(sock) == b""
+            return check_end and send_until_error(sock) in BROKEN
+
+    with Net() as net:
+        a, b, da, db = two_daemons(net)
+        with Server(b, end_and_break) as server, ThreadPoolExecutor(8) as pool:
+            ends = (a, b.addresses[socket.AF_INET], server.port)
+            started = [pool.submit(client, *ends) for _ in range(CLIENTS)]
+            check(all(one.result() for one in started), "each client sees an end, then a reset")
+        for daemon, name in ((da, "client"), (db, "server")):
+            daemon.wait_list(CLIENTS, port=server.port, state="closed")
+            check(True, f"no connection is left at the {name}'s end")
+
+
 def orderly_end():
     """What is no reset must not look like one, even when it ends at once."""
     with Net() as net:
@@ -124,5 +151,6 @@ if __name__ == "__main__":
         server_resets,
         server_killed,
         client_leaves_early,
+        reset_behind_the_end,
         orderly_end,
     )
