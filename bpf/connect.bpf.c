@@ -51,7 +51,9 @@ static __always_inline void program_set(struct app_sock *app, struct bpf_sock_ad
 static __always_inline void report_remembered(const struct shared_settings *s,
 					      const struct shared_endpoint *dst)
 {
-	struct shared_event *e = event_reserve(worker_choose(settings_serving(s)));
+	__u32 slot = worker_choose(settings_serving(s));
+	__u64 end = event_end(slot);
+	struct shared_event *e = event_reserve(slot);
 
 	if (!e)
 		return;
@@ -61,7 +63,7 @@ static __always_inline void report_remembered(const struct shared_settings *s,
 	e->app.uid = bpf_get_current_uid_gid();
 	e->app.pid = bpf_get_current_pid_tgid() >> 32;
 	bpf_get_current_comm(e->app.comm, sizeof(e->app.comm));
-	bpf_ringbuf_submit(e, 0);
+	event_submit_quietly(e, slot, end);
 }
 
 /* Without a rule for it: a port left alone, or a destination that was plain lately. */

@@ -106,7 +106,7 @@ static __always_inline void tell(struct __sk_buff *skb)
 	__builtin_memset(e, 0, sizeof(*e));
 	e->type = SHARED_EVENT_LEAK;
 	e->cookie = bpf_get_socket_cookie(skb);
-	bpf_ringbuf_submit(e, 0);
+	event_submit(e, settings_serving(s).first_slot);
 }
 
 /* One more byte of the header that is due. Returns 0 when the packet does not have it. */

@@ -258,6 +258,15 @@ static __always_inline int worker_is_awake(const struct shared_worker *w)
 	return w && *(const volatile __u32 *)&w->awake;
 }
 
+/* Are there events that the worker was not woken for? Then the kernel thinks that it is at work on them. */
+static __always_inline int worker_is_behind(const struct shared_worker *w, __u32 slot)
+{
+	void *ring = bpf_map_lookup_elem(&events, &slot);
+
+	return ring && w &&
+	       *(const volatile __u64 *)&w->quiet > bpf_ringbuf_query(ring, BPF_RB_CONS_POS);
+}
+
 /* Gives the event to the worker, who is interrupted only if it waits: for a connection that is much. */
 static __always_inline void event_submit(struct shared_event *e, __u32 slot)
 {
@@ -266,7 +275,7 @@ static __always_inline void event_submit(struct shared_event *e, __u32 slot)
 	void *ring;
 
 	if (!worker_is_awake(w)) {
-		bpf_ringbuf_submit(e, 0);
+		bpf_ringbuf_submit(e, worker_is_behind(w, slot) ? BPF_RB_FORCE_WAKEUP : 0);
 		return;
 	}
 	/* A full barrier: either we see that it is about to wait, or it sees the event. */
@@ -274,6 +283,38 @@ static __always_inline void event_submit(struct shared_event *e, __u32 slot)
 	ring = worker_is_awake(w) ? NULL : bpf_map_lookup_elem(&events, &slot);
 	if (ring)
 		bpf_ringbuf_output(ring, &nothing, sizeof(nothing), BPF_RB_FORCE_WAKEUP);
+}
+
+#define EVENT_LEN   ((sizeof(struct shared_event) + BPF_RINGBUF_HDR_SZ + 7) & ~7ULL)
+#define QUIET_BYTES (1 << 17) /* that may wait */
+
+/* Where the ring ends, before an event that is submitted quietly is reserved. */
+static __always_inline __u64 event_end(__u32 slot)
+{
+	void *ring = bpf_map_lookup_elem(&events, &slot);
+
+	return ring ? bpf_ringbuf_query(ring, BPF_RB_PROD_POS) : 0;
+}
+
+/* For what can wait until the worker looks by itself, once a second, or has other things to read:
+ * to wake it costs as much as a small connection. */
+static __always_inline void event_submit_quietly(struct shared_event *e, __u32 slot, __u64 end)
+{
+	void *ring = bpf_map_lookup_elem(&events, &slot);
+	struct shared_worker *w = bpf_map_lookup_elem(&workers, &slot);
+	__u64 flags = BPF_RB_NO_WAKEUP;
+
+	if (!ring || !w) {
+		bpf_ringbuf_submit(e, 0);
+		return;
+	}
+	/* A full barrier: who submits another event sees this, or is seen here. */
+	__sync_lock_test_and_set(&w->quiet, end + EVENT_LEN);
+	/* Once is enough: it reads all there is. */
+	if (bpf_ringbuf_query(ring, BPF_RB_PROD_POS) != end + EVENT_LEN ||
+	    bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) - QUIET_BYTES < EVENT_LEN)
+		flags = BPF_RB_FORCE_WAKEUP;
+	bpf_ringbuf_submit(e, flags);
 }
 
 static __always_inline union shared_serving settings_serving(const struct shared_settings *s)

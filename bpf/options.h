@@ -152,7 +152,7 @@ static __always_inline int options_tell(const struct app_sock *app,
 	e->app.flow = app->flow;
 	if (program)
 		e->app.local = *program;
-	bpf_ringbuf_submit(e, 0);
+	event_submit(e, app->slot);
 	return 0;
 }
 

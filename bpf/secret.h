@@ -47,7 +47,7 @@ static __always_inline void secret_tell(const struct shared_settings *s, __u32 s
 	__builtin_memset(e, 0, sizeof(*e));
 	e->type = SHARED_EVENT_SECRET;
 	e->value = slot;
-	bpf_ringbuf_submit(e, 0);
+	event_submit(e, settings_serving(s).first_slot);
 }
 
 /* A SYN has taken it. */

@@ -209,7 +209,7 @@ static __always_inline int tell(struct bpf_sockopt *ctx, enum shared_event_type 
 	e->app.flow = app->flow;
 	if (type == SHARED_EVENT_CACHE_FLUSH)
 		flush_count(app->slot);
-	bpf_ringbuf_submit(e, 0);
+	event_submit(e, app->slot);
 	return 0;
 }
 
@@ -254,7 +254,7 @@ static __always_inline int flush_inproc(struct bpf_sockopt *ctx, struct shared_s
 	e->ends = ends;
 	e->chain = sock->chain;
 	flush_count(slot);
-	bpf_ringbuf_submit(e, 0);
+	event_submit(e, slot);
 	return 0;
 }
 
@@ -303,7 +303,7 @@ static __always_inline int guard_ask(const struct shared_settings *s)
 		return -EAGAIN;
 	__builtin_memset(e, 0, sizeof(*e));
 	e->type = SHARED_EVENT_GUARD;
-	bpf_ringbuf_submit(e, 0);
+	event_submit(e, settings_serving(s).first_slot);
 	return -EAGAIN;
 }
 

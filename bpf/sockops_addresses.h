@@ -46,7 +46,7 @@ static __noinline int plain_accepted(struct bpf_sock_ops *ops, const struct shar
 	__builtin_memset(e, 0, sizeof(*e));
 	e->type = SHARED_EVENT_PLAIN;
 	e->cookie = bpf_get_socket_cookie(ops);
-	bpf_ringbuf_submit(e, 0);
+	event_submit(e, settings_serving(s).first_slot);
 	return 0;
 }
 
@@ -125,7 +125,7 @@ static __noinline int app_gave_up(struct bpf_sock_ops *ops)
 	e->type = SHARED_EVENT_GAVE_UP;
 	e->cookie = bpf_get_socket_cookie(ops);
 	e->app.local = ends.local;
-	bpf_ringbuf_submit(e, 0);
+	event_submit(e, app->slot);
 	return 0;
 }
 

@@ -73,6 +73,7 @@ int lane_open(const struct lane_maps *maps, unsigned int slot, struct engine_lan
 	__atomic_store_n(&lane->load->flushed,
 			 __atomic_load_n(&lane->load->flushes, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);
 	__atomic_store_n(&lane->load->awake, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&lane->load->quiet, 0, __ATOMIC_RELEASE);
 	inject_init(&lane->inject);
 	error = inject_open(&lane->inject);
 	if (!error)
