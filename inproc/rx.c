@@ -20,6 +20,7 @@
 #define FRAME_URGENT \
 	(TCPCRYPT_FRAME_HEADROOM_URGENT + 1 + TCPCRYPT_FRAME_TAILROOM) /* with one byte */
 #define INIT1_USUAL 512
+#define INIT2_LEAST 74 /* header, one algorithm, nonce and the shortest of the public keys */
 
 /* Room for len bytes behind c->rx.end. */
 static int room_make(struct conn *c, size_t len)
@@ -196,7 +197,7 @@ int rx_keys(struct conn *c, int fd)
 		if (r != -EAGAIN)
 			return r;
 		if (!have)
-			c->rx.need = c->passive ? INIT1_USUAL : 8;
+			c->rx.need = c->passive ? INIT1_USUAL : INIT2_LEAST;
 		/* Another process has the key pair: it goes on, or nobody can. */
 		if (!keys_has_pair(&c->keys))
 			return -EAGAIN;

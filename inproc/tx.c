@@ -222,16 +222,22 @@ static uint64_t now_ms(void)
 	return ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000;
 }
 
+/* Whose bytes are there at once: for a pipe's one may have to wait. */
+static bool is_file(const struct bytes *from)
+{
+	return from->file >= 0 && !from->pipe;
+}
+
 /* What follows on what. Returns whether to wait for what will follow on this. */
 static bool pairs_learn(struct conn *c, const struct bytes *from, int flags)
 {
 	struct conn_tx *tx = &c->tx;
 	uint64_t now;
 
-	if (from->file < 0) {
+	if (!is_file(from)) {
 		if (tx->brief)
 			tx->pairs = 0;
-		tx->brief = from->left < CHUNK_FIRST && !flags;
+		tx->brief = from->file < 0 && from->left < CHUNK_FIRST && !flags;
 		tx->quick &= tx->pairs >= PAIRS;
 		return tx->brief && tx->quick && c->timer && c->timer == lives_own();
 	}
@@ -258,7 +264,7 @@ ssize_t tx_write(struct conn *c, int fd, struct bytes *from, int flags)
 	if (c->phase == CONN_EXPECT_KEYS)
 		return enqueue(c, fd, from, flags & MSG_OOB);
 	hold = pairs_learn(c, from, flags);
-	held = c->tx.held && from->file >= 0;
+	held = c->tx.held && is_file(from);
 	for (;;) {
 		r = held ? 0 : tx_flush(c, fd, flags & MSG_MORE);
 		held = false;
