@@ -203,6 +203,23 @@ static void remember(struct inproc_conns *c, uid_t uid, const struct message *m,
 	inproc_cache_store(c->cache, uid, &m->ends, m->outgoing, &next, now);
 }
 
+/* It is over already. Who has only had it, too, need not be heard. */
+static void begun_late(struct inproc_conns *c, uid_t uid, pid_t pid, const struct message *m,
+		       struct past_end *over)
+{
+	struct message both = *m;
+
+	if (m->type != MESSAGE_ESTABLISHED || over->listed)
+		return;
+	over->listed = true;
+	both.reason = over->reason;
+	both.bytes_in = over->bytes_in;
+	both.bytes_out = over->bytes_out;
+	both.rekeys = over->rekeys;
+	pass(c, uid, pid, &both);
+	explicit_bzero(&both, sizeof(both));
+}
+
 static void left(struct inproc_conn *conn, const struct inproc_holds *of, const struct message *m,
 		 double now)
 {
@@ -224,6 +241,7 @@ void inproc_conns_told(struct inproc_conns *c, struct inproc_holds *of, uid_t ui
 		       const struct message *m, double now)
 {
 	struct inproc_conn *conn = find(c, uid, m->id);
+	struct past_end *over;
 
 	/* One that is known has been told before. */
 	if (!conn || m->type != MESSAGE_ESTABLISHED)
@@ -233,6 +251,10 @@ void inproc_conns_told(struct inproc_conns *c, struct inproc_holds *of, uid_t ui
 	case MESSAGE_LIVE:
 		if (conn && m->type == MESSAGE_LIVE)
 			counts_take(&conn->record, m);
+		if (!conn && (over = past_find(&c->past, uid, m->id))) {
+			begun_late(c, uid, pid, m, over);
+			break;
+		}
 		if (!conn)
 			conn = add(c, uid, pid, m);
 		if (conn)
@@ -244,6 +266,8 @@ void inproc_conns_told(struct inproc_conns *c, struct inproc_holds *of, uid_t ui
 		pass(c, uid, pid, m);
 		break;
 	case MESSAGE_ENDED:
+		if (conn || m->tep)
+			past_add(&c->past, uid, m, conn);
 		if (conn) {
 			/* A session that failed has no numbers any more. */
 			if (m->tep)

@@ -9,6 +9,7 @@
 
 #include <sys/queue.h>
 
+#include "daemon/inproc_past.h"
 #include "daemon/ledger.h"
 #include "inproc/message.h"
 
@@ -49,6 +50,7 @@ struct inproc_conns {
 	struct inproc_conn_list all;
 	size_t n;
 	struct inproc_bucket buckets[INPROC_BUCKETS];
+	struct past past;
 };
 
 void inproc_conns_init(struct inproc_conns *c, struct ledger *ledger, struct inproc_cache *cache);

@@ -226,14 +226,15 @@ void report_finish(void)
 
 void report_forking(void)
 {
-	outbox_forking();
+	/* As report_put() takes them. */
 	pthread_mutex_lock(&lock);
+	outbox_forking();
 }
 
 void report_fork_done(void)
 {
-	pthread_mutex_unlock(&lock);
 	outbox_fork_done();
+	pthread_mutex_unlock(&lock);
 }
 
 void report_forked(void)

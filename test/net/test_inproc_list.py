@@ -223,6 +223,39 @@ def killed():
         check_equal(pair.da.status()["encrypted"], 2, "and counts once")
 
 
+# Connections begin and end while it forks; children that use none say nothing.
+FORKS = """
+import os, socket, sys, threading
+ending = False
+def connect():
+    while not ending:
+        with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as sock:
+            sock.sendall(b"x")
+            sock.recv(1)
+threads = [threading.Thread(target=connect) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for _ in range(300):
+    pid = os.fork()
+    if not pid:
+        os._exit(0)
+    os.waitpid(pid, 0)
+ending = True
+for thread in threads:
+    thread.join()
+print("done")
+"""
+
+
+def forks():
+    with Net() as net:
+        pair = begin(net)
+        args = [sys.executable, "-c", FORKS, pair.b.addresses[V4], PORT]
+        check_equal(pair.a.run(loaded(args, pair.da)).stdout, "done\n", "it forks while others connect")
+        wait_for(lambda: not live(pair.da), "all of them to have ended")
+        check_equal(pair.da.status()["failed"], {}, "and well")
+
+
 def stopped():
     """A process that does not answer keeps nobody waiting for ever."""
     with Net() as net:
@@ -302,6 +335,7 @@ if __name__ == "__main__":
         refused,
         users,
         killed,
+        forks,
         stopped,
         daemons,
         nonsense,
