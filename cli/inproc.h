@@ -14,10 +14,4 @@ bool inproc_preload(const char *run_dir);
 /* Is there an engine in this network namespace? 0, or a negative errno value. */
 int inproc_engine(void);
 
-/*
- * Can the library serve this program? NULL when it can, or why not: a static text. path is what
- * execve() would get; of a script its interpreter counts.
- */
-const char *servable_reason(const char *path);
-
 #endif

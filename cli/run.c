@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "inproc/servable.h"
+
 /* As execvp() looks for it. */
 static bool find(const char *name, char *to, size_t size)
 {

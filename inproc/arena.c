@@ -9,6 +9,7 @@
 #include <sys/random.h>
 
 #include "inproc/section.h"
+#include "inproc/vessel.h"
 
 #define BUFFERS_MAX 8192u
 #define BUFFERS_MIN 64u
@@ -23,11 +24,16 @@ struct pieces {
 };
 
 struct arena {
-	struct arena *before; /* those that its first process was forked with */
 	struct pieces slots;
 	struct pieces buffers;
 	_Atomic uint64_t serial;
 	uint64_t name;
+};
+
+/* A process's own, at the beginning of its memory. */
+struct large {
+	struct arena arena;
+	struct large *before; /* those that its first process was forked with */
 	atomic_bool slots_taken[ARENA_SLOTS];
 	atomic_bool buffers_taken[BUFFERS_MAX];
 	/* Of whom the shares are; 0: of nobody. */
@@ -36,9 +42,12 @@ struct arena {
 	struct arena_share shares[LIVES_MAX][ARENA_SLOTS];
 };
 
+/* Those of single connections: how this process has them mapped. */
+static struct arena singles[ARENA_SINGLES];
+
 static pthread_mutex_t own_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct arena *_Atomic own;
-static struct arena *_Atomic newest;
+static struct large *_Atomic newest;
 
 static size_t page_round(size_t size)
 {
@@ -59,12 +68,13 @@ static void lock_make(pthread_mutex_t *lock)
 /* Keys and plain text are in there: not for core files (8548-8-3). */
 static struct arena *arena_map(uint32_t buffers)
 {
-	size_t head = page_round(sizeof(struct arena));
+	size_t head = page_round(sizeof(struct large));
 	size_t slots = page_round((size_t)ARENA_SLOTS * ARENA_SLOT_SIZE);
 	size_t size = head + slots + (size_t)buffers * ARENA_BUFFER_SIZE;
 	uint8_t *base = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			     MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	struct arena *a = (void *)base;
+	struct large *large = (void *)base;
+	struct arena *a = &large->arena;
 
 	if (base == MAP_FAILED)
 		return NULL;
@@ -74,14 +84,14 @@ static struct arena *arena_map(uint32_t buffers)
 	a->slots = (struct pieces){ .base = base + head,
 				    .size = ARENA_SLOT_SIZE,
 				    .n = ARENA_SLOTS,
-				    .taken = a->slots_taken };
+				    .taken = large->slots_taken };
 	a->buffers = (struct pieces){ .base = base + head + slots,
 				      .size = ARENA_BUFFER_SIZE,
 				      .n = buffers,
-				      .taken = a->buffers_taken };
-	lock_make(&a->reaping);
-	a->before = newest;
-	newest = a;
+				      .taken = large->buffers_taken };
+	lock_make(&large->reaping);
+	large->before = newest;
+	newest = large;
 	return a;
 }
 
@@ -139,8 +149,16 @@ void *arena_slot_get(struct arena *arena)
 	return piece_get(&arena->slots);
 }
 
+bool arena_is_single(const struct arena *arena)
+{
+	return arena >= singles && arena < singles + ARENA_SINGLES;
+}
+
 void arena_slot_put(struct arena *arena, void *slot)
 {
+	/* Nobody will use its buffers again. */
+	if (arena_is_single(arena))
+		madvise(arena->buffers.base, arena->buffers.n * arena->buffers.size, MADV_REMOVE);
 	piece_put(&arena->slots, slot);
 }
 
@@ -162,40 +180,46 @@ void arena_buffer_put(struct arena *arena, uint8_t *buffer)
 
 struct arena_share *arena_share(struct arena *arena, const void *slot, life name)
 {
+	struct large *large = (struct large *)(void *)arena;
 	const unsigned int at = life_place(name);
-	life owner = name ? arena->owners[at] : 0;
+	life owner;
 
 	if (!name)
 		return NULL;
+	if (arena_is_single(arena))
+		return vessel_share(arena, name == lives_own());
+	owner = large->owners[at];
 	/* What another one has left there is not given back yet. */
 	if (owner != name &&
-	    (owner || !atomic_compare_exchange_strong(&arena->owners[at], &owner, name)))
+	    (owner || !atomic_compare_exchange_strong(&large->owners[at], &owner, name)))
 		return NULL;
-	return &arena->shares[at][arena_slot_index(arena, slot)];
+	return &large->shares[at][arena_slot_index(arena, slot)];
 }
 
-static void shares_give_back(struct arena *arena, unsigned int at,
+static void shares_give_back(struct large *large, unsigned int at,
 			     void (*give_back)(void *slot, struct arena_share *share))
 {
-	struct arena_share *shares = arena->shares[at];
+	struct arena_share *shares = large->shares[at];
+	const struct pieces *slots = &large->arena.slots;
 
-	for (size_t i = 0; i < arena->slots.n; i++)
+	for (size_t i = 0; i < slots->n; i++)
 		if (shares[i].refs || shares[i].holds)
-			give_back(arena->slots.base + i * arena->slots.size, &shares[i]);
+			give_back(slots->base + i * slots->size, &shares[i]);
 }
 
 /* Who is killed in the middle of it leaves the rest to the next one. */
-static bool reaping_begin(struct arena *arena)
+static bool reaping_begin(struct large *large)
 {
-	int r = pthread_mutex_trylock(&arena->reaping);
+	int r = pthread_mutex_trylock(&large->reaping);
 
-	return !r || (r == EOWNERDEAD && !pthread_mutex_consistent(&arena->reaping));
+	return !r || (r == EOWNERDEAD && !pthread_mutex_consistent(&large->reaping));
 }
 
 void arena_reap(void (*give_back)(void *slot, struct arena_share *share))
 {
 	section_enter();
-	for (struct arena *a = newest; a; a = a->before) {
+	vessel_reap(give_back);
+	for (struct large *a = newest; a; a = a->before) {
 		if (!reaping_begin(a))
 			continue;
 		for (unsigned int i = 0; i < LIVES_MAX; i++) {
@@ -214,7 +238,40 @@ uint64_t arena_name(const struct arena *arena)
 	return arena->name;
 }
 
+size_t arena_single_index(const struct arena *arena)
+{
+	return arena - singles;
+}
+
+struct arena *arena_single(size_t index, uint8_t *slot, uint8_t *buffers,
+			   struct arena_single_taken *taken)
+{
+	struct arena *a = &singles[index];
+
+	a->slots = (struct pieces){
+		.base = slot, .size = ARENA_SLOT_SIZE, .n = 1, .taken = &taken->slot
+	};
+	a->buffers = (struct pieces){ .base = buffers,
+				      .size = ARENA_BUFFER_SIZE,
+				      .n = ARENA_SINGLE_BUFFERS,
+				      .taken = taken->buffers };
+	return a;
+}
+
+/* Programs that share a connection count nothing together. */
+static uint64_t number_take(void)
+{
+	uint64_t number = 0;
+
+	while (!number)
+		if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+			number = 0;
+	return number;
+}
+
 uint64_t arena_serial(struct arena *arena)
 {
+	if (arena_is_single(arena))
+		return number_take();
 	return atomic_fetch_add(&arena->serial, 1) + 1;
 }

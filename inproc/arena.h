@@ -9,6 +9,7 @@
 #define INPROC_ARENA_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -70,5 +71,20 @@ uint64_t arena_name(const struct arena *arena);
 
 /* A number that this arena's processes have not been given before. */
 uint64_t arena_serial(struct arena *arena);
+
+/*
+ * The memory of a single connection as an arena: one slot and buffers for it, wherever this process
+ * has them (vessel.h). Its name is 0.
+ */
+#define ARENA_SINGLES	     1024u
+#define ARENA_SINGLE_BUFFERS 4u /* both directions', the queue, and one to look ahead */
+struct arena_single_taken {
+	atomic_bool slot;
+	atomic_bool buffers[ARENA_SINGLE_BUFFERS];
+};
+struct arena *arena_single(size_t index, uint8_t *slot, uint8_t *buffers,
+			   struct arena_single_taken *taken);
+bool arena_is_single(const struct arena *arena);
+size_t arena_single_index(const struct arena *arena);
 
 #endif

@@ -35,4 +35,9 @@ void calls_send_held(void);
 /* A new descriptor that the kernel gave the program: whatever had the number before is gone. */
 void calls_new(int fd);
 
+/* The C library's streams of the standard descriptors, as far as those are connections. */
+void calls_streams(void);
+/* What was written to streams of connections and is still in them: before they end. */
+void calls_streams_flush(void);
+
 #endif

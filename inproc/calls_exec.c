@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * A new program takes the place of this one. Its connections end here, as far as this process is
- * concerned (see table_enter()): who else has them must know, or nobody would send FINp.
- * Listeners live on; so that what they accept has somebody who can read it, the new program gets
- * this library even when its environment was made anew, as nginx does to upgrade.
+ * A new program takes the place of this one. Connections that it inherits go on there (image.h), if it
+ * can have this library; others end here, as far as this process is concerned: who else has them
+ * must know, or nobody would send FINp. Listeners live on. So that there is somebody who can read
+ * connections and what listeners accept, the new program gets this library even when its environment
+ * was made anew, as nginx does to upgrade.
  */
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <spawn.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,7 +19,10 @@
 
 #include "inproc/calls.h"
 #include "inproc/helper.h"
+#include "inproc/image.h"
 #include "inproc/next.h"
+#include "inproc/report.h"
+#include "inproc/servable.h"
 
 #define PRELOAD "LD_PRELOAD="
 #define KEPT	8
@@ -24,9 +31,19 @@
 static const char *kept[KEPT];
 static size_t n_kept;
 
+static bool is_preload(const char *entry)
+{
+	return !strncmp(entry, PRELOAD, strlen(PRELOAD));
+}
+
+static bool is_image(const char *entry)
+{
+	return !strncmp(entry, IMAGE_VARIABLE, strlen(IMAGE_VARIABLE));
+}
+
 static bool is_kept(const char *entry)
 {
-	return !strncmp(entry, PRELOAD, strlen(PRELOAD)) || !strncmp(entry, "TCPCRYPT_", 9);
+	return is_preload(entry) || (!strncmp(entry, "TCPCRYPT_", 9) && !is_image(entry));
 }
 
 __attribute__((constructor(105))) static void keep(void)
@@ -53,32 +70,44 @@ static bool passes_listener(void)
 	return false;
 }
 
+/* The program's own choice of libraries. */
+static const char *preload_of(char *const envp[])
+{
+	for (size_t i = 0; envp && envp[i]; i++)
+		if (is_preload(envp[i]))
+			return envp[i];
+	return NULL;
+}
+
 /*
  * The environment for the new program, in memory that goes with this one: malloc() is not for a
- * child of a process with threads. *ret_size: of what is to be unmapped if there is no new program.
+ * child of a process with threads. image: of what is left to it, or NULL. *ret_size: of what is to
+ * be unmapped if there is no new program.
  */
-static char *const *environment(char *const envp[], size_t *ret_size)
+static char *const *environment(char *const envp[], char *image, size_t *ret_size)
 {
+	const bool adds = !preload_of(envp) && n_kept && (image || passes_listener());
 	char **made;
 	size_t n = 0, at = 0;
 
 	*ret_size = 0;
-	for (; envp && envp[n]; n++)
-		if (!strncmp(envp[n], PRELOAD, strlen(PRELOAD)))
-			return envp;
-	if (!n_kept || !passes_listener())
+	if (!adds && !image)
 		return envp;
-	*ret_size = (n + n_kept + 1) * sizeof(*made);
+	while (envp && envp[n])
+		n++;
+	*ret_size = (n + n_kept + 2) * sizeof(*made);
 	made = mmap(NULL, *ret_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (made == MAP_FAILED) {
 		*ret_size = 0;
 		return envp;
 	}
 	for (size_t i = 0; i < n; i++)
-		if (!is_kept(envp[i]))
+		if (!(adds && is_kept(envp[i])) && !(image && is_image(envp[i])))
 			made[at++] = envp[i];
-	for (size_t i = 0; i < n_kept; i++)
+	for (size_t i = 0; adds && i < n_kept; i++)
 		made[at++] = (char *)(uintptr_t)kept[i];
+	if (image)
+		made[at++] = image;
 	return made;
 }
 
@@ -116,53 +145,85 @@ static bool may_exist(const struct target *t)
 	return t->call == call_at || !t->path || !strchr(t->path, '/') || !access(t->path, X_OK);
 }
 
-/*
- * The new program is to talk on a connection that it cannot have. It would find the descriptor
- * closed, or /dev/null in its place, and both ends would wait for ever.
- */
-static bool talks(void)
+/* Where it is to be looked at, as far as one place is known. */
+static const char *place_of(const struct target *t, char *to, size_t size)
 {
-	int error;
+	const char *path = getenv("PATH");
+	size_t len;
 
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-		struct conn *c;
-
-		/* After vfork() the table is the parent's. */
-		if (!table_get(fd) || table_is_foreign(fd))
-			continue;
-		c = table_use(fd, &error);
-		if (!c)
-			continue;
-		conn_unlock(c);
-		return true;
+	if (t->call == call_fd || (t->call == call_at && t->flags & AT_EMPTY_PATH && !*t->path)) {
+		snprintf(to, size, "/proc/self/fd/%d", t->fd);
+		return to;
 	}
-	return false;
+	if (t->call == call_at && *t->path != '/' && t->fd != AT_FDCWD) {
+		snprintf(to, size, "/proc/self/fd/%d/%s", t->fd, t->path);
+		return to;
+	}
+	if (t->call != call_search || strchr(t->path, '/'))
+		return t->path;
+	for (path = path ? path : "/bin:/usr/bin"; *path; path += len + (path[len] == ':')) {
+		len = strcspn(path, ":");
+		if ((size_t)snprintf(to, size, "%.*s/%s", (int)len, path, t->path) < size &&
+		    !access(to, X_OK))
+			return to;
+	}
+	return t->path;
+}
+
+/* Will the new program have this library? Should it turn out otherwise, then no harm is done but to
+ * the connections: see handover.h. */
+static bool is_servable(const struct target *t, char *const envp[])
+{
+	const char *preload = preload_of(envp);
+	char path[PATH_MAX];
+	Dl_info own;
+
+	if (!dladdr(kept, &own) || access(own.dli_fname, R_OK) ||
+	    (preload && !strstr(preload, own.dli_fname)))
+		return false;
+	return !servable_reason(place_of(t, path, sizeof(path)));
+}
+
+/* The program's references go, or are left. */
+static int leave(const struct target *t, char *const envp[], struct image *image)
+{
+	int r;
+
+	if (!table_is_own()) {
+		table_replacing();
+		return 0;
+	}
+	/* The helper thread goes, and with it what it has not sent yet. */
+	helper_finish();
+	r = atomic_load(&table_end) ? image_leave(image, is_servable(t, envp)) : 0;
+	if (r)
+		return r;
+	table_replacing();
+	report_finish();
+	return 0;
 }
 
 static int replace(const struct target *t, char *const argv[], char *const envp[])
 {
-	char *const *environment_new;
+	const bool leaves = may_exist(t);
+	struct image image = {};
+	char *const *made;
 	size_t size;
-	bool leaves;
 	int r, saved;
 
 	calls_send_held();
-	if (talks())
-		return calls_result(-EOPNOTSUPP);
-	environment_new = environment(envp, &size);
-	leaves = may_exist(t);
-	if (leaves) {
-		/* The helper thread goes, and with it what it has not sent yet. */
-		if (table_is_own())
-			helper_finish();
-		table_replacing();
-	}
-	r = t->call(t, argv, environment_new);
+	r = leaves ? leave(t, envp, &image) : 0;
+	if (r)
+		return calls_result(r);
+	made = environment(envp, image.variable, &size);
+	r = t->call(t, argv, made);
 	saved = errno;
-	if (leaves)
+	if (leaves) {
 		table_not_replaced();
+		image_return(&image);
+	}
 	if (size)
-		munmap((void *)(uintptr_t)environment_new, size);
+		munmap((void *)(uintptr_t)made, size);
 	errno = saved;
 	return r;
 }
@@ -292,7 +353,7 @@ CALL int posix_spawn(pid_t *restrict pid, const char *restrict path,
 		     char *const envp[restrict])
 {
 	size_t size;
-	char *const *made = environment(envp, &size);
+	char *const *made = environment(envp, NULL, &size);
 	int r = next()->posix_spawn(pid, path, actions, attributes, argv, made);
 
 	if (size)
@@ -306,7 +367,7 @@ CALL int posix_spawnp(pid_t *restrict pid, const char *restrict file,
 		      char *const envp[restrict])
 {
 	size_t size;
-	char *const *made = environment(envp, &size);
+	char *const *made = environment(envp, NULL, &size);
 	int r = next()->posix_spawnp(pid, file, actions, attributes, argv, made);
 
 	if (size)

@@ -11,6 +11,7 @@
 
 #include "inproc/calls.h"
 #include "inproc/helper.h"
+#include "inproc/kept.h"
 #include "inproc/next.h"
 #include "inproc/urgent.h"
 
@@ -20,7 +21,7 @@ CALL int close(int fd)
 	int r;
 
 	/* Of these the program does not know. */
-	if (helper_keeps(fd))
+	if (kept_is(fd))
 		return calls_result(-EBADF);
 	if (!table_get(fd))
 		return next()->close(fd);
@@ -42,7 +43,7 @@ static int range_close(unsigned int first, unsigned int last, int flags)
 {
 	int kept, r;
 
-	while (first <= last && (kept = helper_kept(first, last)) >= 0) {
+	while (first <= last && (kept = kept_first(first, last)) >= 0) {
 		r = (unsigned int)kept > first ? next()->close_range(first, kept - 1, flags) : 0;
 		if (r || (unsigned int)kept == last)
 			return r;
@@ -174,7 +175,7 @@ static int duplicate(int fd, int copy, int flags)
 	if (closes)
 		table_close_begin(&closing);
 	replace(fd, copy);
-	if (helper_keeps(copy) && table_is_own())
+	if (kept_is(copy) && table_is_own())
 		helper_make_way(copy);
 	r = flags < 0 ? next()->dup2(fd, copy) : next()->dup3(fd, copy, flags);
 	if (r >= 0 && fd != copy) {

@@ -12,6 +12,7 @@
 #include "inproc/helper.h"
 #include "inproc/next.h"
 #include "inproc/section.h"
+#include "inproc/vessel.h"
 
 /* The end of the process closes everything; that of a child after vfork(), nothing. */
 static void finish(void)
@@ -24,6 +25,8 @@ static void finish(void)
 
 __attribute__((destructor(101))) static void at_exit(void)
 {
+	/* The C library does so later, when there are no connections any more. */
+	calls_streams_flush();
 	finish();
 }
 
@@ -50,10 +53,12 @@ static void forking(void)
 	section_enter();
 	table_forking();
 	helper_forking();
+	vessel_forking();
 }
 
 static void fork_done(void)
 {
+	vessel_fork_done();
 	helper_fork_done();
 	table_fork_done();
 	section_leave();
@@ -62,6 +67,7 @@ static void fork_done(void)
 static void forked(void)
 {
 	table_forked();
+	vessel_forked();
 	helper_forked();
 	arena_forked();
 	contexts_forked();
@@ -85,6 +91,62 @@ CALL pid_t fork(void)
 	table_fork_end(&references, pid);
 	return pid;
 }
+
+static pid_t fork_instead(void)
+{
+	return fork();
+}
+
+/*
+ * A child that has its parent's memory could not prepare what it leaves to another program without
+ * doing so for its parent as well, whose other threads go on. So where there are connections
+ * vfork() is fork(). It can only be called as the last thing, because it returns twice.
+ */
+pid_t (*vfork_choose(void))(void);
+
+__attribute__((used)) pid_t (*vfork_choose(void))(void)
+{
+	for (int fd = 0; fd < atomic_load(&table_end); fd++)
+		if (table_get(fd))
+			return fork_instead;
+	return next()->vfork;
+}
+
+#if defined(__x86_64__)
+__asm__(".text\n"
+	".globl vfork\n"
+	".type vfork, @function\n"
+	".p2align 4\n"
+	"vfork:\n"
+	"	.cfi_startproc\n"
+	"	endbr64\n"
+	"	sub $8, %rsp\n"
+	"	.cfi_adjust_cfa_offset 8\n"
+	"	call vfork_choose\n"
+	"	add $8, %rsp\n"
+	"	.cfi_adjust_cfa_offset -8\n"
+	"	jmp *%rax\n"
+	"	.cfi_endproc\n"
+	".size vfork, .-vfork\n");
+#elif defined(__aarch64__)
+__asm__(".text\n"
+	".globl vfork\n"
+	".type vfork, %function\n"
+	".p2align 4\n"
+	"vfork:\n"
+	"	hint 34\n"
+	"	stp x29, x30, [sp, -16]!\n"
+	"	bl vfork_choose\n"
+	"	ldp x29, x30, [sp], 16\n"
+	"	mov x16, x0\n"
+	"	br x16\n"
+	".size vfork, .-vfork\n");
+#else
+CALL pid_t vfork(void)
+{
+	return fork();
+}
+#endif
 
 /* The C library's parent would leave by an _exit() that nobody sees. */
 CALL int daemon(int keeps_directory, int keeps_output)

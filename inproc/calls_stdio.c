@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Streams of the C library on connections: it would read and write past us. */
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -8,36 +9,130 @@
 #include "inproc/calls.h"
 #include "inproc/next.h"
 
-static int fd_of(void *cookie)
+/* Entries stay, and are used again, so that they can be read without a lock. */
+struct stream {
+	struct stream *next;
+	atomic_bool taken;
+	int fd;
+	FILE *_Atomic file;
+};
+
+static struct stream *_Atomic streams;
+
+/* NULL: no memory. */
+static struct stream *stream_take(int fd)
 {
-	return (int)(intptr_t)cookie;
+	struct stream *s;
+
+	for (s = atomic_load(&streams); s; s = s->next)
+		if (!atomic_exchange(&s->taken, true))
+			break;
+	if (!s) {
+		s = calloc(1, sizeof(*s));
+		if (!s)
+			return NULL;
+		s->taken = true;
+		s->next = atomic_load(&streams);
+		while (!atomic_compare_exchange_weak(&streams, &s->next, s))
+			;
+	}
+	s->fd = fd;
+	return s;
+}
+
+static void stream_put(struct stream *s)
+{
+	s->file = NULL;
+	s->taken = false;
 }
 
 static ssize_t cookie_read(void *cookie, char *to, size_t len)
 {
-	return read(fd_of(cookie), to, len);
+	const struct stream *s = cookie;
+
+	return read(s->fd, to, len);
 }
 
 static ssize_t cookie_write(void *cookie, const char *from, size_t len)
 {
-	return write(fd_of(cookie), from, len);
+	const struct stream *s = cookie;
+	ssize_t n = write(s->fd, from, len);
+
+	/* What fopencookie() wants to hear of errors. */
+	return n < 0 ? 0 : n;
 }
 
 static int cookie_close(void *cookie)
 {
-	return close(fd_of(cookie));
+	struct stream *s = cookie;
+	const int fd = s->fd;
+
+	stream_put(s);
+	return close(fd);
 }
 
-CALL FILE *fdopen(int fd, const char *mode)
+static FILE *stream_open(int fd, const char *mode)
 {
 	static const cookie_io_functions_t functions = { .read = cookie_read,
 							 .write = cookie_write,
 							 .close = cookie_close };
+	struct stream *s = stream_take(fd);
 
-	/* fileno() has no answer for such a stream. */
-	if (table_get(fd))
-		return fopencookie((void *)(intptr_t)fd, mode, functions);
-	return next()->fdopen(fd, mode);
+	if (!s)
+		return NULL;
+	s->file = fopencookie(s, mode, functions);
+	if (!s->file)
+		stream_put(s);
+	return s->file;
+}
+
+CALL FILE *fdopen(int fd, const char *mode)
+{
+	return table_get(fd) ? stream_open(fd, mode) : next()->fdopen(fd, mode);
+}
+
+/* The C library has no answer for such streams. */
+CALL int fileno(FILE *file)
+{
+	for (const struct stream *s = atomic_load(&streams); s; s = s->next)
+		if (s->file == file)
+			return s->fd;
+	return next()->fileno(file);
+}
+
+CALL int fileno_unlocked(FILE *file)
+{
+	return fileno(file);
+}
+
+/* The program's stream is the one that the variable names. */
+static void stream_replace(FILE **file, int fd, const char *mode)
+{
+	FILE *opened = table_get(fd) ? stream_open(fd, mode) : NULL;
+
+	if (opened)
+		*file = opened;
+}
+
+void calls_streams(void)
+{
+	FILE *before = stderr;
+
+	stream_replace(&stdin, STDIN_FILENO, "r");
+	stream_replace(&stdout, STDOUT_FILENO, "w");
+	stream_replace(&stderr, STDERR_FILENO, "w");
+	if (stderr != before)
+		setvbuf(stderr, NULL, _IONBF, 0);
+}
+
+void calls_streams_flush(void)
+{
+	for (struct stream *s = atomic_load(&streams); s; s = s->next) {
+		FILE *file = s->file;
+
+		if (file)
+			fflush(file);
+	}
 }
 
 __attribute__((format(printf, 2, 0))) static int print(int fd, const char *format, va_list ap)

@@ -2,6 +2,7 @@
 #include "inproc/channel.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <sys/un.h>
 
 #include "inproc/helper.h"
+#include "inproc/kept.h"
 #include "inproc/next.h"
 
 #define RUN_DIR "/run/tcpcrypt"
@@ -18,6 +20,7 @@
 static struct sockaddr_un daemon_at = { .sun_family = AF_UNIX };
 static atomic_int fd = -1;
 static uint64_t cookie;
+static bool polled;
 
 /* Early: the program may change its environment. */
 __attribute__((constructor(104))) static void address_note(void)
@@ -50,6 +53,7 @@ static int gone(int error)
 	if (is_ours())
 		next()->close(fd);
 	fd = -1;
+	polled = false;
 	return error;
 }
 
@@ -57,13 +61,17 @@ int channel_open(void)
 {
 	int sock;
 
-	if (is_ours())
+	if (is_ours()) {
+		if (!polled)
+			helper_poll(fd);
+		polled = true;
 		return 0;
+	}
 	fd = -1;
 	if (!daemon_at.sun_path[0])
 		return -ENAMETOOLONG;
 	sock = next()->socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	sock = helper_move_up(sock);
+	sock = kept_move_up(sock);
 	if (sock < 0)
 		return -errno;
 	if (next()->connect(sock, (struct sockaddr *)&daemon_at, sizeof(daemon_at))) {
@@ -75,6 +83,7 @@ int channel_open(void)
 	cookie = cookie_of(sock);
 	fd = sock;
 	helper_poll(sock);
+	polled = true;
 	return 0;
 }
 
@@ -103,6 +112,26 @@ int channel_receive(struct message_question *ret)
 int channel_fd(void)
 {
 	return fd;
+}
+
+int channel_leave(bool left)
+{
+	if (!is_ours() || next()->fcntl(fd, F_SETFD, left ? 0 : FD_CLOEXEC))
+		return -1;
+	return fd;
+}
+
+void channel_take(int sock)
+{
+	struct sockaddr_un peer = {};
+	socklen_t len = sizeof(peer);
+
+	if (getpeername(sock, (struct sockaddr *)&peer, &len) || peer.sun_family != AF_UNIX ||
+	    strncmp(peer.sun_path, daemon_at.sun_path, sizeof(peer.sun_path)))
+		return;
+	next()->fcntl(sock, F_SETFD, FD_CLOEXEC);
+	cookie = cookie_of(sock);
+	fd = sock;
 }
 
 void channel_forked(void)

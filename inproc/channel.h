@@ -3,6 +3,7 @@
 #ifndef INPROC_CHANNEL_H
 #define INPROC_CHANNEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "inproc/message.h"
@@ -18,6 +19,12 @@ int channel_receive(struct message_question *ret);
 
 /* The descriptor; -1: there is none. */
 int channel_fd(void);
+
+/* Shall the program that takes this one's place have it, too? Returns it, -1: there is none. */
+int channel_leave(bool left);
+
+/* The program before has left it. */
+void channel_take(int fd);
 
 /* In the child of a fork: it has one of its own. */
 void channel_forked(void);

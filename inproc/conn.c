@@ -13,6 +13,9 @@
 #include "inproc/section.h"
 #include "inproc/stream.h"
 
+/* In a slot, behind what is ours. */
+#define SESSION_AT ((sizeof(struct conn) + 63) & ~(size_t)63)
+
 const struct conn_observer *conn_observer;
 atomic_bool conn_unknown, conn_urgent_wanted;
 
@@ -29,36 +32,51 @@ static void lock_make(pthread_mutex_t *lock)
 	pthread_mutexattr_destroy(&attributes);
 }
 
-struct conn *conn_new(void)
+const char conn_code[] = "";
+
+struct tcpcrypt_session *conn_session(struct conn *c)
+{
+	return (void *)((uint8_t *)c + SESSION_AT);
+}
+
+bool conn_place(struct conn *c, struct arena *arena)
 {
 	const size_t head = offsetof(struct conn, phase);
-	const size_t session = (sizeof(struct conn) + 63) & ~(size_t)63;
+
+	if (!c->lock_made)
+		lock_make(&c->lock);
+	c->lock_made = true;
+	c->at = c;
+	c->code = conn_code;
+	if (conn_lock(c))
+		return false;
+	memset((uint8_t *)c + head, 0, ARENA_SLOT_SIZE - head);
+	c->at = c;
+	c->code = conn_code;
+	c->keys.arena = arena;
+	c->urgent.wanted = atomic_load_explicit(&conn_urgent_wanted, memory_order_relaxed);
+	conn_ref(c, lives_own());
+	c->session = conn_session(c);
+	conn_unlock(c);
+	return true;
+}
+
+struct conn *conn_new(void)
+{
 	struct arena *arena = arena_own();
 	struct conn *c;
 
-	if (!arena || session + tcpcrypt_session_size() > ARENA_SLOT_SIZE)
+	if (!arena || SESSION_AT + tcpcrypt_session_size() > ARENA_SLOT_SIZE)
 		return NULL;
 	c = arena_slot_get(arena);
 	if (!c) {
 		conn_reap();
 		c = arena_slot_get(arena);
 	}
-	if (!c)
-		return NULL;
-	if (!c->lock_made)
-		lock_make(&c->lock);
-	c->lock_made = true;
-	if (conn_lock(c)) {
-		arena_slot_put(arena, c);
-		return NULL;
-	}
-	memset((uint8_t *)c + head, 0, ARENA_SLOT_SIZE - head);
-	c->keys.arena = arena;
-	c->urgent.wanted = atomic_load_explicit(&conn_urgent_wanted, memory_order_relaxed);
-	conn_ref(c, lives_own());
-	c->session = (void *)((uint8_t *)c + session);
-	conn_unlock(c);
-	return c;
+	if (!c || conn_place(c, arena))
+		return c;
+	arena_slot_put(arena, c);
+	return NULL;
 }
 
 static void buffers_drop(struct conn *c)
@@ -71,30 +89,43 @@ static void buffers_drop(struct conn *c)
 	memset(&c->tx, 0, sizeof(c->tx));
 }
 
-/* Nobody knows how far a process that was killed had come with the streams. */
-static int inherit(struct conn *c)
+/*
+ * Who had it last may have been another program. Who was killed with it: nobody knows how far he had
+ * come with the streams, or with making its pointers his own.
+ */
+static void inherit(struct conn *c, bool killed)
 {
-	pthread_mutex_consistent(&c->lock);
-	if (c->moving) {
-		conn_broken(c, ECONNRESET);
-		c->orphaned = true;
+	bool broken = killed && c->moving;
+
+	if (!c->at) {
+		conn_abandon(c);
+		broken = true;
+	} else if (c->at != c || c->code != conn_code) {
+		conn_rebind(c);
 	}
-	return 0;
+	if (!broken)
+		return;
+	conn_broken(c, ECONNRESET);
+	c->orphaned = true;
 }
 
 int conn_lock_still(struct conn *c)
 {
+	bool killed;
 	int error;
 
 	section_enter();
 	error = pthread_mutex_lock(&c->lock);
-	if (error == EOWNERDEAD)
-		error = inherit(c);
-	if (error)
+	killed = error == EOWNERDEAD;
+	if (killed)
+		error = pthread_mutex_consistent(&c->lock);
+	if (error) {
 		section_leave();
-	else
-		keys_enter(&c->keys);
-	return -error;
+		return -error;
+	}
+	keys_enter(&c->keys);
+	inherit(c, killed);
+	return 0;
 }
 
 int conn_lock(struct conn *c)
@@ -123,6 +154,7 @@ void conn_ended(struct conn *c)
 void conn_unlock_release(struct conn *c)
 {
 	bool free = !c->refs && !c->holds;
+	struct arena *arena = c->keys.arena;
 
 	if (free) {
 		c->moving = true;
@@ -134,7 +166,7 @@ void conn_unlock_release(struct conn *c)
 	c->moving = false;
 	pthread_mutex_unlock(&c->lock);
 	if (free)
-		arena_slot_put(c->keys.arena, c);
+		arena_slot_put(arena, c);
 	section_leave();
 }
 
@@ -156,6 +188,22 @@ void conn_unref(struct conn *c, life whose)
 	if (share && share->refs)
 		share->refs--;
 	c->refs--;
+}
+
+void conn_hand_over(struct conn *c)
+{
+	struct arena_share *share = arena_share(c->keys.arena, c, lives_own());
+
+	if (share && share->refs)
+		share->refs--;
+}
+
+void conn_handed(struct conn *c)
+{
+	struct arena_share *share = arena_share(c->keys.arena, c, lives_own());
+
+	if (share && share->refs < UINT8_MAX)
+		share->refs++;
 }
 
 void conn_hold(struct conn *c)

@@ -69,8 +69,8 @@ struct conn_tx {
 	uint8_t *queue; /* what the program wrote before there were keys */
 	size_t queued;
 	size_t urgent; /* the end of what was written urgently last; 0: nothing */
-	bool full;    /* the queue was, and the program heard of it */
-	size_t chunk; /* data in a frame */
+	bool full;     /* the queue was, and the program heard of it */
+	size_t chunk;  /* data in a frame */
 	unsigned int run;
 	uint32_t calls; /* of the program's, since whenever */
 	/* A small write, and a file behind it: see tx_write(). */
@@ -87,6 +87,9 @@ struct conn {
 	uint32_t life; /* another number for each connection that was in the slot */
 	/* Zeroed for each connection from here on. */
 	enum conn_phase phase;
+	/* Where it was, and this code, when its pointers were right the last time: conn_rebind(). */
+	struct conn *at;
+	const char *code;
 	int rx_error, tx_error; /* not yet told to the program */
 	int cause;		/* of CONN_FAILED, if it is the session's: enum tcpcrypt_error */
 	unsigned int refs;	/* descriptors of all processes */
@@ -153,8 +156,17 @@ static inline void conn_used(void)
 		conn_observer->process();
 }
 
-/* A connection in the phase CONN_EXPECT_TCP with one reference, or NULL. */
+/* A connection in the phase CONN_EXPECT_TCP with one reference, or NULL; conn_place(): in the slot c of an
+ * arena, which conn_new() takes. False: it could not be locked. */
 struct conn *conn_new(void);
+bool conn_place(struct conn *c, struct arena *arena);
+
+/* Another program's process has had the connection, locked, or dies with it: the pointers in it are
+ * made this process's; all that they lead to is wiped (boarding.c). */
+extern const char conn_code[];
+struct tcpcrypt_session *conn_session(struct conn *c);
+void conn_rebind(struct conn *c);
+void conn_abandon(struct conn *c);
 
 /* 0, or -EDEADLK when this thread has the lock already: in a handler that nobody saw being set. What
  * is done with it is a section (section.h). */
@@ -179,6 +191,11 @@ void conn_unlock_release(struct conn *c);
 /* A descriptor more or less: this process's, or the child's that it is about to fork. */
 void conn_ref(struct conn *c, life whose);
 void conn_unref(struct conn *c, life whose);
+
+/* A descriptor of this process's goes to another program, which says that it has it. In between it is
+ * nobody's who could be killed. */
+void conn_hand_over(struct conn *c);
+void conn_handed(struct conn *c);
 
 /* Keeps the slot otherwise. */
 void conn_hold(struct conn *c);

@@ -16,17 +16,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "inproc/kept.h"
 #include "inproc/next.h"
 #include "inproc/report.h"
 #include "inproc/section.h"
 #include "inproc/stream.h"
 #include "inproc/table.h"
+#include "inproc/vessel.h"
 
 #define PAUSE_MS       2     /* how long a program may leave a connection alone */
 #define FINISH_MS      10000 /* how long the program's end waits while nothing is sent */
 #define SWEEP_MS       1000
 #define EVENTS_AT_ONCE 64
-#define FIRST_FD       500 /* out of the way of programs that count on low numbers */
 #define STACK_SIZE     (256 << 10)
 
 struct watch {
@@ -35,6 +36,7 @@ struct watch {
 	int fd;
 	bool polled;  /* in the epoll set, by its id */
 	bool adopted; /* fd is ours */
+	bool left;    /* c is not held for this one any more */
 	uint64_t id;
 	uint32_t calls;
 	uint64_t due_ms;
@@ -46,7 +48,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct watches waiting = TAILQ_HEAD_INITIALIZER(waiting); /* the program may come back */
 static struct watches polled = TAILQ_HEAD_INITIALIZER(polled);
 static bool started, asleep;
-static atomic_int epoll_fd = -1, wake_fd = -1; /* nobody else closes them: helper_keeps() */
+static atomic_int epoll_fd = -1, wake_fd = -1; /* nobody else closes them: kept.h */
 static atomic_uint n_adopted, n_moved; /* n_moved: each time that something of those was sent */
 static atomic_ullong last_id;	       /* 0 is wake_fd's */
 
@@ -60,33 +62,6 @@ static uint64_t now_ms(void)
 	return ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000;
 }
 
-int helper_move_up(int fd)
-{
-	int moved = fd < 0 ? -1 : next()->fcntl(fd, F_DUPFD_CLOEXEC, FIRST_FD);
-
-	if (moved < 0)
-		return fd;
-	next()->close(fd);
-	return moved;
-}
-
-bool helper_keeps(int fd)
-{
-	return fd >= 0 && (fd == epoll_fd || fd == wake_fd);
-}
-
-int helper_kept(unsigned int first, unsigned int last)
-{
-	const int fds[] = { epoll_fd, wake_fd };
-	int lowest = -1;
-
-	for (int i = 0; i < 2; i++)
-		if (fds[i] >= 0 && (unsigned int)fds[i] >= first && (unsigned int)fds[i] <= last &&
-		    (lowest < 0 || fds[i] < lowest))
-			lowest = fds[i];
-	return lowest;
-}
-
 /* The epoll set knows files, so that what moves stays in it. */
 void helper_make_way(int fd)
 {
@@ -95,15 +70,18 @@ void helper_make_way(int fd)
 
 	section_enter();
 	pthread_mutex_lock(&lock);
-	if (helper_keeps(fd)) {
-		moved = next()->fcntl(fd, F_DUPFD_CLOEXEC, FIRST_FD);
+	if (fd >= 0 && (fd == epoll_fd || fd == wake_fd)) {
+		moved = next()->fcntl(fd, F_DUPFD_CLOEXEC, KEPT_FROM);
 		if (fd == epoll_fd)
 			epoll_fd = moved;
 		else
 			wake_fd = moved;
+		kept_set(fd, false);
+		kept_set(moved, true);
 	}
 	pthread_mutex_unlock(&lock);
 	section_leave();
+	vessel_make_way(fd);
 	errno = saved;
 }
 
@@ -168,7 +146,7 @@ static void drop(struct watch *w)
 		atomic_fetch_sub(&n_adopted, 1);
 		atomic_fetch_add(&n_moved, 1);
 		conn_unhold(c);
-	} else {
+	} else if (!w->left) {
 		conn_unwatch(c);
 	}
 	watch_put(w);
@@ -226,26 +204,44 @@ static bool is_done(struct watch *w)
 static void look(struct watch *w)
 {
 	struct conn *c = w->c;
+	bool ends;
 
 	if (conn_lock(c))
 		return;
-	if (!is_ours(w) || is_done(w))
+	ends = !is_ours(w) || is_done(w);
+	if (ends)
 		drop(w);
 	conn_unlock_release(c);
+	if (ends)
+		vessel_unuse(c);
+}
+
+/* False: there is nothing to wait for. */
+static bool poll_begin(struct watch *w)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+				     .data.u64 = w->id };
+
+	w->polled = true;
+	pthread_mutex_lock(&lock);
+	TAILQ_INSERT_TAIL(&polled, w, entry);
+	pthread_mutex_unlock(&lock);
+	/* A connection that has moved may still be there. */
+	return !epoll_ctl(epoll_fd, EPOLL_CTL_ADD, w->fd, &event) ||
+	       (errno == EEXIST && !epoll_ctl(epoll_fd, EPOLL_CTL_MOD, w->fd, &event));
 }
 
 /* The program did not come back: from here on the socket's events are ours as well. */
 static void take_over(struct watch *w)
 {
-	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-				     .data.u64 = w->id };
 	struct conn *c = w->c;
+	bool ends = false;
 
 	if (conn_lock(c))
 		return;
 	c->timer = 0;
 	if (!is_ours(w)) {
-		drop(w);
+		ends = true;
 	} else if (!w->adopted && w->calls != c->tx.calls) {
 		/* It is at work on it. */
 		c->timer = lives_own();
@@ -254,17 +250,14 @@ static void take_over(struct watch *w)
 		pthread_mutex_lock(&lock);
 		TAILQ_INSERT_TAIL(&waiting, w, entry);
 		pthread_mutex_unlock(&lock);
-	} else if (is_done(w)) {
-		drop(w);
 	} else {
-		w->polled = true;
-		pthread_mutex_lock(&lock);
-		TAILQ_INSERT_TAIL(&polled, w, entry);
-		pthread_mutex_unlock(&lock);
-		if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, w->fd, &event))
-			drop(w);
+		ends = is_done(w) || !poll_begin(w);
 	}
+	if (ends)
+		drop(w);
 	conn_unlock_release(c);
+	if (ends)
+		vessel_unuse(c);
 }
 
 /* The watches whose time has come, one after the other; the time until the next. */
@@ -359,8 +352,10 @@ static bool start(void)
 
 	if (started)
 		return true;
-	epoll_fd = helper_move_up(epoll_create1(EPOLL_CLOEXEC));
-	wake_fd = helper_move_up(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	epoll_fd = kept_move_up(epoll_create1(EPOLL_CLOEXEC));
+	wake_fd = kept_move_up(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	kept_set(epoll_fd, true);
+	kept_set(wake_fd, true);
 	if (epoll_fd < 0 || wake_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, wake_fd, &wake))
 		return false;
 	/* The program's signals are the program's. */
@@ -402,6 +397,7 @@ static bool add(struct conn *c, int fd, bool adopted)
 		watch_put(w);
 		return false;
 	}
+	vessel_use(c);
 	if (adopted) {
 		conn_hold(c);
 		atomic_fetch_add(&n_adopted, 1);
@@ -447,6 +443,26 @@ void helper_watch(struct conn *c, int fd)
 	errno = saved;
 }
 
+static void leave(struct watch *w, struct conn *c)
+{
+	if (w->c != c || w->adopted || w->left)
+		return;
+	w->left = true;
+	conn_unwatch(c);
+}
+
+void helper_leave(struct conn *c)
+{
+	struct watch *w;
+
+	pthread_mutex_lock(&lock);
+	TAILQ_FOREACH (w, &polled, entry)
+		leave(w, c);
+	TAILQ_FOREACH (w, &waiting, entry)
+		leave(w, c);
+	pthread_mutex_unlock(&lock);
+}
+
 /* As long as the kernel has the connection, it is still to be finished; of a peer that is gone it
  * would not hear while it has nothing to send. */
 static void notice_death(int fd)
@@ -481,7 +497,7 @@ static void finish_here(struct conn *c, int fd)
 void helper_adopt(struct conn *c, int fd)
 {
 	int saved = errno;
-	int copy = next()->fcntl(fd, F_DUPFD_CLOEXEC, FIRST_FD);
+	int copy = next()->fcntl(fd, F_DUPFD_CLOEXEC, KEPT_FROM);
 
 	/* Beyond what the process may have. */
 	if (copy < 0)
@@ -526,6 +542,14 @@ void helper_fork_done(void)
 	report_fork_done();
 }
 
+/* The parent's. */
+static void forget(const struct watch *w)
+{
+	if (w->adopted)
+		next()->close(w->fd);
+	vessel_unuse(w->c);
+}
+
 void helper_forked(void)
 {
 	struct watch *w;
@@ -533,13 +557,13 @@ void helper_forked(void)
 	pthread_mutex_init(&lock, NULL);
 	report_forked();
 	TAILQ_FOREACH (w, &polled, entry)
-		if (w->adopted)
-			next()->close(w->fd);
+		forget(w);
 	TAILQ_FOREACH (w, &waiting, entry)
-		if (w->adopted)
-			next()->close(w->fd);
+		forget(w);
 	TAILQ_INIT(&polled);
 	TAILQ_INIT(&waiting);
+	kept_set(epoll_fd, false);
+	kept_set(wake_fd, false);
 	if (started) {
 		next()->close(epoll_fd);
 		next()->close(wake_fd);

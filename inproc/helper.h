@@ -17,21 +17,17 @@ void helper_watch(struct conn *c, int fd);
  * are no means to do it later: then the lock is given up meanwhile. */
 void helper_adopt(struct conn *c, int fd);
 
+/* Locked. Another program goes on with c and looks after it; this process's thread may be gone with its
+ * next step. */
+void helper_leave(struct conn *c);
+
 /* Something is to be reported (report.h). */
 void helper_wake(void);
 
 /* The channel's descriptor, whose events are report_ready()'s. (This and the next one libtcpcrypt has, too.) */
 void helper_poll(int fd);
 
-/* A descriptor where no program looks for its own. Takes, and returns, -1 as well. */
-int helper_move_up(int fd);
-
-/*
- * Programs close all descriptors that there may be. Is fd the helper's own, which stays? The lowest
- * such one from first to last, or -1. The program is about to put another file at fd.
- */
-bool helper_keeps(int fd);
-int helper_kept(unsigned int first, unsigned int last);
+/* The program is about to put another file at fd, which may be one of ours (kept.h). */
 void helper_make_way(int fd);
 
 /* At the end of the process or its program: waits until what was adopted is done, or nothing of it has

@@ -35,6 +35,9 @@ struct locals {
 
 static struct locals *_Atomic locals;
 
+/* Of connections with memory of their own: arena_single(). */
+static struct local singles[ARENA_SINGLES];
+
 static struct locals *locals_find(const struct arena *arena)
 {
 	struct locals *l = atomic_load(&locals);
@@ -65,11 +68,19 @@ static struct locals *locals_make(const struct arena *arena)
 	return l;
 }
 
+static struct local *single_local(const struct arena *arena)
+{
+	return &singles[arena_single_index(arena)];
+}
+
 static struct local *local_of(const struct keys_shared *shared)
 {
 	static __thread struct local none;
-	struct locals *l = locals_find(shared->arena);
+	struct locals *l;
 
+	if (arena_is_single(shared->arena))
+		return single_local(shared->arena);
+	l = locals_find(shared->arena);
 	if (!l)
 		l = locals_make(shared->arena);
 	if (l)
@@ -178,7 +189,7 @@ static int shared_keypair_new(uint8_t tep, struct tcpcrypt_keypair **ret)
 	struct local *l = local_of(current);
 	int r;
 
-	if (!locals_find(current->arena))
+	if (!arena_is_single(current->arena) && !locals_find(current->arena))
 		return TCPCRYPT_E_NOMEM;
 	if (l->pair)
 		backend->keypair_free(l->pair);
@@ -250,4 +261,43 @@ const struct tcpcrypt_crypto *keys_crypto(void)
 void keys_enter(struct keys_shared *shared)
 {
 	current = shared;
+}
+
+void keys_rebind(struct keys_shared *shared, struct arena *arena)
+{
+	shared->arena = arena;
+	for (int i = 0; i < 2; i++)
+		shared->aead[i].shared = shared;
+}
+
+/* Its contexts are found by the address of the key. */
+static void contexts_leave(const struct keys_shared *shared, struct local *l)
+{
+	for (int i = 0; i < 2; i++)
+		if (backend)
+			contexts_drop(backend, &l->aead[i], &shared->aead[i]);
+}
+
+void keys_move(struct keys_shared *from, struct keys_shared *to)
+{
+	struct local *old = local_of(from), *l = local_of(to);
+
+	*l = (struct local){ .pair_serial = old->pair_serial, .pair = old->pair };
+	contexts_leave(from, old);
+	*old = (struct local){};
+	/* Other programs' numbers of their own keys must not be these. */
+	for (int i = 0; i < 2; i++)
+		if (to->aead[i].serial)
+			to->aead[i].serial = arena_serial(to->arena);
+	OPENSSL_cleanse(from, sizeof(*from));
+}
+
+void keys_leave(const struct keys_shared *shared, const struct arena *arena)
+{
+	struct local *l = single_local(arena);
+
+	contexts_leave(shared, l);
+	if (l->pair)
+		backend->keypair_free(l->pair);
+	*l = (struct local){};
 }

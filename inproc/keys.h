@@ -35,6 +35,17 @@ const struct tcpcrypt_crypto *keys_crypto(void);
 /* Whose slot the session's allocations belong to: before every call of a session. */
 void keys_enter(struct keys_shared *shared);
 
+/* from's keys, key pair and contexts are this process's in to from now on, and from is wiped. to is a
+ * copy of from but for its arena; a session's handles have moved by as much as it has. */
+void keys_move(struct keys_shared *from, struct keys_shared *to);
+
+/* shared lies somewhere else, in this arena, for this process. */
+void keys_rebind(struct keys_shared *shared, struct arena *arena);
+
+/* What this process has of it, key pair and contexts, is freed and wiped. Others may be at work on
+ * shared. */
+void keys_leave(const struct keys_shared *shared, const struct arena *arena);
+
 /* Can this process go on with the key exchange of this connection? */
 bool keys_has_pair(const struct keys_shared *shared);
 

@@ -51,6 +51,7 @@ __attribute__((constructor(101))) void next_find(void)
 	FIND(epoll_wait);
 	FIND(epoll_pwait);
 	FIND(fdopen);
+	FIND(fileno);
 	FIND(_exit);
 	FIND(execve);
 	FIND(execvpe);
@@ -64,6 +65,7 @@ __attribute__((constructor(101))) void next_find(void)
 	FIND(sysv_signal);
 	FIND(sigset);
 	FIND(siginterrupt);
+	FIND(vfork);
 	FIND(syscall);
 	atomic_store_explicit(&next_found, true, memory_order_release);
 }

@@ -60,6 +60,7 @@ struct next {
 	int (*epoll_wait)(int, struct epoll_event *, int, int);
 	int (*epoll_pwait)(int, struct epoll_event *, int, int, const sigset_t *);
 	FILE *(*fdopen)(int, const char *);
+	int (*fileno)(FILE *);
 	void (*_exit)(int);
 	int (*execve)(const char *, char *const[], char *const[]);
 	int (*execvpe)(const char *, char *const[], char *const[]);
@@ -75,6 +76,7 @@ struct next {
 	sighandler_t (*sysv_signal)(int, sighandler_t);
 	sighandler_t (*sigset)(int, sighandler_t);
 	int (*siginterrupt)(int, int);
+	pid_t (*vfork)(void);
 	long (*syscall)(long, ...);
 };
 

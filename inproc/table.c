@@ -11,8 +11,10 @@
 #include <unistd.h>
 
 #include "inproc/helper.h"
+#include "inproc/boarding.h"
 #include "inproc/next.h"
 #include "inproc/stream.h"
+#include "inproc/vessel.h"
 
 /* How long to wait for another thread's close(): SO_LINGER may hold it. */
 #define SETTLE_YIELDS 1000
@@ -20,10 +22,6 @@
 
 struct conn *_Atomic table[TABLE_SIZE];
 atomic_int table_end;
-
-/* Of sockets that were made here: the generation of processes in which that was. */
-static _Atomic uint32_t made[TABLE_SIZE];
-static _Atomic uint32_t generation = 1;
 
 static pid_t owner;
 
@@ -42,19 +40,19 @@ __attribute__((constructor(102))) static void owner_note(void)
 	*counted = true;
 }
 
-/* A child that _Fork() or clone() made, so that nobody has counted its descriptors. */
-static bool is_uncounted(void)
+bool table_is_uncounted(void)
 {
 	return counted && !*counted;
 }
 
-/* Which of a slot's connections an entry means: see is_uncounted(). */
+/* Which of a slot's connections an entry means: see table_is_uncounted(). */
 static uint32_t entered[TABLE_SIZE];
 
 static void table_set(int fd, struct conn *c)
 {
 	int end = atomic_load(&table_end);
 
+	vessel_use(c);
 	entered[fd] = c->life;
 	while (end <= fd && !atomic_compare_exchange_weak(&table_end, &end, fd + 1))
 		;
@@ -118,6 +116,7 @@ void table_gone(int fd)
 		return;
 	conn_unref(c, lives_own());
 	conn_unlock_release(c);
+	vessel_unuse(c);
 }
 
 /* What stands for fd when no other thread is closing it; &closing: it goes on doing so. */
@@ -159,18 +158,32 @@ struct conn *table_look(int fd)
 	return locked(fd, conn_lock_still);
 }
 
+/* fd's connection is another one by now, or has moved. */
+static bool is_elsewhere(int fd, const struct conn *c)
+{
+	const struct conn *now = table_get(fd);
+
+	return now && now != c && now != &closing;
+}
+
 struct conn *table_use(int fd, int *ret_error)
 {
-	struct conn *c = settled(fd);
+	struct conn *c;
 
-	*ret_error = c == &closing ? EBADF : 0;
-	if (!c || c == &closing)
-		return NULL;
-	*ret_error = -conn_lock(c);
-	if (*ret_error)
-		return NULL;
-	/* Closed, or another one's, meanwhile. */
-	if (table_get(fd) != c || entered[fd] != c->life || (!c->refs && is_uncounted())) {
+	do {
+		c = settled(fd);
+		*ret_error = c == &closing ? EBADF : 0;
+		if (!c || c == &closing)
+			return NULL;
+		*ret_error = -conn_lock(c);
+		if (*ret_error)
+			return NULL;
+		if (!is_elsewhere(fd, c))
+			break;
+		conn_unlock(c);
+	} while (true);
+	/* Closed meanwhile. */
+	if (table_get(fd) != c || entered[fd] != c->life || (!c->refs && table_is_uncounted())) {
 		conn_unlock(c);
 		*ret_error = EBADF;
 		return NULL;
@@ -207,6 +220,51 @@ void table_copied(int fd, int copy)
 	conn_unlock(c);
 	inheritance_take(copy);
 	table_set(copy, c);
+}
+
+size_t table_count(const struct conn *c)
+{
+	const int end = atomic_load(&table_end);
+	size_t n = 0;
+
+	for (int fd = 0; fd < end; fd++)
+		n += table_get(fd) == c;
+	return n;
+}
+
+void table_moved(struct conn *from, struct conn *to)
+{
+	const int end = atomic_load(&table_end);
+
+	for (int fd = 0; fd < end; fd++) {
+		struct conn *c = from;
+
+		if (table_get(fd) != from)
+			continue;
+		/* Should another thread close it just now, then it finds the place of before. */
+		entered[fd] = to->life;
+		if (!atomic_compare_exchange_strong(&table[fd], &c, to))
+			continue;
+		vessel_use(to);
+		conn_ref(to, lives_own());
+		conn_unref(from, lives_own());
+	}
+}
+
+void table_adopt(int fd, struct conn *c)
+{
+	inherited[fd] = true;
+	table_set(fd, c);
+}
+
+bool table_suspend(int fd, struct conn *c)
+{
+	return atomic_compare_exchange_strong(&table[fd], &c, &closing);
+}
+
+void table_resume(int fd, struct conn *c)
+{
+	atomic_store(&table[fd], c);
 }
 
 bool table_is_own(void)
@@ -306,6 +364,7 @@ void table_closing(int fd)
 		return;
 	leave(c, fd);
 	conn_unlock_release(c);
+	vessel_unuse(c);
 }
 
 void table_awaits(int fd, int copy)
@@ -326,7 +385,7 @@ void table_closed(int fd)
 
 void table_replaced(int fd)
 {
-	if (table_get(fd) && is_uncounted())
+	if (table_get(fd) && table_is_uncounted())
 		atomic_store(&table[fd], NULL);
 }
 
@@ -390,38 +449,6 @@ void table_not_replaced(void)
 	references_change(reference_return);
 }
 
-static atomic_int listeners_end;
-
-void table_listens(int fd)
-{
-	int end = atomic_load(&listeners_end);
-
-	while (end <= fd && !atomic_compare_exchange_weak(&listeners_end, &end, fd + 1))
-		;
-}
-
-int table_listeners_end(void)
-{
-	return atomic_load(&listeners_end);
-}
-
-void table_made(int fd)
-{
-	if (table_holds(fd))
-		atomic_store_explicit(&made[fd], generation, memory_order_relaxed);
-}
-
-void table_shared(int fd)
-{
-	if (table_holds(fd))
-		atomic_store_explicit(&made[fd], 0, memory_order_relaxed);
-}
-
-bool table_is_sole(int fd)
-{
-	return table_holds(fd) && made[fd] == generation && !is_uncounted();
-}
-
 static _Thread_local struct table_references *taken;
 
 void table_fork_begin(struct table_references *references)
@@ -455,8 +482,10 @@ void table_fork_end(struct table_references *references, pid_t pid)
 		conn_unref(c, references->child);
 		conn_unlock_release(c);
 	}
-	if (failed)
+	if (failed) {
+		vessel_child_never();
 		lives_never(references->child);
+	}
 	if (references->conns)
 		munmap(references->conns, references->size * sizeof(*references->conns));
 }
@@ -466,10 +495,12 @@ void table_forking(void)
 	/* A server that forks is who has children that were killed. */
 	conn_reap();
 	pthread_rwlock_wrlock(&closes);
-	generation++;
+	table_sole_forking();
+	boarding_before_fork();
 	lives_forking();
 	if (taken)
 		taken->child = lives_child();
+	vessel_child_begin();
 	for (int fd = 0; fd < atomic_load(&table_end); fd++) {
 		struct conn *c = table_get(fd);
 

@@ -55,6 +55,20 @@ struct conn *table_look(int fd);
 /* fd was duplicated to copy: one more reference. */
 void table_copied(int fd, int copy);
 
+/* How many entries c has; c is locked. Those of from become to's, with their references; both are. */
+size_t table_count(const struct conn *c);
+void table_moved(struct conn *from, struct conn *to);
+
+/* Another program has left fd to this one, with a reference; it is inherited. */
+void table_adopt(int fd, struct conn *c);
+
+/*
+ * c, locked, is fd's: other threads' calls wait, as while it is closed, until table_resume(). The
+ * reference stays. False: it was closed.
+ */
+bool table_suspend(int fd, struct conn *c);
+void table_resume(int fd, struct conn *c);
+
 /* Is this the process whose table it is? */
 bool table_is_own(void);
 
@@ -113,6 +127,10 @@ int table_listeners_end(void);
 void table_made(int fd);
 void table_shared(int fd);
 bool table_is_sole(int fd);
+void table_sole_forking(void);
+
+/* Is this a child that _Fork() or clone() made, so that nobody has counted its descriptors? */
+bool table_is_uncounted(void);
 
 /* Around fork(): the child has every descriptor as well. */
 void table_forking(void);

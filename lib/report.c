@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "inproc/helper.h"
+#include "inproc/kept.h"
 #include "inproc/next.h"
 #include "inproc/outbox.h"
 #include "inproc/report.h"
@@ -124,7 +125,7 @@ void report_left(struct tcpcrypt_socket *s)
 /* ---- what inproc/channel.c asks of a helper ---- */
 
 /* Not where a program looks for its standard input and output. */
-int helper_move_up(int fd)
+int kept_move_up(int fd)
 {
 	int moved;
 

@@ -3,7 +3,7 @@
  * Which programs take in a preloaded library: dynamically linked ones whose privileges are their
  * caller's, and that make their system calls through the C library.
  */
-#include "inproc.h"
+#include "inproc/servable.h"
 
 #include <elf.h>
 #include <fcntl.h>

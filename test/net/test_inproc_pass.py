@@ -1,0 +1,330 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""In-process mode: connections that go on in another program."""
+import subprocess
+import sys
+
+from harness import Net, check, check_equal, main
+from inproc import SECRET, V4, Pair, each_role
+
+TEXT = SECRET.decode() + "."
+
+
+def talk(pair, name, port, server, client, expected, rounds=3):
+    """A server that serves one client after the other, and what each client must print."""
+    pair.b.start(pair.server([sys.executable, "-c", server]))
+    pair.b.wait_listening(port)
+    args = [sys.executable, "-c", client, pair.b.addresses[V4], str(port), TEXT]
+    for _ in range(rounds):
+        done = pair.a.run(pair.client(args), check=False, timeout=60)
+        check_equal((done.stdout.strip(), done.stderr), (expected, ""), name)
+
+
+# ---- execve() ----------------------------------------------------------------------------------
+
+# As inetd does: the connection is the new program's standard input and output. Even clients get
+# programs that read and write by themselves, odd ones such as use the C library's streams.
+INETD_SERVER = """
+import os, signal, socket
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+listener = socket.create_server(("0.0.0.0", 7101))
+programs = [["cat"], ["sed", "-u", "s/^/sed says /"], ["sh", "-c", "read x; echo $x; cat"]]
+for n in range(10 ** 6):
+    sock, _ = listener.accept()
+    if os.fork():
+        sock.close()
+        continue
+    for fd in (0, 1):
+        os.dup2(sock.fileno(), fd)
+    os.execvp(programs[n % 3][0], programs[n % 3])
+"""
+INETD_CLIENT = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+f = s.makefile("rw")
+for n in range(3):
+    f.write(sys.argv[3] + "\\n")
+    f.flush()
+    line = f.readline()
+    if line not in (sys.argv[3] + "\\n", "sed says " + sys.argv[3] + "\\n"):
+        print("got", repr(line))
+s.sendall(b"x" * 300000 + b"\\n")
+s.shutdown(socket.SHUT_WR)
+rest = f.read()
+print(len(rest) - rest.startswith("sed says ") * 9, rest.count("x"))
+"""
+
+
+def inetd():
+    def body(pair, name):
+        talk(pair, f"{name}: everything comes back", 7101, INETD_SERVER, INETD_CLIENT,
+             "300001 300000", rounds=6)
+        pair.check(name, 7101)
+
+    each_role("inetd", body)
+
+
+# A program becomes another one, twice, in the middle of what it reads and writes.
+BECOMING_SERVER = """
+import os, socket, sys
+if len(sys.argv) == 1:
+    listener = socket.create_server(("0.0.0.0", 7102))
+    while True:
+        sock, _ = listener.accept()
+        if os.fork():
+            sock.close()
+            os.wait()
+            continue
+        sock.sendall(b"one ")
+        sock.recv(3, socket.MSG_WAITALL)
+        os.set_inheritable(sock.fileno(), True)
+        try:
+            os.execv("/no/such/program", ["x"])
+        except FileNotFoundError:
+            sock.sendall(b"none ")
+        try:
+            os.execv("/etc/passwd", ["x"])
+        except PermissionError:
+            sock.sendall(b"none ")
+        os.execv(sys.executable, [*sys.orig_argv, str(sock.fileno()), "two"])
+sock = socket.socket(fileno=int(sys.argv[1]))
+sock.sendall(sys.argv[2].encode() + b" ")
+sock.recv(3, socket.MSG_WAITALL)
+if sys.argv[2] == "two":
+    os.set_inheritable(sock.fileno(), True)
+    os.execve(sys.executable, [*sys.orig_argv[:-2], sys.argv[1], "three"], {})
+while data := sock.recv(100):
+    sock.sendall(data)
+"""
+BECOMING_CLIENT = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+s.sendall(b"123456789" + sys.argv[3].encode())
+s.shutdown(socket.SHUT_WR)
+print(s.makefile("r").read())
+"""
+
+
+def becoming():
+    def body(pair, name):
+        talk(pair, f"{name}: three programs, one connection", 7102, BECOMING_SERVER,
+             BECOMING_CLIENT, "one none none two three " + TEXT)
+        pair.check(name, 7102)
+
+    each_role("one after the other", body)
+
+
+# Parent and child use the connection by turns; the parent is the last one to close it.
+LENDING_SERVER = """
+import socket, subprocess, sys
+listener = socket.create_server(("0.0.0.0", 7103))
+while True:
+    sock, _ = listener.accept()
+    sock.sendall(b"before ")
+    for n in range(3):
+        subprocess.run(["head", "-c", "5"], stdin=sock, stdout=sock, check=True)
+        sock.sendall(sock.recv(5, socket.MSG_WAITALL))
+    subprocess.run(["sh", "-c", "echo; cat"], stdin=sock, stdout=sock, check=True)
+    sock.sendall(b"after")
+    sock.close()
+"""
+LENDING_CLIENT = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+f = s.makefile("r")
+for n in range(6):
+    s.sendall(b"%05d" % n)
+got = f.readline().strip()
+s.sendall(sys.argv[3].encode())
+s.shutdown(socket.SHUT_WR)
+print(got, f.read())
+"""
+
+
+def lending():
+    def body(pair, name):
+        numbers = "".join(f"{n:05}" for n in range(6))
+        talk(pair, f"{name}: both have the same stream", 7103, LENDING_SERVER, LENDING_CLIENT,
+             f"before {numbers} {TEXT}after")
+        pair.check(name, 7103)
+
+    each_role("lent to children", body)
+
+
+# The peer does not read before the old program has gone, with what the kernel did not take.
+PENDING_SERVER = """
+import os, socket, sys
+if len(sys.argv) == 1:
+    listener = socket.create_server(("0.0.0.0", 7104))
+    while True:
+        sock, _ = listener.accept()
+        if os.fork():
+            sock.close()
+            continue
+        sock.recv(2)
+        sock.setblocking(False)
+        sent = 0
+        try:
+            while True:
+                sent += sock.send(bytes([sent // 1000 % 251]) * 1000)
+        except BlockingIOError:
+            pass
+        os.set_inheritable(sock.fileno(), True)
+        os.execv(sys.executable, [*sys.orig_argv, str(sock.fileno()), str(sent)])
+sock = socket.socket(fileno=int(sys.argv[1]))
+sock.setblocking(True)
+sock.sendall(sys.argv[2].encode().rjust(20))
+"""
+PENDING_CLIENT = """
+import socket, sys, time
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+s.sendall(b"go")
+# Until the other end is full: nothing more comes for a while.
+before = -1
+while len(s.recv(1 << 24, socket.MSG_PEEK)) != before:
+    before = len(s.recv(1 << 24, socket.MSG_PEEK))
+    time.sleep(.3)
+data = s.makefile("rb").read()
+sent = int(data[-20:])
+print(sent == len(data) - 20, all(data[i] == i // 1000 % 251 for i in range(0, sent, 997)))
+"""
+
+
+def pending():
+    def body(pair, name):
+        talk(pair, f"{name}: nothing is lost, nothing comes twice", 7104, PENDING_SERVER,
+             PENDING_CLIENT, "True True", rounds=2)
+        pair.check_carried(name, 7104)
+
+    each_role("output that waits", body)
+
+
+# What was received with a frame and not read yet; and a descriptor that shall be closed.
+UNREAD_SERVER = """
+import fcntl, os, socket, sys
+if len(sys.argv) == 1:
+    listener = socket.create_server(("0.0.0.0", 7105))
+    while True:
+        sock, _ = listener.accept()
+        other, _ = listener.accept()
+        if os.fork():
+            sock.close()
+            other.close()
+            continue
+        got = sock.recv(7)
+        os.set_inheritable(sock.fileno(), True)
+        fcntl.fcntl(other, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+        fds = [str(s.fileno()) for s in (sock, other)]
+        os.execv(sys.executable, [*sys.orig_argv, *fds, got.decode()])
+sock = socket.socket(fileno=int(sys.argv[1]))
+try:
+    os.fstat(int(sys.argv[2]))
+    print("FD_CLOEXEC was not heeded", file=sys.stderr)
+except OSError:
+    pass
+rest = b""
+while data := sock.recv(1 << 20):
+    rest += data
+sock.sendall(sys.argv[3].encode() + rest)
+"""
+UNREAD_CLIENT = """
+import socket, sys
+s, other = (socket.create_connection((sys.argv[1], int(sys.argv[2]))) for _ in range(2))
+data = sys.argv[3].encode() * 2000
+s.sendall(data)
+s.shutdown(socket.SHUT_WR)
+got = s.makefile("rb").read()
+try:
+    end = other.recv(1)
+except ConnectionResetError:
+    end = "reset"
+print(got == data)
+"""
+
+
+def unread():
+    def body(pair, name):
+        talk(pair, f"{name}: the new program reads on", 7105, UNREAD_SERVER, UNREAD_CLIENT, "True")
+        pair.check_secret(name)
+
+    each_role("input that waits", body, plain=False)
+
+
+UNSERVED_SERVER = """
+import errno, os, socket, sys
+listener = socket.create_server(("0.0.0.0", 7106))
+while True:
+    sock, _ = listener.accept()
+    if os.fork():
+        sock.close()
+        os.wait()
+        continue
+    sock.recv(1)
+    os.dup2(sock.fileno(), 1)
+    try:
+        os.execv(sys.argv[1], [sys.argv[1], "version"])
+    except OSError as e:
+        os.write(1, errno.errorcode[e.errno].encode())
+    os._exit(0)
+"""
+UNSERVED_CLIENT = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+s.sendall(b"x")
+print(s.makefile("r").read())
+"""
+
+
+def unserved():
+    """A program that cannot have the library is not started with the connection as its output."""
+    root = subprocess.run(["go", "env", "GOROOT"], capture_output=True, text=True).stdout.strip()
+    with Net() as net:
+        pair = Pair(net, "server")
+        pair.b.start(pair.server([sys.executable, "-c", UNSERVED_SERVER, f"{root}/bin/go"]))
+        pair.b.wait_listening(7106)
+        args = [sys.executable, "-c", UNSERVED_CLIENT, pair.b.addresses[V4], "7106"]
+        for _ in range(2):
+            check_equal(pair.a.run(args).stdout.strip(), "ENOTSUP", "a Go program: refused")
+        pair.check_carried("a Go program", 7106)
+
+
+# What the new program of a client does: the keys may not be there yet when it is started.
+CLIENT_SERVER = """
+import socket
+listener = socket.create_server(("0.0.0.0", 7107))
+while True:
+    sock, _ = listener.accept()
+    with sock, sock.makefile("rw") as f:
+        for line in f:
+            f.write("echo " + line)
+            f.flush()
+"""
+CLIENT_CLIENT = """
+import os, socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+for fd in (0, 7):
+    os.dup2(s.fileno(), fd)
+os.execlp("sh", "sh", "-c", 'echo "$1" >&7; read x; echo "$x"', "sh", sys.argv[3])
+"""
+
+
+def clients():
+    def body(pair, name):
+        talk(pair, f"{name}: a shell talks on it", 7107, CLIENT_SERVER, CLIENT_CLIENT,
+             "echo " + TEXT, rounds=5)
+        pair.check(name, 7107)
+
+    each_role("client that becomes a shell", body)
+
+
+if __name__ == "__main__":
+    main(
+        "encrypted connections that other programs go on with",
+        inetd,
+        becoming,
+        lending,
+        pending,
+        unread,
+        unserved,
+        clients,
+    )
