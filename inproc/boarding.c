@@ -8,11 +8,18 @@
 #include "core/rebind.h"
 #include "inproc/arena.h"
 #include "inproc/helper.h"
+#include "inproc/next.h"
+#include "inproc/stream.h"
 #include "inproc/table.h"
 #include "inproc/vessel.h"
 
 /* Programs with more connections than that do not fork for the sake of one of them. */
 #define BEFORE_FORK_MAX 64
+
+/* A key pair does not go along: how long the peer may take with its Init message, and how often to
+ * look. */
+#define KEYS_TRIES 2000
+#define KEYS_MS	   5
 
 static void *moved_by(void *at, uintptr_t moved)
 {
@@ -131,6 +138,28 @@ static struct conn *move(struct conn *c)
 	}
 	vessel_unuse(to);
 	return NULL;
+}
+
+struct conn *boarding_find(int fd)
+{
+	struct conn *c;
+	int error;
+
+	for (int i = 0; i < KEYS_TRIES; i++) {
+		c = table_use(fd, &error);
+		if (!c)
+			return NULL;
+		if (c->phase == CONN_EXPECT_KEYS)
+			rx_keys(c, fd);
+		if (c->phase != CONN_EXPECT_KEYS || !c->keys.pair_serial)
+			return c;
+		conn_unlock(c);
+		next()->poll(NULL, 0, KEYS_MS);
+	}
+	c = table_use(fd, &error);
+	if (c)
+		conn_fail(c, fd);
+	return c;
 }
 
 bool boarding_is_busy(const struct conn *c)

@@ -5,6 +5,10 @@
 
 #include "inproc/conn.h"
 
+/* fd's connection, locked, in a state that another program can go on from: waits for the peer's Init
+ * message if a key pair would have to go along. NULL: it is none. Without any connection's lock. */
+struct conn *boarding_find(int fd);
+
 /*
  * The connection of fd, c, locked, which is to be given to another program: moves it into a vessel
  * unless it is in one. Returns it, locked, with c unlocked if that is another; NULL, with c locked:

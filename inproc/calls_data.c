@@ -8,6 +8,7 @@
 
 #include "inproc/calls.h"
 #include "inproc/next.h"
+#include "inproc/rights.h"
 #include "inproc/settings.h"
 
 /* Whether to go on with the next definition: always for descriptors that are none of ours. */
@@ -93,24 +94,6 @@ CALL ssize_t recvfrom(int fd, void *restrict buf, size_t len, int flags,
 	return next()->recvfrom(fd, buf, len, flags, from, from_len);
 }
 
-/* Descriptors that came may have numbers of others that were closed behind our back. */
-static void received(struct msghdr *message)
-{
-	struct cmsghdr *c;
-	int fd;
-
-	for (c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t at = 0; at + sizeof(fd) <= c->cmsg_len - CMSG_LEN(0);
-		     at += sizeof(fd)) {
-			memcpy(&fd, CMSG_DATA(c) + at, sizeof(fd));
-			calls_new(fd);
-			table_shared(fd);
-		}
-	}
-}
-
 CALL ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 {
 	ssize_t r;
@@ -118,7 +101,7 @@ CALL ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 	if (!read_here(fd, message->msg_iov, message->msg_iovlen, flags, &r)) {
 		r = next()->recvmsg(fd, message, flags);
 		if (r >= 0 && message->msg_controllen)
-			received(message);
+			rights_received(message, flags);
 		return r;
 	}
 	if (r >= 0) {
@@ -192,35 +175,25 @@ CALL ssize_t sendto(int fd, const void *buf, size_t len, int flags, const struct
 	return next()->sendto(fd, buf, len, flags, to, to_len);
 }
 
-/* The other process would not have the keys. */
-static bool passes_ours(const struct msghdr *message)
+static ssize_t send_rights(int fd, const struct msghdr *message, int flags)
 {
-	struct cmsghdr *c;
-	int fd;
+	struct rights rights;
+	ssize_t r;
 
-	if (!message->msg_controllen)
-		return false;
-	for (c = CMSG_FIRSTHDR(message); c;
-	     c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)message, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t at = 0; at + sizeof(fd) <= c->cmsg_len - CMSG_LEN(0);
-		     at += sizeof(fd)) {
-			memcpy(&fd, CMSG_DATA(c) + at, sizeof(fd));
-			if (table_get(fd))
-				return true;
-			table_shared(fd);
-		}
-	}
-	return false;
+	/* It goes before what the other process sends. */
+	calls_send_held();
+	r = rights_begin(&rights, message);
+	r = r ? calls_result(r) : next()->sendmsg(fd, &rights.message, flags);
+	rights_end(&rights, r >= 0);
+	return r;
 }
 
 CALL ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
 	ssize_t r;
 
-	if (passes_ours(message))
-		return calls_result(-EOPNOTSUPP);
+	if (rights_passes(message) && !table_get(fd))
+		return send_rights(fd, message, flags);
 	if (!begins_fast(fd, &flags, message->msg_name, message->msg_namelen, &r))
 		return r;
 	if (write_here(fd, message->msg_iov, message->msg_iovlen, flags, &r))
@@ -230,18 +203,14 @@ CALL ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 
 CALL int sendmmsg(int fd, struct mmsghdr *messages, unsigned int n, int flags)
 {
-	unsigned int passable = 0;
+	bool passes = false;
 	ssize_t r;
 	int done = 0;
 
-	if (!table_get(fd)) {
-		/* Those before one that is refused do go. */
-		while (passable < n && !passes_ours(&messages[passable].msg_hdr))
-			passable++;
-		if (n && !passable)
-			return calls_result(-EOPNOTSUPP);
-		return next()->sendmmsg(fd, messages, passable, flags);
-	}
+	for (unsigned int i = 0; i < n; i++)
+		passes |= rights_passes(&messages[i].msg_hdr);
+	if (!table_get(fd) && !passes)
+		return next()->sendmmsg(fd, messages, n, flags);
 	while ((unsigned int)done < n) {
 		r = sendmsg(fd, &messages[done].msg_hdr, flags);
 		if (r < 0)
@@ -257,8 +226,12 @@ CALL int recvmmsg(int fd, struct mmsghdr *messages, unsigned int n, int flags,
 	ssize_t r;
 	int done = 0;
 
-	if (!table_get(fd))
-		return next()->recvmmsg(fd, messages, n, flags, timeout);
+	if (!table_get(fd)) {
+		done = next()->recvmmsg(fd, messages, n, flags, timeout);
+		for (int i = 0; i < done; i++)
+			rights_received(&messages[i].msg_hdr, flags);
+		return done;
+	}
 	while ((unsigned int)done < n) {
 		r = recvmsg(fd, &messages[done].msg_hdr, flags & ~MSG_WAITFORONE);
 		if (r < 0)

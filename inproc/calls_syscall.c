@@ -77,12 +77,6 @@ static bool moves(long number, const long *a, long *ret)
 	case SYS_recvfrom:
 		*ret = recvfrom(a[0], (void *)a[1], a[2], a[3], (void *)a[4], (void *)a[5]);
 		return true;
-	case SYS_recvmsg:
-		*ret = recvmsg(a[0], (void *)a[1], a[2]);
-		return true;
-	case SYS_recvmmsg:
-		*ret = recvmmsg(a[0], (void *)a[1], a[2], a[3], (void *)a[4]);
-		return true;
 	case SYS_write:
 		*ret = write(a[0], (const void *)a[1], a[2]);
 		return true;
@@ -91,9 +85,6 @@ static bool moves(long number, const long *a, long *ret)
 		return true;
 	case SYS_sendto:
 		*ret = sendto(a[0], (const void *)a[1], a[2], a[3], (const void *)a[4], a[5]);
-		return true;
-	case SYS_sendmmsg:
-		*ret = sendmmsg(a[0], (void *)a[1], a[2], a[3]);
 		return true;
 	case SYS_sendfile:
 		*ret = sendfile(a[0], a[1], (void *)a[2], a[3]);
@@ -162,6 +153,12 @@ CALL long syscall(long number, ...)
 		return splice(a[0], (void *)a[1], a[2], (void *)a[3], a[4], a[5]);
 	if (number == SYS_sendmsg)
 		return sendmsg(a[0], (const void *)a[1], a[2]);
+	if (number == SYS_sendmmsg)
+		return sendmmsg(a[0], (void *)a[1], a[2], a[3]);
+	if (number == SYS_recvmsg)
+		return recvmsg(a[0], (void *)a[1], a[2]);
+	if (number == SYS_recvmmsg)
+		return recvmmsg(a[0], (void *)a[1], a[2], a[3], (void *)a[4]);
 	if (begins(number, a, &r))
 		return r;
 	if (table_get(a[0]) && (moves(number, a, &r) || asks(number, a, &r)))

@@ -21,11 +21,6 @@
 
 #define DIGITS_MAX 12 /* of a descriptor, and what parts it from the next */
 
-/* A key pair does not go along: how long the peer may take with its Init message, and how often to
- * look. */
-#define KEYS_TRIES 2000
-#define KEYS_MS	   5
-
 struct image_entry {
 	struct conn *c;
 	int fd;
@@ -43,29 +38,6 @@ static void memory_put(void *memory, size_t size)
 {
 	if (memory)
 		munmap(memory, size);
-}
-
-/* fd's connection, locked, in a state that another program can go on from. NULL: it is none. */
-static struct conn *usable(int fd)
-{
-	struct conn *c;
-	int error;
-
-	for (int i = 0; i < KEYS_TRIES; i++) {
-		c = table_use(fd, &error);
-		if (!c)
-			return NULL;
-		if (c->phase == CONN_EXPECT_KEYS)
-			rx_keys(c, fd);
-		if (c->phase != CONN_EXPECT_KEYS || !c->keys.pair_serial)
-			return c;
-		conn_unlock(c);
-		next()->poll(NULL, 0, KEYS_MS);
-	}
-	c = table_use(fd, &error);
-	if (c)
-		conn_fail(c, fd);
-	return c;
 }
 
 /* The socket goes out of the way, and what stands for it comes. 0 or a negative errno value. */
@@ -138,7 +110,7 @@ int image_leave(struct image *image, bool servable)
 	if (!image->entries)
 		return -ENOMEM;
 	for (int fd = 0; !r && fd < end; fd++) {
-		struct conn *c = table_get(fd) && table_inherited(fd) ? usable(fd) : NULL;
+		struct conn *c = table_get(fd) && table_inherited(fd) ? boarding_find(fd) : NULL;
 		int left;
 
 		if (!c)
@@ -186,7 +158,7 @@ static void take(int fd)
 
 	if (!c)
 		return;
-	table_adopt(fd, c);
+	table_adopt(fd, c, true);
 	vessel_unuse(c);
 	if (conn_lock_still(c))
 		return;

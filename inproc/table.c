@@ -251,9 +251,9 @@ void table_moved(struct conn *from, struct conn *to)
 	}
 }
 
-void table_adopt(int fd, struct conn *c)
+void table_adopt(int fd, struct conn *c, bool inherits)
 {
-	inherited[fd] = true;
+	inherited[fd] = inherits;
 	table_set(fd, c);
 }
 

@@ -59,8 +59,8 @@ void table_copied(int fd, int copy);
 size_t table_count(const struct conn *c);
 void table_moved(struct conn *from, struct conn *to);
 
-/* Another program has left fd to this one, with a reference; it is inherited. */
-void table_adopt(int fd, struct conn *c);
+/* Another program has given fd to this one, with a reference. inherits: as for table_inherits(). */
+void table_adopt(int fd, struct conn *c, bool inherits);
 
 /*
  * c, locked, is fd's: other threads' calls wait, as while it is closed, until table_resume(). The

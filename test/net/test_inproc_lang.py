@@ -119,6 +119,11 @@ def node_share():
     each_role("node share", lambda pair, name: node_talk(pair, name, "share", [1, 2]))
 
 
+def node_cluster():
+    """The first process accepts, and sends each connection to one of the others."""
+    each_role("node cluster", lambda pair, name: node_talk(pair, name, "pass", [1, 2]))
+
+
 # ---- OpenJDK ---------------------------------------------------------------------------------
 
 
@@ -150,5 +155,6 @@ if __name__ == "__main__":
         python_sockets,
         node,
         node_share,
+        node_cluster,
         java,
     )

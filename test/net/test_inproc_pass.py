@@ -4,15 +4,15 @@
 import subprocess
 import sys
 
-from harness import Net, check, check_equal, main
+from harness import Net, check, check_equal, main, wait_for
 from inproc import SECRET, V4, Pair, each_role
 
 TEXT = SECRET.decode() + "."
 
 
-def talk(pair, name, port, server, client, expected, rounds=3):
+def talk(pair, name, port, server, client, expected, rounds=3, more=()):
     """A server that serves one client after the other, and what each client must print."""
-    pair.b.start(pair.server([sys.executable, "-c", server]))
+    pair.b.start(pair.server([sys.executable, "-c", server, *more]))
     pair.b.wait_listening(port)
     args = [sys.executable, "-c", client, pair.b.addresses[V4], str(port), TEXT]
     for _ in range(rounds):
@@ -317,6 +317,170 @@ def clients():
     each_role("client that becomes a shell", body)
 
 
+# ---- SCM_RIGHTS --------------------------------------------------------------------------------
+
+# An acceptor that gives each connection away, to a program that was there before: the keys may not
+# be there yet, or some of the data may have been read, and the acceptor may still use it.
+ACCEPTOR = """
+import socket, subprocess, sys
+here, there = socket.socketpair()
+worker = subprocess.Popen([sys.executable, "-c", sys.argv[1], str(there.fileno())],
+                          pass_fds=[there.fileno()])
+there.close()
+listener = socket.create_server(("0.0.0.0", 7110))
+for n in range(10 ** 6):
+    sock, _ = listener.accept()
+    how = [b"early", b"late", b"shares"][n % 3]
+    if how != b"early":
+        sock.sendall(sock.recv(5, socket.MSG_WAITALL))
+    socket.send_fds(here, [how], [sock.fileno()])
+    if how == b"shares":
+        here.recv(1)
+        while data := sock.recv(65536):
+            sock.sendall(data)
+    sock.close()
+"""
+WORKER = """
+import os, socket, sys
+channel = socket.socket(fileno=int(sys.argv[1]))
+while True:
+    how, fds, _, _ = socket.recv_fds(channel, 6, 1)
+    if not fds:
+        break
+    sock = socket.socket(fileno=fds[0])
+    assert sock.family == socket.AF_INET
+    if how != b"early":
+        sock.sendall(sock.recv(5, socket.MSG_WAITALL))
+    if how == b"shares":
+        sock.close()
+        channel.sendall(b"x")
+        continue
+    while data := sock.recv(65536):
+        sock.sendall(data)
+    sock.close()
+"""
+GIVEN_CLIENT = """
+import socket, sys, threading
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+data = b"12345abcde" + sys.argv[3].encode() * 10000
+def send():
+    s.sendall(data)
+    s.shutdown(socket.SHUT_WR)
+threading.Thread(target=send).start()
+print(s.makefile("rb").read() == data)
+"""
+
+
+def given():
+    def body(pair, name):
+        talk(pair, f"{name}: everything comes back", 7110, ACCEPTOR, GIVEN_CLIENT, "True", rounds=6,
+             more=[WORKER])
+        pair.check(name, 7110)
+
+    each_role("given to another program", body)
+
+
+# What waits for room at the moment of sending goes before what the receiver writes.
+FULL_SENDER = """
+import os, socket
+here, there = socket.socketpair()
+listener = socket.create_server(("0.0.0.0", 7111))
+if not os.fork():
+    here.close()
+    while True:
+        how, fds, _, _ = socket.recv_fds(there, 100, 1)
+        if not fds:
+            os._exit(0)
+        sock = socket.socket(fileno=fds[0])
+        sock.setblocking(True)
+        sock.sendall(how.rjust(20))
+        sock.close()
+while True:
+    sock, _ = listener.accept()
+    sock.recv(2)
+    sock.setblocking(False)
+    sent = 0
+    try:
+        while True:
+            sent += sock.send(bytes([sent // 1000 % 251]) * 1000)
+    except BlockingIOError:
+        pass
+    socket.send_fds(here, [str(sent).encode()], [sock.fileno()])
+    sock.close()
+"""
+
+
+def given_full():
+    def body(pair, name):
+        talk(pair, f"{name}: nothing is lost, nothing comes twice", 7111, FULL_SENDER,
+             PENDING_CLIENT, "True True", rounds=2)
+        pair.check_carried(name, 7111)
+
+    each_role("given with output that waits", body, plain=False)
+
+
+# A receiver without the library, which reads from what it gets, and writes.
+STRANGER = """
+import os, socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+server.listen()
+while True:
+    channel, _ = server.accept()
+    _, fds, _, _ = socket.recv_fds(channel, 100, 1)
+    sock = socket.socket(fileno=fds[0])
+    said = []
+    for call in (lambda: sock.recv(1000), lambda: sock.send(sys.argv[2].encode())):
+        try:
+            call()
+            said.append("done")
+        except OSError as e:
+            said.append(type(e).__name__)
+    sock.close()
+    channel.sendall(" ".join(said).encode())
+"""
+TO_STRANGER = """
+import socket, sys
+sock = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+sock.sendall(b"hello")
+sock.recv(5, socket.MSG_WAITALL)
+channel = socket.socket(socket.AF_UNIX)
+channel.connect(sys.argv[3])
+socket.send_fds(channel, [b"x"], [sock.fileno()])
+sock.close()
+print(channel.recv(100).decode())
+"""
+GREETER = """
+import socket
+listener = socket.create_server(("0.0.0.0", 7112))
+while True:
+    sock, _ = listener.accept()
+    sock.sendall(sock.recv(5, socket.MSG_WAITALL))
+    try:
+        print(sock.recv(100), flush=True)
+    except OSError as e:
+        print(type(e).__name__, flush=True)
+"""
+
+
+def stranger():
+    """A program without the library gets nothing but errors, and the peer a reset."""
+    with Net() as net:
+        pair = Pair(net, "both")
+        server = pair.b.start(pair.server([sys.executable, "-c", GREETER]), stdout=subprocess.PIPE,
+                              text=True)
+        pair.b.wait_listening(7112)
+        path = net.directory() / "socket"
+        pair.a.start([sys.executable, "-c", STRANGER, path, TEXT])
+        wait_for(path.exists, "the stranger's socket")
+        args = [sys.executable, "-c", TO_STRANGER, pair.b.addresses[V4], "7112", path]
+        said = pair.a.run(pair.client(args)).stdout.split()
+        check_equal(said[:1], ["ConnectionResetError"], "a stranger: reading says ECONNRESET")
+        check(said[1:] not in ([], ["done"]), "a stranger: writing is an error", said)
+        check_equal(server.stdout.readline(), "ConnectionResetError\n", "a stranger: the peer's end")
+        pair.check_secret("a stranger")
+
+
 if __name__ == "__main__":
     main(
         "encrypted connections that other programs go on with",
@@ -327,4 +491,7 @@ if __name__ == "__main__":
         unread,
         unserved,
         clients,
+        given,
+        given_full,
+        stranger,
     )

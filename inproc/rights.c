@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "inproc/rights.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#include "inproc/boarding.h"
+#include "inproc/calls.h"
+#include "inproc/handover.h"
+#include "inproc/helper.h"
+#include "inproc/next.h"
+#include "inproc/vessel.h"
+
+typedef void visitor(void *data, unsigned char *at);
+
+/* Each place in the control messages where a descriptor is. */
+static void each(struct msghdr *message, visitor *visit, void *data)
+{
+	struct cmsghdr *c;
+
+	if (!message->msg_controllen)
+		return;
+	for (c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t at = 0; at + sizeof(int) <= c->cmsg_len - CMSG_LEN(0);
+		     at += sizeof(int))
+			visit(data, CMSG_DATA(c) + at);
+	}
+}
+
+static int fd_at(const unsigned char *at)
+{
+	int fd;
+
+	memcpy(&fd, at, sizeof(fd));
+	return fd;
+}
+
+static void look(void *data, unsigned char *at)
+{
+	bool *ours = data;
+	const int fd = fd_at(at);
+
+	if (table_get(fd))
+		*ours = true;
+	else
+		table_shared(fd);
+}
+
+bool rights_passes(const struct msghdr *message)
+{
+	struct msghdr copy = *message;
+	bool ours = false;
+
+	each(&copy, look, &ours);
+	return ours;
+}
+
+struct packing {
+	struct rights *rights;
+	int error;
+};
+
+/* What stands for fd, whose connection is c, locked; a reference goes along. Or a negative errno
+ * value. */
+static int pack(struct rights *rights, int fd, struct conn *c)
+{
+	const int made = handover_pack(fd, c);
+
+	if (made < 0)
+		return made;
+	rights->passed[rights->n].c = c;
+	rights->passed[rights->n++].pack = made;
+	vessel_use(c);
+	conn_ref(c, 0);
+	return made;
+}
+
+static void replace(void *data, unsigned char *at)
+{
+	struct packing *p = data;
+	const int fd = fd_at(at);
+	struct conn *c, *moved;
+	int made;
+
+	if (p->error || !table_get(fd))
+		return;
+	c = boarding_find(fd);
+	if (!c)
+		return; /* it is plain */
+	moved = boarding_ensure(c, fd);
+	made = moved && p->rights->n < RIGHTS_MAX ? pack(p->rights, fd, moved) : -EOPNOTSUPP;
+	conn_unlock(moved ? moved : c);
+	if (made < 0)
+		p->error = -EOPNOTSUPP;
+	else
+		memcpy(at, &made, sizeof(made));
+}
+
+int rights_begin(struct rights *rights, const struct msghdr *message)
+{
+	struct packing packing = { .rights = rights };
+
+	rights->message = *message;
+	rights->n = 0;
+	if (message->msg_controllen > sizeof(rights->control))
+		return -EOPNOTSUPP;
+	memcpy(rights->control, message->msg_control, message->msg_controllen);
+	rights->message.msg_control = rights->control;
+	each(&rights->message, replace, &packing);
+	return packing.error;
+}
+
+void rights_end(struct rights *rights, bool sent)
+{
+	const int saved = errno;
+
+	for (size_t i = 0; i < rights->n; i++) {
+		struct conn *c = rights->passed[i].c;
+
+		next()->close(rights->passed[i].pack);
+		if (!sent && !conn_lock_still(c)) {
+			conn_unref(c, 0);
+			conn_unlock_release(c);
+		}
+		vessel_unuse(c);
+	}
+	errno = saved;
+}
+
+/* One that was only looked at comes again, and is another descriptor then. */
+static void take(int fd, struct conn *c, bool inherits, bool looks)
+{
+	table_adopt(fd, c, inherits);
+	if (conn_lock_still(c))
+		return;
+	if (looks)
+		conn_ref(c, lives_own());
+	else
+		conn_handed(c);
+	if (boarding_is_busy(c))
+		helper_watch(c, fd);
+	conn_unlock(c);
+	atomic_store(&conn_unknown, true);
+}
+
+static void receive(void *data, unsigned char *at)
+{
+	const int *flags = data, fd = fd_at(at);
+	struct conn *c;
+	int mode;
+
+	/* Its number may be that of another one that was closed behind our back. */
+	calls_new(fd);
+	table_shared(fd);
+	mode = next()->fcntl(fd, F_GETFD);
+	c = table_holds(fd) ? handover_open(fd) : NULL;
+	if (!c)
+		return;
+	take(fd, c, !(mode & FD_CLOEXEC), *flags & MSG_PEEK);
+	vessel_unuse(c);
+}
+
+void rights_received(struct msghdr *message, int flags)
+{
+	const int saved = errno;
+
+	each(message, receive, &flags);
+	errno = saved;
+}
