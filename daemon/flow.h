@@ -48,7 +48,7 @@ struct flow_end {
 	bool hung;   /* the kernel has ended the connection, in error or because both ends had */
 	bool gone;   /* a call has said that it failed; what came before may still be read */
 	/* What epoll has told, so that nothing is asked in vain. */
-	bool connected; /* since it was opened */
+	bool connected; /* its handshake is over */
 	bool readable;	/* and no read has found less than it had room for since */
 	bool ending;	/* its end can be read: short reads do not tell that all was read */
 	bool urgent;	/* there has been urgent data */
@@ -80,7 +80,7 @@ struct flow_outward {
 	size_t used;  /* how much of the buffer has held data */
 	size_t chunk; /* data bytes in the next frames: grows in bulk */
 	bool full;    /* the last read had no room for more */
-	bool small;   /* what came last was no more than one of the least: so is the next read */
+	bool small;   /* it found less than the smallest frame takes: the next asks for no more */
 	bool eof;     /* the app has ended its stream, FINp is sealed */
 	bool shut;    /* and everything has gone out */
 };
