@@ -271,6 +271,43 @@ static void large_case(void)
 	echoed("the copy lives", copy, 4);
 }
 
+/* ---- names that the C library has for itself, and lends ---- */
+
+ssize_t __read(int fd, void *buf, size_t len);
+ssize_t __write(int fd, const void *buf, size_t len);
+ssize_t __send(int fd, const void *buf, size_t len, int flags);
+int __connect(int fd, const struct sockaddr *to, socklen_t len);
+int __close(int fd);
+int __dup2(int fd, int copy);
+int __fcntl(int fd, int command, ...);
+int __poll(struct pollfd *fds, nfds_t n, int timeout);
+int __select(int n, fd_set *in, fd_set *out, fd_set *except, struct timeval *timeout);
+
+static void alias_case(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	struct pollfd polled = { .fd = fd, .events = POLLIN };
+	char buffer[32];
+	fd_set in;
+
+	tell("connect", __connect(fd, (struct sockaddr *)&server, sizeof(server)), NULL);
+	tell("write", __write(fd, "write", 5), NULL);
+	tell("send", __send(fd, "send", 4, 0), NULL);
+	tell("poll", __poll(&polled, 1, 30000), NULL);
+	all_has_come(fd, 9);
+	FD_ZERO(&in);
+	FD_SET(fd, &in);
+	tell("select", __select(fd + 1, &in, NULL, NULL, NULL), NULL);
+	tell("read", __read(fd, buffer, sizeof(buffer)), buffer);
+	tell("dup2", __dup2(fd, 350), NULL);
+	tell("fcntl", __fcntl(350, F_DUPFD, 360), NULL);
+	tell("close", __close(fd), NULL);
+	tell("close", __close(350), NULL);
+	send_text(360, "last");
+	echoed("the last one lives", 360, 4);
+	tell("close", __close(360), NULL);
+}
+
 /* ---- flags ---- */
 
 static void *send_later(void *data)
@@ -544,7 +581,7 @@ int main(int argc, char **argv)
 		{ "large", large_case },	 { "trunc", trunc_case },
 		{ "waitall", waitall_case },	 { "timeouts", timeouts_case },
 		{ "dup3", dup3_case },		 { "close_range", close_range_case },
-		{ "eintr", eintr_case },
+		{ "eintr", eintr_case },	 { "alias", alias_case },
 	};
 
 	if (argc != 4 || inet_pton(AF_INET, argv[1], &server.sin_addr) != 1)

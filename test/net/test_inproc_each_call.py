@@ -25,6 +25,7 @@ test/behaviour, which run.py --inproc plays, and "programs" are those of test_in
     poll, ppoll, select, pselect, epoll              behaviour/data.py, connecting.py; test_inproc_wait.py; here: eintr
     __read_chk, __recv_chk, __recvfrom_chk,
     __poll_chk, __ppoll_chk                          here: fortified, overflow
+    __read, __write and other names of glibc's own   here: alias
     MSG_PEEK, MSG_DONTWAIT                           behaviour/data.py: peeks; test_inproc_wait.py: peeks
     MSG_WAITALL                                      behaviour/data.py: peeks, short_waitall; here: waitall, eintr
     MSG_TRUNC                                        behaviour/data.py: peeks; here: trunc
@@ -107,6 +108,10 @@ def large_files():
     play("large")
 
 
+def aliases():
+    play("alias")
+
+
 def flags():
     play("trunc")
     play("waitall")
@@ -132,6 +137,7 @@ if __name__ == "__main__":
         several_messages,
         fortified,
         large_files,
+        aliases,
         flags,
         time_limits,
         descriptors,
