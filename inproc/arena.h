@@ -76,7 +76,7 @@ uint64_t arena_serial(struct arena *arena);
  * The memory of a single connection as an arena: one slot and buffers for it, wherever this process
  * has them (vessel.h). Its name is 0.
  */
-#define ARENA_SINGLES	     1024u
+#define ARENA_SINGLES	     2048u
 #define ARENA_SINGLE_BUFFERS 4u /* both directions', the queue, and one to look ahead */
 struct arena_single_taken {
 	atomic_bool slot;

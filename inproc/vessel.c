@@ -25,13 +25,14 @@
 #include "inproc/section.h"
 #include "inproc/table.h"
 
-#define PAGE_LEN 4096u
-#define SLOT_AT	 1024u /* in the first page */
-#define SIZE	 (PAGE_LEN + ARENA_SINGLE_BUFFERS * ARENA_BUFFER_SIZE)
-#define SEALS	 (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define PAGE_LEN   4096u
+#define PLACES_MIN 64u
+#define SLOT_AT	   1024u /* in the first page */
+#define SIZE	   (PAGE_LEN + ARENA_SINGLE_BUFFERS * ARENA_BUFFER_SIZE)
+#define SEALS	   (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 /* How long a thread may take from a look at the table to the connection. */
-#define LINGER_MS 10000
+#define LINGER_MS 2000
 
 struct head {
 	char layout[64]; /* of what follows, the slot above all */
@@ -57,7 +58,8 @@ struct place {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static uint8_t *_Atomic region; /* ARENA_SINGLES times SIZE, or NULL */
+static uint8_t *_Atomic region; /* places_max times SIZE, or NULL */
+static size_t places_max;
 static struct place places[ARENA_SINGLES];
 static size_t places_end; /* all others are free */
 
@@ -90,7 +92,7 @@ static bool is_inside(const struct conn *c)
 {
 	const uint8_t *at = (const uint8_t *)c, *first = region;
 
-	return first && at >= first && at < first + (size_t)ARENA_SINGLES * SIZE;
+	return first && at >= first && at < first + places_max * SIZE;
 }
 
 static size_t index_of(const struct conn *c)
@@ -134,19 +136,19 @@ static void layout_write(char layout[static 64])
 	layout[37] = sizeof(pthread_mutex_t);
 }
 
-/* With the lock. */
+/* With the lock. A limited address space has room for fewer. */
 static bool region_make(void)
 {
-	void *memory;
+	for (size_t n = ARENA_SINGLES; !region && n >= PLACES_MIN; n /= 4) {
+		void *memory = mmap(NULL, n * SIZE, PROT_NONE,
+				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	if (region)
-		return true;
-	memory = mmap(NULL, (size_t)ARENA_SINGLES * SIZE, PROT_NONE,
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (memory == MAP_FAILED)
-		return false;
-	region = memory;
-	return true;
+		if (memory == MAP_FAILED)
+			continue;
+		places_max = n;
+		region = memory;
+	}
+	return region;
 }
 
 /* With the lock. Nothing is there any more. */
@@ -171,7 +173,7 @@ static int place_find(void)
 		if (places[i].state == PLACE_FREE && found < 0)
 			found = i;
 	}
-	if (found < 0 && places_end < ARENA_SINGLES)
+	if (found < 0 && places_end < places_max)
 		found = places_end++;
 	return found;
 }
