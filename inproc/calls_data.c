@@ -203,21 +203,25 @@ CALL ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 
 CALL int sendmmsg(int fd, struct mmsghdr *messages, unsigned int n, int flags)
 {
-	bool passes = false;
+	unsigned int native = 0, done = 0;
 	ssize_t r;
-	int done = 0;
 
-	for (unsigned int i = 0; i < n; i++)
-		passes |= rights_passes(&messages[i].msg_hdr);
-	if (!table_get(fd) && !passes)
-		return next()->sendmmsg(fd, messages, n, flags);
-	while ((unsigned int)done < n) {
+	/* Messages that carry connections go one by one, and all on a connection. */
+	while (!table_get(fd) && native < n && !rights_passes(&messages[native].msg_hdr))
+		native++;
+	if (native || !n) {
+		r = next()->sendmmsg(fd, messages, native, flags);
+		if (r < (ssize_t)native || native == n)
+			return r;
+		done = native;
+	}
+	while (done < n) {
 		r = sendmsg(fd, &messages[done].msg_hdr, flags);
 		if (r < 0)
 			break;
 		messages[done++].msg_len = r;
 	}
-	return done ? done : -1;
+	return done ? (int)done : -1;
 }
 
 CALL int recvmmsg(int fd, struct mmsghdr *messages, unsigned int n, int flags,

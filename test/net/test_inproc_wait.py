@@ -10,7 +10,7 @@ from inproc import V4, Pair
 
 PORT = 7040
 COMMON = """
-import array, ctypes, errno, os, select, signal, socket, struct, sys, threading, time
+import array, ctypes, errno, os, select, signal, socket, stat, struct, sys, threading, time
 libc = ctypes.CDLL(None, use_errno=True)
 def connected():
     s = socket.socket()
@@ -253,7 +253,7 @@ left, right = socket.socketpair()
 class Message(ctypes.Structure):
     _fields_ = [(n, t) for n, t in zip("name name_len iov n_iov control control_len flags len".split(),
                 (ctypes.c_void_p, ctypes.c_uint, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p,
-                 ctypes.c_size_t, ctypes.c_int, ctypes.c_uint))]
+                 ctypes.c_size_t, ctypes.c_size_t, ctypes.c_uint))]
 class Iov(ctypes.Structure):
     _fields_ = [("base", ctypes.c_char_p), ("len", ctypes.c_size_t)]
 iov = Iov(b"y", 1)
@@ -266,15 +266,18 @@ for first, second in (0, s.fileno()), (s.fileno(), 0):
     both = (Message * 2)(message(first), message(second))
     n = libc.sendmmsg(left.fileno(), both, 2, 0)
     print(n if n >= 0 else errno.errorcode[ctypes.get_errno()])
-right.setblocking(False)
-print(len(right.recv(10)))
+for _ in range(4):
+    _, fds, _, _ = socket.recv_fds(right, 10, 4)
+    print(stat.S_ISSOCK(os.fstat(fds[0]).st_mode) and
+          socket.socket(fileno=fds[0]).getpeername()[1] == int(sys.argv[2]))
 """
 
 
 def passed_on():
-    """sendmmsg() passes on no encrypted connection; messages before such a one do go."""
+    """sendmmsg() passes encrypted connections on, among other descriptors."""
     with Net() as net:
-        Talk(net, NOT_READING, PASSING).end(["1", "ENOTSUP", "1"], "sendmmsg() with connections")
+        Talk(net, NOT_READING, PASSING).end(["2", "2", "False", "True", "True", "False"],
+                                            "sendmmsg() with connections")
 
 
 WOKEN = """
