@@ -190,6 +190,7 @@ static int leave(const struct target *t, char *const envp[], struct image *image
 	int r;
 
 	if (!table_is_own()) {
+		table_settle();
 		table_replacing();
 		return 0;
 	}
@@ -354,8 +355,10 @@ CALL int posix_spawn(pid_t *restrict pid, const char *restrict path,
 {
 	size_t size;
 	char *const *made = environment(envp, NULL, &size);
-	int r = next()->posix_spawn(pid, path, actions, attributes, argv, made);
+	int r;
 
+	table_settle();
+	r = next()->posix_spawn(pid, path, actions, attributes, argv, made);
 	if (size)
 		munmap((void *)(uintptr_t)made, size);
 	return r;
@@ -368,8 +371,10 @@ CALL int posix_spawnp(pid_t *restrict pid, const char *restrict file,
 {
 	size_t size;
 	char *const *made = environment(envp, NULL, &size);
-	int r = next()->posix_spawnp(pid, file, actions, attributes, argv, made);
+	int r;
 
+	table_settle();
+	r = next()->posix_spawnp(pid, file, actions, attributes, argv, made);
 	if (size)
 		munmap((void *)(uintptr_t)made, size);
 	return r;

@@ -199,6 +199,21 @@ struct conn *table_use(int fd, int *ret_error)
 	return NULL;
 }
 
+void table_settle(void)
+{
+	int error;
+
+	for (int fd = 0; fd < atomic_load(&table_end); fd++) {
+		struct conn *c = table_get(fd);
+
+		if (!c || c == &closing || !inherited[fd] || c->phase != CONN_EXPECT_TCP)
+			continue;
+		c = table_use(fd, &error);
+		if (c)
+			conn_unlock(c);
+	}
+}
+
 void table_forget(int fd)
 {
 	struct conn *c = table_lock(fd);

@@ -107,6 +107,10 @@ void table_forget(int fd);
 /* The process ends, and so everything is closed by the kernel. What is written afterwards fails. */
 void table_ending(void);
 
+/* Another program is about to be started: what has turned out plain, and nobody has asked since, is
+ * inherited as this program wants. */
+void table_settle(void);
+
 /*
  * Around execve(): the process's references end, and come back if it fails. A child after vfork()
  * has none.

@@ -206,6 +206,49 @@ def killed_at_work():
         check_equal(done.stdout.split()[0], "closed", "killed at work: the others go on")
 
 
+INHERITED = """
+import subprocess
+def connecting():
+    s = socket.socket()
+    s.set_inheritable(True)
+    s.setblocking(False)
+    s.connect_ex((sys.argv[1], int(sys.argv[2])))
+    print("connecting", flush=True)
+    # No call that would ask what was negotiated.
+    while s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != 1: time.sleep(.01)
+    return s
+def says(s):
+    return ["/bin/sh", "-c", f"echo plain >&{s.fileno()}"]
+s = connecting()
+if sys.argv[3] == "posix_spawn":
+    pid = os.posix_spawn("/bin/sh", says(s), os.environ)
+    os.waitpid(pid, 0)
+else:
+    subprocess.run(says(s), close_fds=False)
+s.setblocking(True)
+s.recv(1)
+"""
+
+
+def inherited():
+    """A connection that turns out plain, of which nobody has asked, is inherited as the program wants."""
+    for way in ("posix_spawn", "vfork"):
+        with Net() as net:
+            pair = Pair(net, "client", plain=True)
+            reader = pair.b.start(pair.server([sys.executable, "-c", READER, PORT]),
+                                  stdout=subprocess.PIPE, text=True)
+            pair.b.wait_listening(PORT)
+            # So that connect() returns before there is an answer.
+            pair.b.run(["ip", "link", "set", pair.b.interfaces[0], "down"])
+            writer = pair.a.start(pair.client([sys.executable, "-c", COMMON + INHERITED,
+                                               pair.b.addresses[V4], PORT, way]),
+                                  stdout=subprocess.PIPE, text=True)
+            check_equal(writer.stdout.readline(), "connecting\n", f"{way}: the client gets so far")
+            pair.b.run(["ip", "link", "set", pair.b.interfaces[0], "up"])
+            check_equal(reader.communicate(timeout=60)[0].split(), ["plain", "end"],
+                        f"{way}: the new program writes")
+
+
 LATE = """
 s = connected()
 s.sendall(b"one two")
@@ -297,6 +340,7 @@ if __name__ == "__main__":
         processes,
         killed,
         killed_at_work,
+        inherited,
         few_descriptors,
         no_descriptors,
         slow_reader,
