@@ -308,6 +308,33 @@ static void alias_case(void)
 	tell("close", __close(360), NULL);
 }
 
+/* ---- streams of the C library ---- */
+
+static void stdio_case(void)
+{
+	int fd = connected();
+	FILE *in = fdopen(fd, "r"), *out = fdopen(dup(fd), "w");
+	char line[64];
+
+	if (!in || !out)
+		return;
+	tell("dprintf", dprintf(fd, "%s %d\n", "line", 1), NULL);
+	printf("fgets: %s", fgets(line, sizeof(line), in));
+	tell("fprintf", fprintf(out, "line %zu\nmore\n", run_time(2)), NULL);
+	tell("fflush", fflush(out), NULL);
+	printf("fgets: %s", fgets(line, sizeof(line), in));
+	printf("getc: %c\n", getc(in));
+	printf("fgets: %s", fgets(line, sizeof(line), in));
+	tell("fputs", fputs("last", out) < 0, NULL);
+	tell("fflush", fflush(out), NULL);
+	shutdown(fd, SHUT_WR);
+	tell("fread", fread(line, 1, sizeof(line), in), line);
+	tell("feof", !!feof(in), NULL);
+	tell("fclose", fclose(out), NULL);
+	tell("fclose", fclose(in), NULL);
+	tell("closed", fcntl(fd, F_GETFD), NULL);
+}
+
 /* ---- flags ---- */
 
 static void *send_later(void *data)
@@ -582,6 +609,7 @@ int main(int argc, char **argv)
 		{ "waitall", waitall_case },	 { "timeouts", timeouts_case },
 		{ "dup3", dup3_case },		 { "close_range", close_range_case },
 		{ "eintr", eintr_case },	 { "alias", alias_case },
+		{ "stdio", stdio_case },
 	};
 
 	if (argc != 4 || inet_pton(AF_INET, argv[1], &server.sin_addr) != 1)

@@ -31,11 +31,11 @@ test/behaviour, which run.py --inproc plays, and "programs" are those of test_in
     MSG_TRUNC                                        behaviour/data.py: peeks; here: trunc
     SO_RCVTIMEO, SO_SNDTIMEO                         here: timeouts; behaviour/data.py: receive_timeout; test_inproc_wait.py
     fork with a shared listener, fork after accept   behaviour/processes.py, servers.py; test_inproc.py
-    exec, SCM_RIGHTS                                 test_inproc_calls.py: inherited, refused
+    exec, SCM_RIGHTS                                 test_inproc_pass.py; test_inproc_calls.py: inherited
     threads using one socket                         behaviour/data.py: both_ways; test_inproc_calls.py: cancelled
     EINTR                                            here: eintr; test_inproc_wait.py: interruptions, restarts
-    stdio on sockets                                 test_inproc.py
-    io_uring                                         test_inproc_guard.py
+    stdio on sockets                                 here: stdio
+    io_uring                                         test_inproc.py; what goes past: test_inproc_guard.py
     system calls by number                           test_inproc.py; here: sendmmsg, recvmmsg, close_range
 """
 import difflib
@@ -112,6 +112,10 @@ def aliases():
     play("alias")
 
 
+def streams():
+    play("stdio")
+
+
 def flags():
     play("trunc")
     play("waitall")
@@ -138,6 +142,7 @@ if __name__ == "__main__":
         fortified,
         large_files,
         aliases,
+        streams,
         flags,
         time_limits,
         descriptors,
