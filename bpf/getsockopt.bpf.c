@@ -216,6 +216,20 @@ static __noinline int secret_read(struct eno_sock *sock, struct shared_secret *t
 	return SHARED_INPROC_RESUMED;
 }
 
+/* Nothing was negotiated; a library that knows may be told that the same will come of the next
+ * connection to this destination. */
+static __noinline int left_alone(struct bpf_sock *sk, const struct shared_wishes *w)
+{
+	const struct shared_plain *plain;
+	struct shared_tuple ends;
+
+	if (!sk || !w || w->inproc < SHARED_INPROC_REMEMBERS)
+		return -ENOENT;
+	ends_read(sk, &ends);
+	plain = bpf_map_lookup_elem(&plain_destinations, &ends.remote);
+	return plain && plain->until > bpf_ktime_get_ns() ? -ENODATA : -ENOENT;
+}
+
 static __always_inline int inproc_read(struct bpf_sockopt *ctx)
 {
 	struct eno_sock *sock = bpf_sk_storage_get(&eno_socks, ctx->sk, NULL, 0);
@@ -226,7 +240,7 @@ static __always_inline int inproc_read(struct bpf_sockopt *ctx)
 	struct shared_tuple ends;
 
 	if (!sock || sock->kind != ENO_SOCK_INPROC)
-		return -ENOENT;
+		return left_alone(ctx->sk, w);
 	if ((void *)(out + 1) > ctx->optval_end)
 		return -EINVAL;
 	out->state = sock->state;
@@ -237,7 +251,7 @@ static __always_inline int inproc_read(struct bpf_sockopt *ctx)
 	out->peer_len = sock->peer_len;
 	out->required = sock->required;
 	out->offered = !!sock->peer_half.tep;
-	out->no_cache = !w || w->cache_flush || w->inproc != SHARED_INPROC_RESUMES;
+	out->no_cache = !w || w->cache_flush || w->inproc < SHARED_INPROC_RESUMES;
 	__builtin_memset(out->pad, 0, sizeof(out->pad));
 	ends_read(ctx->sk, &ends);
 	out->ends = ends;

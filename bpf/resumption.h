@@ -54,7 +54,7 @@ static __always_inline int may_resume(const struct shared_wishes *w,
 				      const struct shared_resumption *r,
 				      const struct shared_endpoint *here, int inproc)
 {
-	if (w && (w->cache_flush || (inproc && w->inproc != SHARED_INPROC_RESUMES)))
+	if (w && (w->cache_flush || (inproc && w->inproc < SHARED_INPROC_RESUMES)))
 		return 0;
 	if (inproc ? !accepting_for(here, r->uid) : r->uid != SHARED_UID_UNKNOWN)
 		return 0;

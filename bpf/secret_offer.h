@@ -97,7 +97,7 @@ static __noinline int offer_resumption(struct eno_sock *sock, const struct share
 		return 0;
 	/* 8548-3.5-27; and who has a list of algorithms is not given others by way of an old
 	 * session. */
-	if (w->inproc != SHARED_INPROC_RESUMES || w->cache_flush || w->teps.set || w->aconf.set)
+	if (w->inproc < SHARED_INPROC_RESUMES || w->cache_flush || w->teps.set || w->aconf.set)
 		return 0;
 	if (is_flushing())
 		return 0;

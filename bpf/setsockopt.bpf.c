@@ -314,7 +314,7 @@ static __always_inline int inproc_write(struct bpf_sockopt *ctx, struct shared_s
 
 	if (ctx->sk->state != BPF_TCP_CLOSE)
 		return -EISCONN;
-	error = take_int(ctx, SHARED_INPROC_OFF, SHARED_INPROC_RESUMES, &value);
+	error = take_int(ctx, SHARED_INPROC_OFF, SHARED_INPROC_REMEMBERS, &value);
 	if (error)
 		return error;
 	if (value && !s->guarded)

@@ -398,13 +398,18 @@ struct eno_sock {
 /*
  * The in-process library's own option, at level IPPROTO_TCP. Written before connect() or
  * listen(), int 1: this process encrypts what the socket negotiates; 2: and knows how to resume
- * sessions; EAGAIN: ask again in a moment. Read: what was negotiated; ENOENT: the socket was left
- * alone. Programs that are linked with libtcpcrypt have this inside, of whatever version: it grows
+ * sessions; 3: and what ENODATA is; EAGAIN: ask again in a moment. Read: what was negotiated; ENOENT: the
+ * socket was left alone; ENODATA: so it was, and the destination is known as plain. Programs that are linked with libtcpcrypt have this inside, of whatever version: it grows
  * at its end only.
  */
 #define TCP_CRYPT_INPROC 1060
 
-enum shared_inproc_mark { SHARED_INPROC_OFF, SHARED_INPROC_ON, SHARED_INPROC_RESUMES };
+enum shared_inproc_mark {
+	SHARED_INPROC_OFF,
+	SHARED_INPROC_ON,
+	SHARED_INPROC_RESUMES,
+	SHARED_INPROC_REMEMBERS,
+};
 
 enum shared_inproc_resumed {
 	SHARED_INPROC_FRESH,

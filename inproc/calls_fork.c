@@ -11,6 +11,7 @@
 #include "inproc/contexts.h"
 #include "inproc/helper.h"
 #include "inproc/next.h"
+#include "inproc/plain.h"
 #include "inproc/section.h"
 #include "inproc/vessel.h"
 
@@ -71,6 +72,7 @@ static void forked(void)
 	helper_forked();
 	arena_forked();
 	contexts_forked();
+	plain_forked();
 	signals_forked();
 	section_leave();
 }

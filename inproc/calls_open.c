@@ -7,6 +7,7 @@
 #include "inproc/helper.h"
 #include "inproc/negotiated.h"
 #include "inproc/next.h"
+#include "inproc/plain.h"
 #include "inproc/settings.h"
 #include "inproc/urgent.h"
 
@@ -36,7 +37,7 @@ static bool prepare(int fd)
 {
 	struct conn *c;
 
-	if (!conn_mark(fd, SHARED_INPROC_RESUMES))
+	if (!conn_mark(fd, SHARED_INPROC_REMEMBERS))
 		return false;
 	c = conn_new();
 	if (!c) {
@@ -88,13 +89,16 @@ CALL int connect(int fd, const struct sockaddr *to, socklen_t len)
 			visit(fd, false);
 		return r;
 	}
-	if (!is_candidate(fd, to, len) || !prepare(fd))
+	if (!is_candidate(fd, to, len) || plain_is_known(to) || !prepare(fd))
 		return next()->connect(fd, to, len);
 	r = next()->connect(fd, to, len);
+	conn_remembered = false;
 	if (!r || errno == EINPROGRESS || errno == EINTR || errno == EALREADY || errno == EISCONN)
 		visit(fd, true);
 	else
 		forget(fd);
+	if (conn_remembered)
+		plain_learn(to);
 	return r;
 }
 

@@ -9,6 +9,7 @@
 #include "inproc/helper.h"
 #include "inproc/negotiated.h"
 #include "inproc/next.h"
+#include "inproc/plain.h"
 #include "inproc/settings.h"
 
 #define SESSION_MAX TCP_ENO_TRANSCRIPT_MAX /* the longest value */
@@ -313,6 +314,8 @@ CALL int setsockopt(int fd, int level, int name, const void *value, socklen_t le
 		return calls_result(-EOPNOTSUPP);
 	if (level == SOL_SOCKET && name == SO_OOBINLINE)
 		atomic_store(&conn_urgent_wanted, true);
+	if (level == IPPROTO_TCP && name >= TCP_ENO_ENABLED && name <= TCP_CRYPT_NONCE_LEN)
+		plain_distrust();
 	if (table_get(fd) && is_ours_to_set(level, name))
 		c = table_use(fd, &error);
 	if (error)

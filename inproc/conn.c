@@ -18,6 +18,7 @@
 
 const struct conn_observer *conn_observer;
 atomic_bool conn_unknown, conn_urgent_wanted;
+__thread bool conn_remembered;
 
 /* Robust: a process may be killed in the middle of a call, and others still have the socket. */
 static void lock_make(pthread_mutex_t *lock)
@@ -422,7 +423,8 @@ void conn_negotiated(struct conn *c, int fd)
 
 	if (ended)
 		r = negotiated_ask(fd, &inproc);
-	if (r == -ENOENT)
+	conn_remembered = r == -ENODATA;
+	if (r == -ENOENT || r == -ENODATA)
 		c->phase = CONN_PLAIN;
 	else if (r)
 		conn_fail_for(c, fd, TCPCRYPT_E_NO_ENGINE);

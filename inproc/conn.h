@@ -147,6 +147,9 @@ extern const struct conn_observer *conn_observer; /* NULL: nobody */
 /* The program makes use of urgent data, perhaps on sockets that are still to be connected. */
 extern atomic_bool conn_urgent_wanted;
 
+/* The destination of what conn_negotiated() looked at last, in this thread, is known as plain. */
+extern __thread bool conn_remembered;
+
 /* They have not heard yet of what this process has: it is a child. */
 extern atomic_bool conn_unknown;
 

@@ -14,7 +14,8 @@
 
 #include "bpf/shared.h"
 
-/* Asks the engine: 0, or a negative errno value. -ENOENT: it left the socket alone. Anything else
+/* Asks the engine: 0, or a negative errno value. -ENOENT: it left the socket alone; -ENODATA:
+ * so it did, and will with the next one to that destination (only for SHARED_INPROC_REMEMBERS). Anything else
  * means that it is not there any more, and not knowing is no licence for plain text. */
 int negotiated_ask(int fd, struct shared_inproc *ret);
 

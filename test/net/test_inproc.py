@@ -318,6 +318,58 @@ def closed_by_number():
     each_role("closed by number", body, plain=False)
 
 
+# Connects to a plain server, again and again, and says for how many connections the socket was marked:
+# ENODATA or ENOENT are the engine's answers, to who is marked and who is not.
+REPEATER = """
+import errno, os, socket, sys, time
+to = (sys.argv[1], int(sys.argv[2]))
+def connect(wish=False):
+    sock = socket.socket()
+    if wish:
+        sock.setsockopt(socket.IPPROTO_TCP, 1026, 1)
+    sock.connect(to)
+    try:
+        sock.getsockopt(socket.IPPROTO_TCP, 1060, 512)
+        answer = "asked"
+    except OSError as e:
+        answer = errno.errorcode[e.errno]
+    sock.sendall(b"x")
+    assert sock.recv(1) == b"x"
+    return answer
+connect()
+for _ in range(3):
+    print(connect())
+end = time.monotonic() + 20
+while connect() != "ENODATA" and time.monotonic() < end:
+    pass
+print("asked again" if time.monotonic() < end else "never")
+print(connect())
+child = os.fork()
+if not child:
+    print(connect(), flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+print(connect(wish=True))
+print(connect())
+"""
+
+
+def plain_again():
+    """What the engine knows as plain the library does not ask for, for a second; not if the program
+    has wishes, which overrule that."""
+    with Net() as net:
+        a, b = net.pair()
+        net.daemon(a, options=["--engine-only"])
+        with Server(b, echo) as server:
+            args = [sys.executable, "-c", REPEATER, b.addresses[V4], server.port]
+            said = a.run(loaded(args)).stdout.split("\n")
+            check_equal(said[:3], ["ENODATA", "ENOENT", "ENOENT"], "marked once, then not")
+            check_equal(said[3:5], ["asked again", "ENOENT"], "and again when a second is over")
+            check_equal(said[5], "ENODATA", "a child asks for itself")
+            check_equal(said[6], "asked", "who wants encryption is asked for it")
+            check_equal(said[7], "ENODATA", "and from then on nothing is left out")
+
+
 def plain_peer():
     """Programs with the library talk to hosts without tcpcrypt as if it were not there."""
     with Net() as net:
@@ -418,6 +470,7 @@ if __name__ == "__main__":
         readiness,
         closed_by_number,
         plain_peer,
+        plain_again,
         engine_only,
         wishes,
         guard,
