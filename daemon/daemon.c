@@ -17,6 +17,10 @@
  * that come of them. */
 #define LINGER_SECONDS 20
 
+/* Who stops without connections may still have some: a program's connect() was turned to here, and its
+ * SYN is on the way. */
+#define STEERED_SECONDS 0.1
+
 int daemon_step(int error, const char *what)
 {
 	if (error)
@@ -37,7 +41,8 @@ static bool is_over(const struct daemon *d)
 	bool idle = !intake_flows(&d->workers.intake);
 
 	if (d->stopping)
-		return now > d->drain_until || (idle && !succession_count(&d->succession));
+		return now > d->drain_until || (idle && now > d->stopped + STEERED_SECONDS &&
+						!succession_count(&d->succession));
 	return d->yielded && idle && !control_clients(d->control) &&
 	       now > d->yielded + LINGER_SECONDS;
 }
@@ -64,7 +69,7 @@ void daemon_drain(void *data)
 	size_t n = intake_flows(&d->workers.intake);
 
 	succession_stop(&d->succession);
-	if (d->stopping || !d->config->drain_seconds || !(n + succession_count(&d->succession))) {
+	if (d->stopping || !d->config->drain_seconds) {
 		log_info("ending");
 		loop_stop(d->loop);
 		return;
@@ -72,7 +77,8 @@ void daemon_drain(void *data)
 	log_info("ending when %zu connection%s ended, in %u seconds at the latest", n,
 		 n == 1 ? " has" : "s have", d->config->drain_seconds);
 	d->stopping = true;
-	d->drain_until = loop_now(d->loop) + d->config->drain_seconds;
+	d->stopped = loop_now(d->loop);
+	d->drain_until = d->stopped + d->config->drain_seconds;
 	intake_set_closed(&d->workers.intake, true);
 	control_set_state(d->control, "stopping");
 	if (!d->yielded)

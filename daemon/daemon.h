@@ -46,7 +46,7 @@ struct daemon {
 	struct succession succession;
 	struct heritage heritage; /* what the daemon leaves that this one replaces */
 	bool stopping;
-	double drain_until; /* then */
+	double stopped, drain_until; /* since when, and until when at the latest */
 	double yielded;	    /* when another one took over; 0: none has */
 };
 
