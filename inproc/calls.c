@@ -304,6 +304,8 @@ ssize_t calls_write(int fd, struct bytes *from, int flags, bool *ret_native)
 	int64_t end = 0;
 
 	*ret_native = false;
+	if (held_fd != fd)
+		calls_send_held();
 	pthread_testcancel();
 	signals_forget();
 	for (;;) {
