@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 
+#include "inproc/robust.h"
 #include "inproc/section.h"
 #include "inproc/vessel.h"
 
@@ -54,17 +55,6 @@ static size_t page_round(size_t size)
 	return (size + 4095) & ~(size_t)4095;
 }
 
-static void lock_make(pthread_mutex_t *lock)
-{
-	pthread_mutexattr_t attributes;
-
-	pthread_mutexattr_init(&attributes);
-	pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-	pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-	pthread_mutex_init(lock, &attributes);
-	pthread_mutexattr_destroy(&attributes);
-}
-
 /* Keys and plain text are in there: not for core files (8548-8-3). */
 static struct arena *arena_map(uint32_t buffers)
 {
@@ -89,7 +79,7 @@ static struct arena *arena_map(uint32_t buffers)
 				      .size = ARENA_BUFFER_SIZE,
 				      .n = buffers,
 				      .taken = large->buffers_taken };
-	lock_make(&large->reaping);
+	robust_lock_make(&large->reaping);
 	large->before = newest;
 	newest = large;
 	return a;

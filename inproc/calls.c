@@ -6,10 +6,10 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <time.h>
 
 #include "inproc/calls_signal.h"
 #include "inproc/helper.h"
+#include "inproc/moment.h"
 #include "inproc/next.h"
 #include "inproc/urgent.h"
 
@@ -237,14 +237,6 @@ void calls_send_held(void)
 		tx_flush(c, fd, 0);
 	leave(c, fd);
 	errno = saved;
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
 }
 
 /* When a call that begins to wait now gives up: SO_SNDTIMEO; INT64_MAX: never. */

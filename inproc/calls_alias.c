@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* The names of its own that the C library lends to whoever asks for them. */
-#include <fcntl.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,7 +13,6 @@ ssize_t __send(int fd, const void *buf, size_t len, int flags);
 int __connect(int fd, const struct sockaddr *to, socklen_t len);
 int __close(int fd);
 int __dup2(int fd, int copy);
-int __fcntl(int fd, int command, ...);
 int __poll(struct pollfd *fds, nfds_t n, int timeout);
 int __select(int n, fd_set *in, fd_set *out, fd_set *except, struct timeval *timeout);
 
@@ -47,17 +44,6 @@ CALL int __close(int fd)
 CALL int __dup2(int fd, int copy)
 {
 	return dup2(fd, copy);
-}
-
-CALL int __fcntl(int fd, int command, ...)
-{
-	va_list ap;
-	void *argument;
-
-	va_start(ap, command);
-	argument = va_arg(ap, void *);
-	va_end(ap);
-	return fcntl(fd, command, argument);
 }
 
 CALL int __poll(struct pollfd *fds, nfds_t n, int timeout)

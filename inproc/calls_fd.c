@@ -279,18 +279,8 @@ CALL int fcntl(int fd, int command, ...)
 	return r;
 }
 
-int fcntl64(int fd, int command, ...);
-
-CALL int fcntl64(int fd, int command, ...)
-{
-	va_list ap;
-	void *argument;
-
-	va_start(ap, command);
-	argument = va_arg(ap, void *);
-	va_end(ap);
-	return fcntl(fd, command, argument);
-}
+CALL int fcntl64(int fd, int command, ...) __attribute__((alias("fcntl")));
+CALL int __fcntl(int fd, int command, ...) __attribute__((alias("fcntl")));
 
 /* FIONREAD (SIOCINQ): in the program's bytes, as far as they are known. */
 static int available(struct conn *c, int fd)

@@ -12,20 +12,13 @@
 
 #include "inproc/calls.h"
 #include "inproc/helper.h"
+#include "inproc/moment.h"
 #include "inproc/next.h"
 
 #define READABLE (POLLIN | POLLRDNORM)
 
 /* Another process makes the keys, of which no event tells: how often to look. */
 #define KEYS_MS 2
-
-static int64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
-}
 
 /* The kernel says that fd is readable: is it, for the program? */
 static bool is_readable(int fd)

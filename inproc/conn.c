@@ -10,6 +10,7 @@
 #include "inproc/arena.h"
 #include "inproc/negotiated.h"
 #include "inproc/next.h"
+#include "inproc/robust.h"
 #include "inproc/section.h"
 #include "inproc/stream.h"
 
@@ -19,19 +20,6 @@
 const struct conn_observer *conn_observer;
 atomic_bool conn_unknown, conn_urgent_wanted;
 __thread bool conn_remembered;
-
-/* Robust: a process may be killed in the middle of a call, and others still have the socket. */
-static void lock_make(pthread_mutex_t *lock)
-{
-	pthread_mutexattr_t attributes;
-
-	pthread_mutexattr_init(&attributes);
-	pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-	pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-	pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK);
-	pthread_mutex_init(lock, &attributes);
-	pthread_mutexattr_destroy(&attributes);
-}
 
 const char conn_code[] = "";
 
@@ -45,7 +33,7 @@ bool conn_place(struct conn *c, struct arena *arena)
 	const size_t head = offsetof(struct conn, phase);
 
 	if (!c->lock_made)
-		lock_make(&c->lock);
+		robust_lock_make(&c->lock);
 	c->lock_made = true;
 	c->at = c;
 	c->code = conn_code;

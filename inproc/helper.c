@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "inproc/kept.h"
+#include "inproc/moment.h"
 #include "inproc/next.h"
 #include "inproc/report.h"
 #include "inproc/section.h"
@@ -53,14 +54,6 @@ static atomic_uint n_adopted, n_moved; /* n_moved: each time that something of t
 static atomic_ullong last_id;	       /* 0 is wake_fd's */
 
 #define CHANNEL_ID UINT64_MAX
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000;
-}
 
 /* The epoll set knows files, so that what moves stays in it. */
 void helper_make_way(int fd)

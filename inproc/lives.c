@@ -14,6 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "inproc/robust.h"
+
 struct place {
 	_Atomic life name; /* 0: free */
 	pthread_mutex_t held;
@@ -40,17 +42,6 @@ static life *own;
 static struct place *place_of(life name)
 {
 	return &lives->places[life_place(name)];
-}
-
-static void hold_make(pthread_mutex_t *lock)
-{
-	pthread_mutexattr_t attributes;
-
-	pthread_mutexattr_init(&attributes);
-	pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-	pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-	pthread_mutex_init(lock, &attributes);
-	pthread_mutexattr_destroy(&attributes);
 }
 
 /* The kernel marks what threads hold, and a process may outlive its first one. */
@@ -141,7 +132,7 @@ __attribute__((constructor(102))) static void prepare(void)
 		return;
 	lives = all;
 	for (unsigned int i = 0; i < LIVES_MAX; i++)
-		hold_make(&lives->places[i].held);
+		robust_lock_make(&lives->places[i].held);
 	own = mine;
 	*own = name_make();
 	hold(place_of(*own));

@@ -5,29 +5,22 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
-#include <time.h>
 
-#define PLACES	  64 /* what has the same place takes turns */
-#define SECOND_NS 1000000000
+#include "inproc/moment.h"
+
+#define PLACES	 64 /* what has the same place takes turns */
+#define FRESH_MS 1000
 
 struct destination {
 	uint8_t addr[16];
 	uint32_t scope;
 	uint16_t port, family;
-	int64_t until_ns;
+	int64_t until_ms;
 };
 
 static struct destination places[PLACES];
 static atomic_flag busy = ATOMIC_FLAG_INIT;
 static atomic_bool distrusted;
-
-static int64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	return ts.tv_sec * (int64_t)SECOND_NS + ts.tv_nsec;
-}
 
 static struct destination destination_of(const struct sockaddr *to)
 {
@@ -77,7 +70,7 @@ bool plain_is_known(const struct sockaddr *to)
 
 	if (!enter())
 		return false;
-	known = is_same(place, &d) && now_ns() < place->until_ns;
+	known = is_same(place, &d) && now_coarse_ms() < place->until_ms;
 	atomic_flag_clear(&busy);
 	return known;
 }
@@ -86,7 +79,7 @@ void plain_learn(const struct sockaddr *to)
 {
 	struct destination d = destination_of(to);
 
-	d.until_ns = now_ns() + SECOND_NS;
+	d.until_ms = now_coarse_ms() + FRESH_MS;
 	if (!enter())
 		return;
 	*place_of(&d) = d;

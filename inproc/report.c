@@ -3,9 +3,9 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <time.h>
 
 #include "inproc/helper.h"
+#include "inproc/moment.h"
 #include "inproc/outbox.h"
 #include "inproc/section.h"
 #include "inproc/stream.h"
@@ -24,14 +24,6 @@ static uint64_t due_ms;	  /* 0: nothing is due */
 static uint64_t retry_ms; /* the daemon did not answer: not before */
 static unsigned int pause_ms = RETRY_MS;
 static bool again; /* all connections are to be told of (again) */
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000;
-}
 
 static unsigned int delay_of(const struct message *m)
 {

@@ -9,9 +9,9 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "inproc/arena.h"
+#include "inproc/moment.h"
 #include "inproc/next.h"
 #include "inproc/stream.h"
 
@@ -212,14 +212,6 @@ static ssize_t enqueue(struct conn *c, int fd, struct bytes *from, bool urgent)
 	/* Taken in part is as good as refused. */
 	tx->full = tx->queued == ARENA_BUFFER_SIZE;
 	return n;
-}
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000;
 }
 
 /* Whose bytes are there at once: for a pipe's one may have to wait. */

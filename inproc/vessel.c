@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <tcpcrypt/session.h>
@@ -21,6 +20,7 @@
 #include "inproc/conn.h"
 #include "inproc/kept.h"
 #include "inproc/members.h"
+#include "inproc/moment.h"
 #include "inproc/next.h"
 #include "inproc/section.h"
 #include "inproc/table.h"
@@ -73,14 +73,6 @@ static void end(void)
 {
 	pthread_mutex_unlock(&lock);
 	section_leave();
-}
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000;
 }
 
 static uint8_t *base_of(size_t index)

@@ -5,11 +5,11 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "inproc/helper.h"
 #include "inproc/kept.h"
+#include "inproc/moment.h"
 #include "inproc/next.h"
 #include "inproc/outbox.h"
 #include "inproc/report.h"
@@ -22,16 +22,7 @@
 const bool report_is_silent = true;
 
 static atomic_uint owner; /* whose the outbox is */
-static _Atomic uint64_t retry_ms;
-
-/* Rough, and cheap. */
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	return ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000;
-}
+static _Atomic int64_t retry_ms;
 
 static void forked(void)
 {
@@ -50,7 +41,7 @@ static void send_all(void)
 	if (!r || r == -EAGAIN)
 		return;
 	outbox_drop();
-	retry_ms = now_ms() + RETRY_MS;
+	retry_ms = now_coarse_ms() + RETRY_MS;
 }
 
 void report_put(const struct message *m)
@@ -60,7 +51,7 @@ void report_put(const struct message *m)
 	/* A child of _Fork() or clone(). */
 	if (owner != process_number())
 		forked();
-	if (now_ms() >= retry_ms && outbox_put(m))
+	if (now_coarse_ms() >= retry_ms && outbox_put(m))
 		send_all();
 	errno = saved;
 }
@@ -100,7 +91,7 @@ static void tell(const struct conn *c, enum message_type type)
 
 void report_call(struct tcpcrypt_socket *s)
 {
-	const uint64_t now = now_ms();
+	const uint64_t now = now_coarse_ms();
 
 	if (s->told_ms && now - s->told_ms < CALL_MS)
 		return;

@@ -20,6 +20,21 @@ def talk(pair, name, port, server, client, expected, rounds=3, more=()):
         check_equal((done.stdout.strip(), done.stderr), (expected, ""), name)
 
 
+# A server with a process for each client; there client() returns the connection.
+FORKING = """
+import os, signal, socket, sys
+def client(port):
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    listener = socket.create_server(("0.0.0.0", port))
+    while True:
+        sock, _ = listener.accept()
+        if not os.fork():
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            return sock
+        sock.close()
+"""
+
+
 # ---- execve() ----------------------------------------------------------------------------------
 
 # As inetd does: the connection is the new program's standard input and output. Even clients get
@@ -65,28 +80,21 @@ def inetd():
 
 
 # A program becomes another one, twice, in the middle of what it reads and writes.
-BECOMING_SERVER = """
-import os, socket, sys
+BECOMING_SERVER = FORKING + """
 if len(sys.argv) == 1:
-    listener = socket.create_server(("0.0.0.0", 7102))
-    while True:
-        sock, _ = listener.accept()
-        if os.fork():
-            sock.close()
-            os.wait()
-            continue
-        sock.sendall(b"one ")
-        sock.recv(3, socket.MSG_WAITALL)
-        os.set_inheritable(sock.fileno(), True)
-        try:
-            os.execv("/no/such/program", ["x"])
-        except FileNotFoundError:
-            sock.sendall(b"none ")
-        try:
-            os.execv("/etc/passwd", ["x"])
-        except PermissionError:
-            sock.sendall(b"none ")
-        os.execv(sys.executable, [*sys.orig_argv, str(sock.fileno()), "two"])
+    sock = client(7102)
+    sock.sendall(b"one ")
+    sock.recv(3, socket.MSG_WAITALL)
+    os.set_inheritable(sock.fileno(), True)
+    try:
+        os.execv("/no/such/program", ["x"])
+    except FileNotFoundError:
+        sock.sendall(b"none ")
+    try:
+        os.execv("/etc/passwd", ["x"])
+    except PermissionError:
+        sock.sendall(b"none ")
+    os.execv(sys.executable, [*sys.orig_argv, str(sock.fileno()), "two"])
 sock = socket.socket(fileno=int(sys.argv[1]))
 sock.sendall(sys.argv[2].encode() + b" ")
 sock.recv(3, socket.MSG_WAITALL)
@@ -152,25 +160,19 @@ def lending():
 
 
 # The peer does not read before the old program has gone, with what the kernel did not take.
-PENDING_SERVER = """
-import os, socket, sys
+PENDING_SERVER = FORKING + """
 if len(sys.argv) == 1:
-    listener = socket.create_server(("0.0.0.0", 7104))
-    while True:
-        sock, _ = listener.accept()
-        if os.fork():
-            sock.close()
-            continue
-        sock.recv(2)
-        sock.setblocking(False)
-        sent = 0
-        try:
-            while True:
-                sent += sock.send(bytes([sent // 1000 % 251]) * 1000)
-        except BlockingIOError:
-            pass
-        os.set_inheritable(sock.fileno(), True)
-        os.execv(sys.executable, [*sys.orig_argv, str(sock.fileno()), str(sent)])
+    sock = client(7104)
+    sock.recv(2)
+    sock.setblocking(False)
+    sent = 0
+    try:
+        while True:
+            sent += sock.send(bytes([sent // 1000 % 251]) * 1000)
+    except BlockingIOError:
+        pass
+    os.set_inheritable(sock.fileno(), True)
+    os.execv(sys.executable, [*sys.orig_argv, str(sock.fileno()), str(sent)])
 sock = socket.socket(fileno=int(sys.argv[1]))
 sock.setblocking(True)
 sock.sendall(sys.argv[2].encode().rjust(20))
@@ -250,22 +252,16 @@ def unread():
     each_role("input that waits", body, plain=False)
 
 
-UNSERVED_SERVER = """
-import errno, os, socket, sys
-listener = socket.create_server(("0.0.0.0", 7106))
-while True:
-    sock, _ = listener.accept()
-    if os.fork():
-        sock.close()
-        os.wait()
-        continue
-    sock.recv(1)
-    os.dup2(sock.fileno(), 1)
-    try:
-        os.execv(sys.argv[1], [sys.argv[1], "version"])
-    except OSError as e:
-        os.write(1, errno.errorcode[e.errno].encode())
-    os._exit(0)
+UNSERVED_SERVER = FORKING + """
+import errno
+sock = client(7106)
+sock.recv(1)
+os.dup2(sock.fileno(), 1)
+try:
+    os.execv(sys.argv[1], [sys.argv[1], "version"])
+except OSError as e:
+    os.write(1, errno.errorcode[e.errno].encode())
+os._exit(0)
 """
 UNSERVED_CLIENT = """
 import socket, sys
