@@ -21,7 +21,8 @@ void client_free(struct client *c)
 	free(c);
 }
 
-bool client_flush(struct client *c)
+/* Returns false when the client is gone (and freed). */
+static bool client_write(struct client *c)
 {
 	while (c->output_start < c->output_len) {
 		ssize_t n = send(c->source.fd, c->output + c->output_start,
@@ -36,14 +37,36 @@ bool client_flush(struct client *c)
 		c->output_start += n;
 	}
 	c->output_start = c->output_len = 0;
-	if (c->state == CLIENT_ANSWERED) {
-		if (c->pass_on)
-			succession_pass(c->control->status.succession, false, c->source.fd,
-					c->request, c->request_len);
-		client_free(c);
-		return false;
-	}
 	return true;
+}
+
+/* What an older daemon has to say. Returns what is wrong instead, or NULL. */
+static const char *client_pass_on(struct client *c)
+{
+	int error = succession_pass_back(c->control->status.succession, c->source.fd, c->request,
+					 c->request_len);
+
+	c->pass_on = false;
+	if (error == SUCCESSION_NONE)
+		return c->if_none;
+	return error ? "an older tcpcryptd cannot be asked" : NULL;
+}
+
+bool client_flush(struct client *c)
+{
+	const char *error;
+
+	if (!client_write(c))
+		return false;
+	if (c->output_len || c->state != CLIENT_ANSWERED)
+		return true;
+	error = c->pass_on ? client_pass_on(c) : NULL;
+	if (error) {
+		client_error(c, error);
+		return client_flush(c);
+	}
+	client_free(c);
+	return false;
 }
 
 static bool output_reserve(struct client *c, size_t len)

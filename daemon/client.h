@@ -38,8 +38,9 @@ struct client {
 	enum client_state state;
 	char request[REQUEST_MAX];
 	size_t request_len;
-	bool recent;  /* list */
-	bool pass_on; /* when all is written: an older daemon may have more to say */
+	bool recent;	     /* list */
+	bool pass_on;	     /* when all is written: an older daemon may have more to say, */
+	const char *if_none; /* and if there is none left, this is wrong (or NULL) */
 	char *output;
 	size_t output_start, output_len, output_size;
 	/* verify */

@@ -201,6 +201,7 @@ static void verify_go_on(struct client *c, const struct verification *v)
 
 static void do_verify(struct client *c, const struct request *request)
 {
+	static const char not_found[] = "no such connection: not found among those of this daemon";
 	struct workers *ws = c->control->workers;
 	struct verification v = { .visitor = &c->visitor, .ends = request };
 
@@ -213,10 +214,11 @@ static void do_verify(struct client *c, const struct request *request)
 	if (!v.found && has_elders(c)) {
 		c->state = CLIENT_ANSWERED;
 		c->pass_on = true;
+		c->if_none = not_found;
 		return;
 	}
 	if (!v.found) {
-		client_error(c, "no such connection: not found among those of this daemon");
+		client_error(c, not_found);
 		return;
 	}
 	if (v.silent) {

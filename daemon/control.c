@@ -336,8 +336,8 @@ void control_pass_watchers(struct control *control)
 	for (c = TAILQ_FIRST(&control->clients); c; c = next) {
 		next = TAILQ_NEXT(c, entry);
 		if (c->state == CLIENT_WATCHING && client_flush(c) && !c->output_len &&
-		    succession_pass(control->status.succession, true, c->source.fd, c->request,
-				    c->request_len))
+		    !succession_pass_on(control->status.succession, c->source.fd, c->request,
+					c->request_len))
 			client_free(c);
 	}
 }

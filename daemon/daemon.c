@@ -57,7 +57,7 @@ static void tick(void *data)
 	resumption_tick(d->resumption, loop_now(d->loop));
 	control_tick(d->control);
 	succession_tick(&d->succession);
-	if (is_over(d))
+	if (is_over(d) && succession_retire(&d->succession))
 		loop_stop(d->loop);
 }
 

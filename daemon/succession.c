@@ -296,11 +296,21 @@ void succession_close(struct succession *s)
 	}
 }
 
-bool succession_pass(struct succession *s, bool heir, int fd, const char *request, size_t len)
+int succession_pass_back(struct succession *s, int fd, const char *request, size_t len)
 {
-	int channel = heir ? s->heir.fd : s->elders[0].channel.fd;
+	for (size_t i = 0; i < succession_count(s); i++) {
+		int error = parcel_send(s->elders[i].channel.fd, request, len, &fd, 1);
 
-	return channel >= 0 && !parcel_send(channel, request, len, &fd, 1);
+		/* One that ends takes no more and has no connections. */
+		if (error != -EPIPE && error != -ECONNRESET)
+			return error;
+	}
+	return SUCCESSION_NONE;
+}
+
+int succession_pass_on(struct succession *s, int fd, const char *request, size_t len)
+{
+	return s->heir.fd < 0 ? SUCCESSION_NONE : parcel_send(s->heir.fd, request, len, &fd, 1);
 }
 
 void succession_stop(struct succession *s)
@@ -325,6 +335,22 @@ static void heir_gone(struct succession *s)
 		log_warning("the tcpcryptd that was to replace this one is gone");
 	}
 	s->ops->sweep(s->data);
+}
+
+bool succession_retire(struct succession *s)
+{
+	if (s->heir.fd < 0 || s->state == SUCCESSION_RETIRED)
+		return true;
+	shutdown(s->heir.fd, SHUT_RD);
+	s->state = SUCCESSION_RETIRES;
+	return false;
+}
+
+/* The channel stays open: its end is this process's. */
+static void heir_all_came(struct succession *s)
+{
+	loop_remove(s->loop, &s->heir);
+	s->state = SUCCESSION_RETIRED;
 }
 
 static void heir_message(struct succession *s, const char *message)
@@ -352,7 +378,10 @@ static void heir_ready(struct loop_source *source, uint32_t events)
 	size_t len;
 
 	if (!client_receive(s, source->fd, message, REQUEST_MAX, &len)) {
-		heir_gone(s);
+		if (s->state == SUCCESSION_RETIRES)
+			heir_all_came(s);
+		else
+			heir_gone(s);
 	} else if (len) {
 		message[len] = '\0';
 		heir_message(s, message);

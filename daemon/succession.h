@@ -12,8 +12,10 @@
  *   either way  {"command":...}          a client of the control socket, its descriptor along: what
  *                                        it wants to know is with you
  *
- * The old one goes on with its connections until the last has ended. A channel that ends means that
- * the other process has: the old one then takes connections again. Channels are handed on with the
+ * The old one goes on with its connections until the last has ended. Before it ends it closes its
+ * side of the channel for what comes and serves whom it has been sent; who is refused by it goes to
+ * the next. A channel that ends means that the other process has: the old one then takes
+ * connections again. Channels are handed on with the
  * rest, so each daemon has one to every older one that still lives, and an older one's ends when
  * all that came after it have gone.
  */
@@ -57,6 +59,8 @@ enum succession_state {
 	SUCCESSION_SERVES,
 	SUCCESSION_OFFERS, /* another one is about to take over */
 	SUCCESSION_YIELDED,
+	SUCCESSION_RETIRES, /* is about to end: the newer one sends no more clients */
+	SUCCESSION_RETIRED, /* and those that it had sent have come */
 };
 
 struct succession {
@@ -90,9 +94,15 @@ int succession_take(struct succession *s);
 /* The old one: a client of root's wants to take over. Returns NULL, or what is wrong with that. */
 const char *succession_offer(struct succession *s, int client_fd, const char *layout);
 
-/* Gives a client to the newest of the older daemons, or (heir) to the newer one. False: there is
- * none. The descriptor stays the caller's. */
-bool succession_pass(struct succession *s, bool heir, int fd, const char *request, size_t len);
+/* Gives a client to the newest of the older daemons that takes any, or to the newer one; the
+ * descriptor stays the caller's. 0, SUCCESSION_NONE when there is none, or a negative errno value. */
+#define SUCCESSION_NONE 1
+int succession_pass_back(struct succession *s, int fd, const char *request, size_t len);
+int succession_pass_on(struct succession *s, int fd, const char *request, size_t len);
+
+/* An older one that is about to end takes no more clients. False: some may still come, see to them
+ * and ask again. */
+bool succession_retire(struct succession *s);
 
 /* Tells all older ones to end. */
 void succession_stop(struct succession *s);

@@ -256,6 +256,30 @@ def generations():
         daemon.stopped = True
 
 
+def ones_without_connections_end():
+    """The oldest is asked through those in between, and nothing is lost when they end."""
+    with Net() as net:
+        a, b = net.pair()
+        daemon = net.daemon(a)
+        net.daemon(b)
+        with pair_of(a, b) as (client, server):
+            session_id = names(client, server)[1][0].hex()
+            for _ in range(4):
+                upgraded(daemon)
+            lists, found = 0, 0
+
+            def only_two():
+                nonlocal lists, found
+                lists += 1
+                found += session_id in [c["session_id"] for c in daemon.list(recent=False)]
+                return len(daemons_in(a)) == 2
+
+            wait_for(only_two, "those without connections to end", LINGER)
+            check_equal(found, lists, "each list had the oldest one's connection")
+            check(verify(daemon, client).get("peer_confirmed"), "and it can be verified")
+        end_all(daemon)
+
+
 def exchange_one(client, server):
     client.sendall(MESSAGE)
     check_equal(read_exactly(server, len(MESSAGE)), MESSAGE, "data goes through")
@@ -457,6 +481,7 @@ if __name__ == "__main__":
         __doc__,
         under_load,
         generations,
+        ones_without_connections_end,
         the_new_one_dies,
         nothing_changes,
         required,
