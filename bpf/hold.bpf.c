@@ -56,7 +56,7 @@ int tcpcrypt_hold(struct __sk_buff *skb)
 	struct packet p;
 	__u32 len;
 
-	if (!s || !packet_read(skb, &p) || !p.tcp.syn || p.tcp.ack)
+	if (is_no_syn(skb) || !s || !packet_read(skb, &p) || !p.tcp.syn || p.tcp.ack)
 		return TC_ACT_UNSPEC;
 	/* Released, or not one of ours: the daemon resets what it did not expect. */
 	app = app_sock_of(skb);
