@@ -89,10 +89,12 @@ def closes_listener(me):
     """A listener that is closed resets those that nobody has accepted."""
     with me.listen():
         wait_for(lambda: queued(me.host, me.port()) == 1, "the queue")
+        me.hear()
 
 
 def is_not_accepted(me):
     sock = me.connect()
+    me.tell("connected")
     me.wait_event(sock, select.POLLERR | select.POLLHUP)
     me.error(sock)
     me.call("connect when it is closed", me.socket().connect, me.target())
