@@ -67,6 +67,7 @@ static void take_back(void *data)
 	struct daemon *d = data;
 
 	d->yielded = 0;
+	engine_revoke(d->engine);
 	resumption_configure(d->resumption, d->config);
 	/* If it fails, the programs notice as they do when a daemon hangs. */
 	daemon_take_over(d);

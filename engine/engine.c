@@ -314,6 +314,13 @@ int engine_take_over(struct engine *e)
 	return 0;
 }
 
+void engine_revoke(struct engine *e)
+{
+	/* Identifiers last: what stands behind theirs is taken back by then. */
+	vault_revoke_all(&e->vault);
+	window_revoke_all(&e->window);
+}
+
 void engine_sweep_slots(struct engine *e, bool (*in_use)(void *data, unsigned int slot), void *data)
 {
 	unsigned int first = serving(e).first_slot, n = serving(e).n_workers;

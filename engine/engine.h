@@ -104,6 +104,10 @@ int engine_bequeath(struct engine *e, struct heritage *to);
 void engine_yield(struct engine *e);
 int engine_take_over(struct engine *e);
 
+/* Takes back all secrets that the daemons that came after this one have left, which nobody could
+ * resume with any more. They must be gone, and none be stored here since this one yielded. */
+void engine_revoke(struct engine *e);
+
 /* Frees the slots of daemons that were killed: all but this one's and those that in_use tells. */
 void engine_sweep_slots(struct engine *e, bool (*in_use)(void *data, unsigned int slot),
 			void *data);

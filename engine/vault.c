@@ -10,8 +10,8 @@
 #define SECRETS_SIZE (2 * SHARED_SECRETS_MAX * sizeof(struct shared_secret))
 #define OFFERS_SIZE  (2 * SHARED_OFFER_RINGS * sizeof(struct shared_offers))
 
-/* What a daemon has left that had this half before. */
-static void clear(struct vault *v)
+/* n rings from the first on are no user's any more. */
+static void rings_forget(struct vault *v, uint32_t first, uint32_t n)
 {
 	struct shared_offers_key key, next;
 	bool more = !bpf_map_get_next_key(v->offers_to_fd, NULL, &next);
@@ -20,10 +20,15 @@ static void clear(struct vault *v)
 	while (more) {
 		key = next;
 		more = !bpf_map_get_next_key(v->offers_to_fd, &key, &next);
-		if (!bpf_map_lookup_elem(v->offers_to_fd, &key, &ring) &&
-		    ring - v->ring_base < SHARED_OFFER_RINGS)
+		if (!bpf_map_lookup_elem(v->offers_to_fd, &key, &ring) && ring - first < n)
 			bpf_map_delete_elem(v->offers_to_fd, &key);
 	}
+}
+
+/* What a daemon has left that had this half before. */
+static void clear(struct vault *v)
+{
+	rings_forget(v, v->ring_base, SHARED_OFFER_RINGS);
 	explicit_bzero(v->secrets, SHARED_SECRETS_MAX * sizeof(*v->secrets));
 	memset(v->rings, 0, SHARED_OFFER_RINGS * sizeof(*v->rings));
 }
@@ -61,6 +66,17 @@ void vault_close(struct vault *v, bool wipe)
 		munmap(v->offers_view, OFFERS_SIZE);
 	window_close(&v->window);
 	memset(v, 0, sizeof(*v));
+}
+
+void vault_revoke_all(struct vault *v)
+{
+	struct shared_secret *all = v->secrets_view;
+
+	rings_forget(v, 0, 2 * SHARED_OFFER_RINGS);
+	for (uint32_t i = 0; i < 2 * SHARED_SECRETS_MAX; i++)
+		if (all[i].token &&
+		    window_revoke(&v->window, SHARED_SECRET_FIRST + i, all[i].token))
+			explicit_bzero(&all[i], sizeof(all[i]));
 }
 
 uint32_t vault_slot(const struct vault *v, uint32_t claim)

@@ -36,6 +36,9 @@ int vault_open(struct vault *v, const struct vault_maps *maps, bool second, bool
 /* wipe: the half is nobody else's by now. */
 void vault_close(struct vault *v, bool wipe);
 
+/* Of daemons that are gone: takes back what no connection has, from this half as well. */
+void vault_revoke_all(struct vault *v);
+
 /* The slot that an event names; SHARED_SECRETS_MAX or more: none of these. */
 uint32_t vault_slot(const struct vault *v, uint32_t claim);
 

@@ -8,8 +8,9 @@
 
 #define CLAIMS_SIZE (SHARED_CLAIMS_MAX * sizeof(struct shared_claim))
 
-/* What a daemon has left that had these claims before. */
-static void clear(struct window *w)
+/* Identifiers leave the map whose secrets are unwanted. */
+static void clear(struct window *w,
+		  bool (*unwanted)(struct window *, const struct shared_resumption *))
 {
 	struct shared_resumption secret;
 	struct shared_half half, next;
@@ -18,10 +19,24 @@ static void clear(struct window *w)
 	while (more) {
 		half = next;
 		more = !bpf_map_get_next_key(w->resumptions_fd, &half, &next);
-		if (!bpf_map_lookup_elem(w->resumptions_fd, &half, &secret) &&
-		    secret.slot - w->base < w->n)
+		if (!bpf_map_lookup_elem(w->resumptions_fd, &half, &secret) && unwanted(w, &secret))
 			bpf_map_delete_elem(w->resumptions_fd, &half);
 	}
+}
+
+/* What a daemon has left that had these claims before. */
+static bool has_own_claim(struct window *w, const struct shared_resumption *secret)
+{
+	return secret->slot - w->base < w->n;
+}
+
+/* A SYN that has claimed its secret has it: its SYN-ACK is made of what stands here. */
+static bool is_unclaimed(struct window *w, const struct shared_resumption *secret)
+{
+	const struct shared_claim *all = w->view;
+
+	return window_revoke(w, secret->slot, secret->token) ||
+	       !(__atomic_load_n(&all[secret->slot].state, __ATOMIC_ACQUIRE) & SHARED_CLAIMED);
 }
 
 int window_open(struct window *w, int resumptions_fd, int claims_fd, uint32_t base, uint32_t n)
@@ -35,7 +50,7 @@ int window_open(struct window *w, int resumptions_fd, int claims_fd, uint32_t ba
 	w->base = base;
 	w->n = n;
 	w->claims = (struct shared_claim *)view + w->base;
-	clear(w);
+	clear(w, has_own_claim);
 	return 0;
 }
 
@@ -121,6 +136,19 @@ void window_end(struct window *w, const struct shared_half *half, uint32_t slot)
 	__atomic_store_n(&w->claims[slot].state, 0, __ATOMIC_RELEASE);
 	if (half)
 		forget(w, half);
+}
+
+bool window_revoke(struct window *w, uint32_t number, uint64_t token)
+{
+	struct shared_claim *all = w->view;
+
+	return __atomic_compare_exchange_n(&all[number].state, &token, 0, false, __ATOMIC_ACQ_REL,
+					   __ATOMIC_ACQUIRE);
+}
+
+void window_revoke_all(struct window *w)
+{
+	clear(w, is_unclaimed);
 }
 
 void window_offer(struct window *w, uint32_t slot, uint64_t token)

@@ -56,6 +56,13 @@ bool window_take(struct window *w, const struct shared_half *half, uint32_t slot
 /* Ends what a SYN has claimed; the slot may be used again. */
 void window_end(struct window *w, const struct shared_half *half, uint32_t slot);
 
+/* Of daemons that are gone: takes back a secret whose claim the programs know by this number. False
+ * when it is not there to be claimed. */
+bool window_revoke(struct window *w, uint32_t number, uint64_t token);
+
+/* The same for all that SYNs of other hosts can name, this window's as well. */
+void window_revoke_all(struct window *w);
+
 /* Lets a claim be taken that no SYN of other hosts can name: only by the programs of this host. */
 void window_offer(struct window *w, uint32_t slot, uint64_t token);
 

@@ -322,6 +322,30 @@ def the_new_one_dies():
         end_all(daemon)
 
 
+def sessions_of_the_dead():
+    """kill -9 of those that have taken over: nobody can resume with the secrets that they have left,
+    and the other host, which offers to, exchanges keys."""
+    with Net() as net:
+        a, b = net.pair()
+        client_daemon = net.daemon(a)
+        daemon = net.daemon(b)
+        pids = [daemon.pid()]
+        with pair_of(a, b) as old:
+            for _ in range(2):
+                pids.append(upgraded(daemon))
+                for _ in range(3):
+                    encrypts(client_daemon, a, b, "it encrypts")
+            check(client_daemon.status()["resumable"], "there is a session to be resumed")
+            for pid in pids[1:]:
+                os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: "taking connections again" in daemon.log(), "the oldest to notice")
+            check_equal(daemon.pid(), pids[0], "it answers")
+            for _ in range(3):
+                encrypts(client_daemon, a, b, "the other host's connections are made, encrypted")
+            exchange_one(*old)
+        end_all(daemon)
+
+
 def nothing_changes():
     """An upgrade that cannot be leaves the daemon as it is."""
     with Net() as net:
@@ -483,6 +507,7 @@ if __name__ == "__main__":
         generations,
         ones_without_connections_end,
         the_new_one_dies,
+        sessions_of_the_dead,
         nothing_changes,
         required,
         service_manager,
