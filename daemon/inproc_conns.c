@@ -296,13 +296,15 @@ void inproc_conns_told(struct inproc_conns *c, struct inproc_holds *of, uid_t ui
 	}
 }
 
-struct inproc_conn *inproc_conns_find(struct inproc_conns *c, const struct shared_endpoint *local,
+struct inproc_conn *inproc_conns_find(struct inproc_conns *c, const struct visitor *visitor,
+				      const struct shared_endpoint *local,
 				      const struct shared_endpoint *peer)
 {
 	struct inproc_conn *conn;
 
 	TAILQ_FOREACH (conn, &c->all, entry)
-		if (address_equal(&conn->record.local, local) &&
+		if (visitor_may_see(visitor, &conn->record) &&
+		    address_equal(&conn->record.local, local) &&
 		    address_equal(&conn->record.peer, peer))
 			break;
 	return conn;

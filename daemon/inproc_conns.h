@@ -11,6 +11,7 @@
 
 #include "daemon/inproc_past.h"
 #include "daemon/ledger.h"
+#include "daemon/visitor.h"
 #include "inproc/message.h"
 
 #define INPROC_CONNS_MAX      65536 /* live ones that are listed, */
@@ -59,8 +60,10 @@ void inproc_conns_init(struct inproc_conns *c, struct ledger *ledger, struct inp
 void inproc_conns_told(struct inproc_conns *c, struct inproc_holds *of, uid_t uid, pid_t pid,
 		       const struct message *m, double now);
 
-/* The live one between these ends, or NULL. */
-struct inproc_conn *inproc_conns_find(struct inproc_conns *c, const struct shared_endpoint *local,
+/* The live one between these ends that the visitor may see, whoever else says that he has it; or
+ * NULL. */
+struct inproc_conn *inproc_conns_find(struct inproc_conns *c, const struct visitor *visitor,
+				      const struct shared_endpoint *local,
 				      const struct shared_endpoint *peer);
 
 /* About once a second: ends what was left, and found nobody else. */

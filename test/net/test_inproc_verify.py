@@ -5,13 +5,14 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 
 from apps import Server, echo
 from harness import TCPCRYPT, Net, check, check_equal, main, wait_for
 from inproc import V4, V6, Pair, loaded
-from test_inproc_list import ALICE, ECHO, Puppet, as_user, live, user
+from test_inproc_list import ALICE, BOB, ECHO, MESSAGE_SIZE, Puppet, as_user, live, user
 
 PORT = 7010  # as test_inproc_list.live() knows it
 
@@ -135,6 +136,41 @@ def users():
         check_proven(ask(pair.da, other, ALICE), other, "the user's own")
 
 
+class Claimed:
+    """A connection of 192.0.2.1:1000 with 192.0.2.2:2000, as programs may claim to have it."""
+
+    local, peer = "192.0.2.1:1000", "192.0.2.2:2000"
+
+    def __init__(self, daemon):
+        end = struct.Struct("=10x2s4sH2x")
+        ends = b"".join(end.pack(b"\xff" * 2, bytes((192, 0, 2, n)), n * 1000) for n in (1, 2))
+        head = struct.pack("=HBBHBBBBBBiQ32x", MESSAGE_SIZE, 1, 1, 1, 0, 0x21, 0, 0, 0, 0, 0, 7)
+        self.path = str(daemon.run_dir / "inproc.sock")
+        self.message = (head + ends).ljust(MESSAGE_SIZE, b"\0")
+
+    def tell(self, channel, uid):
+        """A program of that user has it."""
+        with user(uid):
+            channel.connect(self.path)
+            channel.send(self.message)
+
+
+def others_claim():
+    """Whatever ends another user's program says that it has, the user's own connection is found."""
+    with Net() as net:
+        pair = begin(net, "both")
+        ends = Claimed(pair.da)
+        channels = [socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(2)]
+        with channels[0] as bobs, channels[1] as own:
+            ends.tell(bobs, BOB)
+            (one,) = wait_for(lambda: pair.da.list(uid=BOB), "the other user's")
+            check_equal((one["local"], one["peer"]), (ends.local, ends.peer), "with these ends")
+            ends.tell(own, ALICE)
+            wait_for(lambda: pair.da.list(uid=ALICE), "the user's own")
+            answer = ask(pair.da, one, ALICE)
+            check("did not answer" in answer.get("error", ""), "its program is asked, in vain", answer)
+
+
 def forked():
     """Of two processes that have it one is stopped."""
     with Net() as net:
@@ -200,6 +236,7 @@ if __name__ == "__main__":
         idle,
         unanswered,
         users,
+        others_claim,
         forked,
         engine_only,
         in_process,
