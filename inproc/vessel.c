@@ -49,6 +49,7 @@ enum place_state { PLACE_FREE, PLACE_USED, PLACE_LEFT };
 struct place {
 	enum place_state state;
 	int fd;
+	bool own_file; /* fd's open file is this process's alone, so that it sees all locks but its own */
 	unsigned int uses;
 	int member;	     /* this process's number; -1: it has none */
 	int child, child_fd; /* of the child that is about to be */
@@ -170,17 +171,13 @@ static int place_find(void)
 	return found;
 }
 
-/* An open file of its own; without /proc the same once more, whose locks are shared then. */
+/* An open file of its own, or -1: without /proc. */
 static int reopen(int fd)
 {
 	char path[32];
-	int fresh;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	fresh = open(path, O_RDWR | O_CLOEXEC);
-	if (fresh < 0)
-		fresh = next()->fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	return kept_move_up(fresh);
+	return kept_move_up(open(path, O_RDWR | O_CLOEXEC));
 }
 
 static struct member *members_of(size_t index)
@@ -206,8 +203,8 @@ void vessel_reap(void (*give_back)(void *slot, struct arena_share *share))
 			if (m->state != MEMBER_LIVES)
 				continue;
 			begin();
-			dead = places[i].state == PLACE_USED && n != places[i].member &&
-			       member_dead(m, n, places[i].fd);
+			dead = places[i].state == PLACE_USED && places[i].own_file &&
+			       n != places[i].member && member_dead(m, n, places[i].fd);
 			end();
 			if (!dead)
 				continue;
@@ -217,19 +214,21 @@ void vessel_reap(void (*give_back)(void *slot, struct arena_share *share))
 	}
 }
 
-/* The mapping, which children have as well, keeps its file open: the lock is another one's. */
+/* The mapping, which children have as well, keeps its file open: the lock is another one's. Who has only
+ * a file with others is no member: their locks would be his, and nobody sees his own. */
 static void member_enter(size_t index)
 {
 	struct place *p = &places[index];
 	const int fd = reopen(p->fd);
 
-	if (fd >= 0) {
-		kept_set(p->fd, false);
-		next()->close(p->fd);
-		p->fd = fd;
-		kept_set(fd, true);
-	}
-	p->member = member_begin(members_of(index), p->fd);
+	if (fd < 0)
+		return;
+	kept_set(p->fd, false);
+	next()->close(p->fd);
+	p->fd = fd;
+	p->own_file = true;
+	kept_set(fd, true);
+	p->member = member_begin(members_of(index), fd);
 }
 
 /* With the lock. Maps it: the place's index, or -1. fd is the place's if that succeeds. Keys and plain
@@ -331,7 +330,12 @@ struct arena *vessel_open(int fd)
 
 int vessel_descriptor(const struct conn *c)
 {
-	return is_inside(c) ? reopen(places[index_of(c)].fd) : -1;
+	int fd;
+
+	if (!is_inside(c))
+		return -1;
+	fd = reopen(places[index_of(c)].fd);
+	return fd < 0 ? next()->fcntl(places[index_of(c)].fd, F_DUPFD_CLOEXEC, 0) : fd;
 }
 
 void vessel_use(const struct conn *c)
@@ -437,6 +441,7 @@ void vessel_forked(void)
 		struct place *p = &places[i];
 
 		p->member = p->child;
+		p->own_file = p->child_fd >= 0;
 		if (p->child_fd < 0)
 			continue;
 		kept_set(p->fd, false);

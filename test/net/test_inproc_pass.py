@@ -477,6 +477,55 @@ def stranger():
         pair.check_secret("a stranger")
 
 
+# ---- fork() ------------------------------------------------------------------------------------
+
+# One of two processes closes what the other one still has. That it lives is seen by an open file of its
+# own, which a child cannot have where there is no /proc, or where there are no more descriptors.
+FILELESS_SERVER = """
+import os, resource, socket, sys
+def echo(sock):
+    while data := sock.recv(65536):
+        sock.sendall(data)
+listener = socket.create_server(("0.0.0.0", 7113))
+if sys.argv[1] == "/proc":
+    os.chroot("/usr")
+while True:
+    sock, _ = listener.accept()
+    # With this child the connection gets memory of its own, which takes descriptors.
+    if not os.fork():
+        os._exit(0)
+    os.wait()
+    closed = os.pipe()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if sys.argv[1] == "descriptors":
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    child = os.fork()
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    if (child != 0) == (sys.argv[2] == "child"):
+        sock.close()
+        os.write(closed[1], b"x")
+    else:
+        os.read(closed[0], 1)
+        echo(sock)
+        sock.close()
+    if not child:
+        os._exit(0)
+    os.waitpid(child, 0)
+    for fd in closed:
+        os.close(fd)
+"""
+
+
+def fileless():
+    for lacks, left in (("/proc", "child"), ("/proc", "parent"), ("descriptors", "parent")):
+        with Net() as net:
+            pair = Pair(net, "server")
+            name = f"without {lacks}, left to the {left}"
+            talk(pair, f"{name}: everything comes back", 7113, FILELESS_SERVER, GIVEN_CLIENT,
+                 "True", rounds=2, more=[lacks, left])
+            pair.check_secret(name)
+
+
 if __name__ == "__main__":
     main(
         "encrypted connections that other programs go on with",
@@ -490,4 +539,5 @@ if __name__ == "__main__":
         given,
         given_full,
         stranger,
+        fileless,
     )
