@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "inproc/next.h"
+#include "inproc/table.h"
 #include "inproc/vessel.h"
 
 enum { SOCKET, MEMORY, N_FDS };
@@ -86,7 +87,7 @@ static bool is_trusted(int fd)
 	       (maker.uid == 0 || maker.uid == geteuid());
 }
 
-/* Takes what was put. */
+/* Takes what was put, as far as there is room for descriptors. False: something else was. */
 static bool take(int fd, int ret_fds[static N_FDS])
 {
 	char text[sizeof(mark)];
@@ -100,13 +101,8 @@ static bool take(int fd, int ret_fds[static N_FDS])
 	if (n < 0 && errno == ECONNRESET)
 		n = next()->recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | MSG_PEEK);
 	c = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
-	    c->cmsg_len < CMSG_LEN(sizeof(int)))
-		return false;
-	memcpy(ret_fds, CMSG_DATA(c), sizeof(int));
-	ret_fds[MEMORY] = -1;
-	if (c->cmsg_len == CMSG_LEN(N_FDS * sizeof(int)))
-		memcpy(ret_fds, CMSG_DATA(c), N_FDS * sizeof(int));
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+		memcpy(ret_fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
 	return n == sizeof(mark) && !memcmp(text, mark, sizeof(mark));
 }
 
@@ -125,19 +121,35 @@ static struct conn *place(int fd, const int fds[static N_FDS])
 	return NULL;
 }
 
+/* The program shall not read what was put in there. */
+static void reset(int fd)
+{
+	struct conn *c = conn_new();
+
+	if (!c || conn_lock(c))
+		return;
+	conn_broken(c, ECONNRESET);
+	table_enter(fd, c);
+	conn_unlock(c);
+}
+
 struct conn *handover_open(int fd)
 {
 	int fds[N_FDS] = { -1, -1 };
 	struct conn *c = NULL;
+	bool is;
 
 	if (!option_is(fd, SO_DOMAIN, AF_UNIX) || !option_is(fd, SO_TYPE, SOCK_SEQPACKET) ||
 	    !is_trusted(fd))
 		return NULL;
-	if (take(fd, fds))
+	is = take(fd, fds);
+	if (is)
 		c = place(fd, fds);
 	else if (fds[MEMORY] >= 0)
 		next()->close(fds[MEMORY]);
 	if (fds[SOCKET] >= 0)
 		next()->close(fds[SOCKET]);
+	if (is && !c)
+		reset(fd);
 	return c;
 }

@@ -18,8 +18,8 @@ int handover_pack(int fd, const struct conn *c);
 /*
  * Puts the socket that fd stands for in fd's place, close-on-exec. Returns its connection, not
  * locked, with one use (vessel_unuse()); NULL: fd is nothing of this kind, or not to be trusted
- * (from a user who is neither root nor this process's), or of another version. It is as it was
- * then.
+ * (from a user who is neither root nor this process's), and as it was; or of another version, or there
+ * is no room for what is in it, and then it is the program's as a connection that was reset.
  */
 struct conn *handover_open(int fd);
 

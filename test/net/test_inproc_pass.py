@@ -477,6 +477,60 @@ def stranger():
         pair.check_secret("a stranger")
 
 
+# A receiver with room for what stands for the connection, but not for all that is in there.
+CROWDED = """
+import os, resource, socket, sys
+channel = socket.socket(fileno=int(sys.argv[1]))
+while True:
+    channel.recv(1)
+    free = os.dup(0)
+    os.close(free)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + int(sys.argv[2]), limits[1]))
+    _, fds, _, _ = socket.recv_fds(channel, 100, 1)
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    sock = socket.socket(fileno=fds[0])
+    said = []
+    for call in (lambda: sock.recv(1000), lambda: sock.send(b"x"), lambda: sock.recv(1000)):
+        try:
+            said.append(repr(call()))
+        except OSError as e:
+            said.append(type(e).__name__)
+    sock.close()
+    channel.send(" ".join(said).encode())
+"""
+TO_CROWDED = """
+import socket, subprocess, sys
+here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+worker = subprocess.Popen([sys.executable, "-c", sys.argv[3], str(there.fileno()), sys.argv[4]],
+                          pass_fds=[there.fileno()])
+there.close()
+sock = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+sock.sendall(b"hello")
+sock.recv(5, socket.MSG_WAITALL)
+here.send(b"x")
+socket.send_fds(here, [b"x"], [sock.fileno()])
+sock.close()
+print(here.recv(100).decode())
+"""
+
+
+def crowded():
+    """A receiver without descriptors for it has a connection that was reset, and nothing to read."""
+    with Net() as net:
+        pair = Pair(net, "both")
+        server = pair.b.start(pair.server([sys.executable, "-c", GREETER]), stdout=subprocess.PIPE,
+                              text=True)
+        pair.b.wait_listening(7112)
+        for room in ("1", "2"):
+            args = [sys.executable, "-c", TO_CROWDED, pair.b.addresses[V4], "7112", CROWDED, room]
+            said = pair.a.run(pair.client(args), timeout=30).stdout.strip()
+            check_equal(said, "ConnectionResetError BrokenPipeError b''",
+                        f"room for {room}: the connection was reset")
+            check_equal(server.stdout.readline(), "ConnectionResetError\n",
+                        f"room for {room}: the peer's end")
+
+
 # ---- fork() ------------------------------------------------------------------------------------
 
 # One of two processes closes what the other one still has. That it lives is seen by an open file of its
@@ -539,5 +593,6 @@ if __name__ == "__main__":
         given,
         given_full,
         stranger,
+        crowded,
         fileless,
     )
