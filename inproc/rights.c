@@ -2,6 +2,7 @@
 #include "inproc/rights.h"
 
 #include <fcntl.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "inproc/boarding.h"
@@ -13,19 +14,23 @@
 
 typedef void visitor(void *data, unsigned char *at);
 
-/* Each place in the control messages where a descriptor is. */
+/* Each place in the control messages where a descriptor is, whatever lengths the program has given. */
 static void each(struct msghdr *message, visitor *visit, void *data)
 {
+	const uint8_t *end = (uint8_t *)message->msg_control + message->msg_controllen;
 	struct cmsghdr *c;
+	size_t len;
 
 	if (!message->msg_controllen)
 		return;
 	for (c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
-		for (size_t at = 0; at + sizeof(int) <= c->cmsg_len - CMSG_LEN(0);
-		     at += sizeof(int))
-			visit(data, CMSG_DATA(c) + at);
+		len = end - (uint8_t *)c;
+		if (c->cmsg_len < len)
+			len = c->cmsg_len;
+		for (size_t at = CMSG_LEN(0); at + sizeof(int) <= len; at += sizeof(int))
+			visit(data, (uint8_t *)c + at);
 	}
 }
 
@@ -87,8 +92,11 @@ static void replace(void *data, unsigned char *at)
 	if (p->error || !table_get(fd))
 		return;
 	c = boarding_find(fd);
-	if (!c)
-		return; /* it is plain */
+	if (!c) {
+		/* It is plain, or another thread is closing it: that is not to be sent as it is. */
+		p->error = table_get(fd) ? -EBADF : 0;
+		return;
+	}
 	moved = boarding_ensure(c, fd);
 	made = moved && p->rights->n < RIGHTS_MAX ? pack(p->rights, fd, moved) : -EOPNOTSUPP;
 	conn_unlock(moved ? moved : c);

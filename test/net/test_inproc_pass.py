@@ -531,6 +531,32 @@ def crowded():
                         f"room for {room}: the peer's end")
 
 
+MALFORMED = """
+import ctypes, os, socket, struct
+libc = ctypes.CDLL(None, use_errno=True)
+here, there = socket.socketpair()
+for length in (0, 1, 15, 1 << 20, (1 << 64) - 1):
+    control = ctypes.create_string_buffer(
+        struct.pack("@Niii", length, socket.SOL_SOCKET, socket.SCM_RIGHTS, 0), 24)
+    data = ctypes.create_string_buffer(b"x")
+    vector = ctypes.create_string_buffer(struct.pack("@PN", ctypes.addressof(data), 1))
+    message = ctypes.create_string_buffer(struct.pack(
+        "@PI4xPNPNi4x", 0, 0, ctypes.addressof(vector), 1, ctypes.addressof(control), 24, 0))
+    r = libc.sendmsg(here.fileno(), message, 0)
+    print(r, os.strerror(ctypes.get_errno()), end=" ")
+"""
+
+
+def malformed():
+    """Lengths that make no sense are the kernel's to refuse."""
+    with Net() as net:
+        pair = Pair(net, "client")
+        plainly, here = (pair.a.run(args, check=False) for args in (
+            [sys.executable, "-c", MALFORMED], pair.client([sys.executable, "-c", MALFORMED])))
+        check(plainly.stdout.count("-1 Invalid argument") == 5, "malformed: without the library", plainly)
+        check_equal((here.stdout, here.returncode), (plainly.stdout, 0), "malformed: with it")
+
+
 # ---- fork() ------------------------------------------------------------------------------------
 
 # One of two processes closes what the other one still has. That it lives is seen by an open file of its
@@ -594,5 +620,6 @@ if __name__ == "__main__":
         given_full,
         stranger,
         crowded,
+        malformed,
         fileless,
     )
