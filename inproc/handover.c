@@ -114,7 +114,6 @@ static struct conn *place(int fd, const int fds[static N_FDS])
 
 	if (!c)
 		return NULL;
-	vessel_use(c);
 	if (next()->dup3(fds[SOCKET], fd, O_CLOEXEC) == fd)
 		return c;
 	vessel_unuse(c);

@@ -321,6 +321,8 @@ struct arena *vessel_open(int fd)
 		begin();
 		known = place_known(&st);
 		index = known < 0 ? place_open(fd, &st) : known;
+		if (index >= 0)
+			places[index].uses++;
 		end();
 	}
 	if ((index < 0 || known >= 0) && fd >= 0)

@@ -21,8 +21,9 @@ struct conn;
 struct arena *vessel_make(void);
 
 /*
- * The one whose descriptor another program has given. Takes fd. NULL: it is none, or of a library
- * that was built otherwise. The connection in it: vessel_conn(), not locked, perhaps ended.
+ * The one whose descriptor another program has given, with one use, since other threads may be
+ * giving up theirs. Takes fd. NULL: it is none, or of a library that was built otherwise. The
+ * connection in it: vessel_conn(), not locked, perhaps ended.
  */
 struct arena *vessel_open(int fd);
 struct conn *vessel_conn(const struct arena *arena);
