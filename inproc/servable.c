@@ -64,14 +64,15 @@ static const char *elf_reason(int fd, const Elf64_Ehdr *elf)
 	return NULL;
 }
 
-static const char *privilege_reason(int fd)
+/* Also of what can be run and not be read. */
+static const char *privilege_reason(const char *path)
 {
 	struct stat st;
 	char capabilities[64];
 
-	if (!fstat(fd, &st) && st.st_mode & (S_ISUID | S_ISGID))
+	if (!stat(path, &st) && st.st_mode & (S_ISUID | S_ISGID))
 		return "it is setuid or setgid";
-	if (fgetxattr(fd, "security.capability", capabilities, sizeof(capabilities)) > 0)
+	if (getxattr(path, "security.capability", capabilities, sizeof(capabilities)) > 0)
 		return "it has file capabilities";
 	return NULL;
 }
@@ -98,13 +99,12 @@ static const char *reason(const char *path, int depth)
 		Elf64_Ehdr elf;
 	} head = { .text = "" };
 	char interpreter[256];
-	const char *why;
+	const char *why = privilege_reason(path);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	/* Not ours to judge: exec will say what is wrong, and the library that it is there. */
 	if (fd < 0)
-		return NULL;
-	why = privilege_reason(fd);
+		return why;
 	if (!why && pread(fd, head.text, sizeof(head.text) - 1, 0) > 0 &&
 	    !memcmp(head.text, ELFMAG, SELFMAG))
 		why = elf_reason(fd, &head.elf);

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """In-process mode: processes that share connections, plain peers, the guard, what is refused."""
+import shutil
 import subprocess
 import sys
 
 from apps import Server, echo, url
 from harness import TCPCRYPT, Net, check, check_equal, main, wait_for
-from inproc import LIBRARY, RAW_WRITER, SECRET, V4, Pair, each_role, loaded
+from inproc import LIBRARY, RAW_WRITER, SECRET, V4, Pair, as_user, each_role, loaded
 from packets import Capture
 
 
@@ -456,6 +457,11 @@ def refusals():
         for program, why in (("/usr/bin/passwd", "setuid"), (f"{go}/bin/go", "Go program")):
             done = a.run(loaded([program]), check=False)
             check(why in done.stderr and done.returncode == 1, f"run refuses: {why}", done)
+        # As some distributions install sudo.
+        unread = shutil.copy("/usr/bin/id", net.directory() / "id")
+        unread.chmod(0o4111)
+        done = a.run(as_user("65534", loaded([unread])), check=False)
+        check("setuid" in done.stderr and done.returncode == 1, "run refuses: setuid, unreadable", done)
 
 
 if __name__ == "__main__":
