@@ -43,10 +43,9 @@ static void memory_put(void *memory, size_t size)
 /* The socket goes out of the way, and what stands for it comes. 0 or a negative errno value. */
 static int replace(struct image_entry *entry, int pack)
 {
-	entry->saved = kept_move_up(next()->dup(entry->fd));
+	entry->saved = kept_move_up(next()->fcntl(entry->fd, F_DUPFD_CLOEXEC, 0));
 	if (entry->saved < 0)
 		return -errno;
-	next()->fcntl(entry->saved, F_SETFD, FD_CLOEXEC);
 	if (!table_suspend(entry->fd, entry->c)) {
 		next()->close(entry->saved);
 		return -EBADF;
