@@ -20,7 +20,7 @@ import time
 import unittest
 import unittest.mock
 
-from fake_daemon import FakeDaemon, FakeHost
+from fake_daemon import FakeDaemon, FakeHost, greeted
 
 TOOL = None
 ID = "23" + "".join(f"{i:08x}" for i in range(0xA0000000, 0xA0000008))
@@ -573,6 +573,7 @@ class Verify(Case):
         return reply
 
     def verify(self, host, *options, status=0, name="127.0.0.1"):
+        greeted.clear()
         out, err = self.run_tool("verify", name, str(host.port), *options, status=status)
         self.assertTrue(host.ended.acquire(timeout=10))
         self.assertEqual(host.received, b"")

@@ -6,6 +6,9 @@ import os
 import socket
 import threading
 
+# The host has sent its greeting. One that came after the tool has gone would be answered with RST.
+greeted = threading.Event()
+
 
 class FakeDaemon:
     """
@@ -38,15 +41,17 @@ class FakeDaemon:
             line = connection.makefile("rb").readline()
             replay = self.replays[min(len(self.requests), len(self.replays) - 1)]
             self.requests.append(json.loads(line))
+            if self.requests[-1]["command"] == "verify":
+                greeted.wait(10)
             if callable(replay):
                 replay = replay(self.requests[-1])
+            if self.hold:
+                self.held.append(connection)
             try:
                 connection.sendall(replay)
             except OSError:
                 pass
-            if self.hold:
-                self.held.append(connection)
-            else:
+            if not self.hold:
                 connection.close()
 
     def end_all(self):
@@ -82,6 +87,7 @@ class FakeHost:
                 return
             try:
                 connection.sendall(b"220 hello\r\n")
+                greeted.set()
                 while got := connection.recv(4096):
                     self.received += got
             except OSError as error:
