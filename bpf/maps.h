@@ -287,6 +287,7 @@ static __always_inline void event_submit(struct shared_event *e, __u32 slot)
 
 #define EVENT_LEN   ((sizeof(struct shared_event) + BPF_RINGBUF_HDR_SZ + 7) & ~7ULL)
 #define QUIET_BYTES (1 << 17) /* that may wait */
+#define QUIET_TRIES 4
 
 /* Where the ring ends, before an event that is submitted quietly is reserved. */
 static __always_inline __u64 event_end(__u32 slot)
@@ -294,6 +295,17 @@ static __always_inline __u64 event_end(__u32 slot)
 	void *ring = bpf_map_lookup_elem(&events, &slot);
 
 	return ring ? bpf_ringbuf_query(ring, BPF_RB_PROD_POS) : 0;
+}
+
+/* Never lowered: another CPU's event may lie further on. */
+static __always_inline void quiet_raise(struct shared_worker *w, __u64 to)
+{
+	for (int i = 0; i < QUIET_TRIES; i++) {
+		__u64 before = *(volatile __u64 *)&w->quiet;
+
+		if (before >= to || __sync_val_compare_and_swap(&w->quiet, before, to) == before)
+			return;
+	}
 }
 
 /* For what can wait until the worker looks by itself, once a second, or has other things to read:
@@ -309,7 +321,7 @@ static __always_inline void event_submit_quietly(struct shared_event *e, __u32 s
 		return;
 	}
 	/* A full barrier: who submits another event sees this, or is seen here. */
-	__sync_lock_test_and_set(&w->quiet, end + EVENT_LEN);
+	quiet_raise(w, end + EVENT_LEN);
 	/* Once is enough: it reads all there is. */
 	if (bpf_ringbuf_query(ring, BPF_RB_PROD_POS) != end + EVENT_LEN ||
 	    bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) - QUIET_BYTES < EVENT_LEN)

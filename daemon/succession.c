@@ -327,7 +327,7 @@ static void heir_gone(struct succession *s)
 
 	heir_close(s);
 	s->state = SUCCESSION_SERVES;
-	if (before == SUCCESSION_YIELDED) {
+	if (before >= SUCCESSION_YIELDED) {
 		log_warning("the tcpcryptd that replaced this one is gone: taking connections "
 			    "again");
 		s->ops->take_back(s->data);
@@ -339,17 +339,19 @@ static void heir_gone(struct succession *s)
 
 bool succession_retire(struct succession *s)
 {
-	if (s->heir.fd < 0 || s->state == SUCCESSION_RETIRED)
-		return true;
-	shutdown(s->heir.fd, SHUT_RD);
-	s->state = SUCCESSION_RETIRES;
-	return false;
+	if (s->heir.fd >= 0 && s->state == SUCCESSION_YIELDED) {
+		shutdown(s->heir.fd, SHUT_RD);
+		s->state = SUCCESSION_RETIRES;
+	}
+	return s->state != SUCCESSION_RETIRES;
 }
 
-/* The channel stays open: its end is this process's. */
+/* The channel stays open: its end is this process's; and that it hangs up is still to be known. */
 static void heir_all_came(struct succession *s)
 {
 	loop_remove(s->loop, &s->heir);
+	if (loop_add(s->loop, &s->heir, 0))
+		log_warning("the tcpcryptd that replaced this one is not watched any more");
 	s->state = SUCCESSION_RETIRED;
 }
 
@@ -378,7 +380,7 @@ static void heir_ready(struct loop_source *source, uint32_t events)
 	size_t len;
 
 	if (!client_receive(s, source->fd, message, REQUEST_MAX, &len)) {
-		if (s->state == SUCCESSION_RETIRES)
+		if (s->state == SUCCESSION_RETIRES && !(events & EPOLLHUP))
 			heir_all_came(s);
 		else
 			heir_gone(s);
