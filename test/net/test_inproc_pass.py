@@ -203,16 +203,19 @@ def pending():
 
 # What was received with a frame and not read yet; and a descriptor that shall be closed.
 UNREAD_SERVER = """
-import fcntl, os, socket, sys
+import fcntl, os, select, socket, sys
 if len(sys.argv) == 1:
     listener = socket.create_server(("0.0.0.0", 7105))
     while True:
-        sock, _ = listener.accept()
-        other, _ = listener.accept()
+        both = [listener.accept()[0] for _ in range(2)]
         if os.fork():
-            sock.close()
-            other.close()
+            for s in both:
+                s.close()
             continue
+        # Through daemons they may come in either order.
+        [sock], _, _ = select.select(both, (), ())
+        both.remove(sock)
+        [other] = both
         got = sock.recv(7)
         os.set_inheritable(sock.fileno(), True)
         fcntl.fcntl(other, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
