@@ -70,8 +70,7 @@ static __always_inline int packet_read(struct __sk_buff *skb, struct packet *p)
 
 /*
  * Is this surely no SYN? Most packets are told by a look where the flags lie in an Ethernet frame with
- * IP without options, which is a third of what packet_read() takes. Where there is no Ethernet header,
- * there may be an IP header: addresses that begin like one are not judged.
+ * IP without options, which costs less than packet_read(). Where there is no Ethernet header, there may be an IP header: addresses that begin like one are not judged.
  */
 static __always_inline int is_no_syn(const struct __sk_buff *skb)
 {

@@ -15,9 +15,8 @@
  * The old one goes on with its connections until the last has ended. Before it ends it closes its
  * side of the channel for what comes and serves whom it has been sent; who is refused by it goes to
  * the next. A channel that ends means that the other process has: the old one then takes
- * connections again. Channels are handed on with the
- * rest, so each daemon has one to every older one that still lives, and an older one's ends when
- * all that came after it have gone.
+ * connections again. Channels are handed on with the rest, so each daemon has one to every older
+ * one that still lives, and an older one's ends when all that came after it have gone.
  */
 #ifndef DAEMON_SUCCESSION_H
 #define DAEMON_SUCCESSION_H

@@ -31,7 +31,7 @@ static bool has_own_claim(struct window *w, const struct shared_resumption *secr
 }
 
 /* A SYN that has claimed its secret has it: its SYN-ACK is made of what stands here. */
-static bool is_unclaimed(struct window *w, const struct shared_resumption *secret)
+static bool revoke_unclaimed(struct window *w, const struct shared_resumption *secret)
 {
 	const struct shared_claim *all = w->view;
 
@@ -148,7 +148,7 @@ bool window_revoke(struct window *w, uint32_t number, uint64_t token)
 
 void window_revoke_all(struct window *w)
 {
-	clear(w, is_unclaimed);
+	clear(w, revoke_unclaimed);
 }
 
 void window_offer(struct window *w, uint32_t slot, uint64_t token)

@@ -160,17 +160,21 @@ def lending():
 
 
 # The peer does not read before the old program has gone, with what the kernel did not take.
-PENDING_SERVER = FORKING + """
-if len(sys.argv) == 1:
-    sock = client(7104)
-    sock.recv(2)
+FILLING = """
+def fill(sock):
     sock.setblocking(False)
     sent = 0
     try:
         while True:
             sent += sock.send(bytes([sent // 1000 % 251]) * 1000)
     except BlockingIOError:
-        pass
+        return sent
+"""
+PENDING_SERVER = FORKING + FILLING + """
+if len(sys.argv) == 1:
+    sock = client(7104)
+    sock.recv(2)
+    sent = fill(sock)
     os.set_inheritable(sock.fileno(), True)
     os.execv(sys.executable, [*sys.orig_argv, str(sock.fileno()), str(sent)])
 sock = socket.socket(fileno=int(sys.argv[1]))
@@ -380,7 +384,7 @@ def given():
 
 
 # What waits for room at the moment of sending goes before what the receiver writes.
-FULL_SENDER = """
+FULL_SENDER = FILLING + """
 import os, socket
 here, there = socket.socketpair()
 listener = socket.create_server(("0.0.0.0", 7111))
@@ -397,13 +401,7 @@ if not os.fork():
 while True:
     sock, _ = listener.accept()
     sock.recv(2)
-    sock.setblocking(False)
-    sent = 0
-    try:
-        while True:
-            sent += sock.send(bytes([sent // 1000 % 251]) * 1000)
-    except BlockingIOError:
-        pass
+    sent = fill(sock)
     socket.send_fds(here, [str(sent).encode()], [sock.fileno()])
     sock.close()
 """
