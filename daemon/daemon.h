@@ -47,7 +47,7 @@ struct daemon {
 	struct heritage heritage; /* what the daemon leaves that this one replaces */
 	bool stopping;
 	double stopped, drain_until; /* since when, and until when at the latest */
-	double yielded;	    /* when another one took over; 0: none has */
+	double yielded;		     /* when another one took over; 0: none has */
 };
 
 /* Everything up to the moment at which connections are taken. */

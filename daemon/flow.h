@@ -96,6 +96,7 @@ struct flow {
 	TAILQ_ENTRY(flow) all_entry;
 	TAILQ_ENTRY(flow) waiting_entry;
 	TAILQ_ENTRY(flow) held_entry;
+	TAILQ_ENTRY(flow) releasing_entry;
 	TAILQ_ENTRY(flow) id_entry;
 	struct worker *worker;
 	struct record record;
@@ -125,6 +126,7 @@ struct flow {
 
 	/* Outgoing: the held SYN, until the program is connected. */
 	bool held;
+	bool releasing; /* its turn to be sent on comes with others' */
 	struct shared_event syn;
 	struct shared_tuple program; /* that socket's ends, on loopback */
 };

@@ -19,7 +19,8 @@ struct listener {
 	struct loop_source v4, v6; /* fd 0 or -1: not open */
 	uint16_t port;
 	bool steered;
-	bool resting; /* accepts nothing until listener_resume() */
+	bool resting;	       /* accepts nothing until listener_resume() */
+	struct loop_work more; /* the rest of a long queue, not behind all other events */
 	struct worker *worker;
 };
 
@@ -32,6 +33,9 @@ int listener_listen(struct listener *l, struct worker *w);
 
 /* Starts to accept. All that share the port must listen. */
 int listener_start(struct listener *l);
+
+/* Accepts up to n connections that are there already. */
+void listener_take(struct listener *l, bool v6, int n);
 
 /* Once a second: accepts again if it rested for want of descriptors or memory. */
 void listener_resume(struct listener *l);

@@ -12,6 +12,7 @@
 
 #include "daemon/address.h"
 #include "daemon/carry.h"
+#include "daemon/container.h"
 #include "daemon/log.h"
 #include "daemon/resume.h"
 #include "daemon/wish.h"
@@ -24,6 +25,10 @@
 /* A destination that the kernel refuses at once (no route, or one that says no) is left to it
  * for so long: a program that tries again gets the very error, and as fast. */
 #define NO_ROUTE_SECONDS 10
+
+/* How many held SYNs go on before what they bring is accepted, and in a turn of the loop. */
+#define RELEASE_BATCH  16
+#define RELEASE_BUDGET 256
 
 static struct flow_list *bucket_of(struct worker *w, const struct shared_endpoint *program)
 {
@@ -57,10 +62,19 @@ struct flow *outgoing_find(struct worker *w, const struct shared_endpoint *progr
 	return NULL;
 }
 
+static void release_cancel(struct flow *f)
+{
+	if (!f->releasing)
+		return;
+	f->releasing = false;
+	TAILQ_REMOVE(&f->worker->releasing, f, releasing_entry);
+}
+
 void outgoing_forget(struct flow *f)
 {
 	if (!f->held)
 		return;
+	release_cancel(f);
 	f->held = false;
 	TAILQ_REMOVE(bucket_of(f->worker, &f->program.local), f, held_entry);
 }
@@ -216,13 +230,67 @@ static void held_begin(struct worker *w, const struct shared_event *event)
 	upstream_begin(f);
 }
 
+/* Its turn comes at the end of this one of the loop's. */
 static void release(struct flow *f)
+{
+	struct worker *w = f->worker;
+
+	if (f->releasing)
+		return;
+	f->releasing = true;
+	TAILQ_INSERT_TAIL(&w->releasing, f, releasing_entry);
+	loop_queue(w->loop, &w->release);
+}
+
+static void release_now(struct flow *f)
 {
 	int error = engine_release(f->worker->lane, &f->syn);
 
 	/* The program repeats its SYN, and that is another chance. */
 	if (error)
 		log_warning("a held SYN could not be released: %s", strerror(-error));
+}
+
+/* Each comes back through the listener, whose queue has room for some: where it had none for the
+ * ACK of a handshake, the program would be reset. Over loopback they are there at once. */
+static int release_some(struct worker *w)
+{
+	int n[2] = {}, sum = 0;
+	struct flow *f;
+
+	for (; sum < RELEASE_BATCH && (f = TAILQ_FIRST(&w->releasing)); sum++) {
+		release_cancel(f);
+		release_now(f);
+		n[!address_is_v4(&f->program.local)]++;
+	}
+	for (int v6 = 0; v6 < 2; v6++)
+		listener_take(&w->programs, v6, n[v6]);
+	return sum;
+}
+
+static void release_turn(struct loop_work *work)
+{
+	struct worker *w = container_of(work, struct worker, release);
+	int sum = 0;
+
+	while (sum < RELEASE_BUDGET && !w->programs.resting && !TAILQ_EMPTY(&w->releasing))
+		sum += release_some(w);
+	if (sum >= RELEASE_BUDGET)
+		loop_queue(w->loop, work);
+}
+
+void outgoing_init(struct worker *w)
+{
+	for (size_t i = 0; i < WORKER_HELD_BUCKETS; i++)
+		TAILQ_INIT(&w->held[i]);
+	TAILQ_INIT(&w->releasing);
+	w->release.run = release_turn;
+}
+
+void outgoing_resume(struct worker *w)
+{
+	if (!TAILQ_EMPTY(&w->releasing))
+		loop_queue(w->loop, &w->release);
 }
 
 static void held_syn(struct worker *w, const struct shared_event *event)

@@ -10,6 +10,12 @@
 #include "daemon/flow.h"
 #include "daemon/worker.h"
 
+/* Of a worker that has nothing yet. */
+void outgoing_init(struct worker *w);
+
+/* Once a second: the listener for programs may accept again. */
+void outgoing_resume(struct worker *w);
+
 /* The engine's events: held SYNs, programs that gave up, connections that went out natively. */
 void outgoing_event(struct worker *w, const struct shared_event *event);
 

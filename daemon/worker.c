@@ -95,6 +95,7 @@ static void tick(void *data)
 	if (w->inproc)
 		inproc_tick(w);
 	listener_resume(&w->programs);
+	outgoing_resume(w);
 	listener_resume(&w->steered);
 }
 
@@ -138,8 +139,7 @@ int worker_init(struct worker *w, const struct worker_params *p)
 	w->crypto = p->crypto;
 	TAILQ_INIT(&w->flows);
 	TAILQ_INIT(&w->waiting);
-	for (size_t i = 0; i < WORKER_HELD_BUCKETS; i++)
-		TAILQ_INIT(&w->held[i]);
+	outgoing_init(w);
 	for (size_t i = 0; i < WORKER_ID_BUCKETS; i++)
 		TAILQ_INIT(&w->by_id[i]);
 	error = loop_new(&w->loop);

@@ -62,10 +62,10 @@ struct worker {
 	struct pipe_pool pipes;
 	struct keypairs keypairs; /* of the TEP that is offered first */
 
-	struct listener programs;  /* for local programs' connections */
-	struct listener steered;   /* for SYNs from the network */
-	struct loop_source events; /* of the BPF programs */
-	struct call call;	   /* from the main thread */
+	struct listener programs;      /* for local programs' connections */
+	struct listener steered;       /* for SYNs from the network */
+	struct loop_source events;     /* of the BPF programs */
+	struct call call;	       /* from the main thread */
 	struct inproc_channel *inproc; /* of one of the workers; NULL of the others */
 	pthread_t thread;
 	bool running;
@@ -75,6 +75,9 @@ struct worker {
 	struct flow_list waiting; /* those that must get on by a deadline */
 	/* Outgoing flows by the ends of the program's socket, from its SYN to its accept. */
 	struct flow_list held[WORKER_HELD_BUCKETS];
+	/* Of these, whose SYN may go on: no faster than the listener accepts. */
+	struct flow_list releasing;
+	struct loop_work release;
 	struct flow_list by_id[WORKER_ID_BUCKETS];
 	size_t n_flows;
 

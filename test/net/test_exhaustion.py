@@ -19,6 +19,7 @@ from load import Traffic, check_traffic, cpu_ticks, is_sanitized, serve
 
 LIVE = 20
 CROWD, CROWD_SANITIZED = 9000, 3000  # more than the ring buffers hold; a slower daemon's share
+SHORT_QUEUE = 64
 STOPPED_SECONDS = 3  # less than the daemon's heartbeat may be late
 PORT, PLAIN_PORT = 7001, 7002
 # The two configurations: the client's daemon carries each connection to that port in plain.
@@ -30,9 +31,11 @@ TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 class Pair:
     """Two hosts with daemons, a server, and connections that shall live through it all."""
 
-    def __init__(self, net, configs=("", ""), limits=((), ())):
+    def __init__(self, net, configs=("", ""), limits=((), ()), queue=None):
         self.net = net
         self.hosts = net.pair()
+        if queue:
+            self.hosts[0].sysctl("core/somaxconn", queue)
         self.daemons = [
             net.daemon(host, config, wrapper=wrapper)
             for host, config, wrapper in zip(self.hosts, configs, limits)
@@ -215,10 +218,10 @@ def syn_sent(host):
     return sum(s.connects for s in host.tcp_sockets())
 
 
-def daemon_overtaken(which, text):
+def daemon_overtaken(which, text, queue=None):
     """So many connect at once that neither the ring buffer nor the listener's queue has room."""
     with Net() as net:
-        pair = Pair(net)
+        pair = Pair(net, queue=queue)
         count = CROWD_SANITIZED if is_sanitized(pair.pids[which]) else CROWD
         live = pair.live()
         with stopped(pair.daemons[which]):
@@ -237,6 +240,11 @@ def daemon_overtaken(which, text):
 
 def client_overtaken():
     daemon_overtaken(0, "thousands connect while the client's daemon gets no CPU")
+
+
+def client_with_a_short_queue():
+    """All held SYNs may go on at once, and what they bring must be accepted in time."""
+    daemon_overtaken(0, "thousands go on at once, the client's listeners have short queues", SHORT_QUEUE)
 
 
 def server_overtaken():
@@ -291,6 +299,7 @@ if __name__ == "__main__":
         client_without_memory,
         server_without_memory,
         client_overtaken,
+        client_with_a_short_queue,
         server_overtaken,
         max_connections,
         few_pages_for_pipes,
