@@ -19,7 +19,8 @@ CIPHER = "TLS_AES_128_GCM_SHA256"
 
 
 class Lab:
-    """Two hosts joined by a veth pair, each on a core of its own, with the servers in the second."""
+    """Two hosts joined by a veth pair, each on a core and in a control group of its own, with the
+    servers in the second."""
 
     def __init__(self, net, load):
         self.net = net
@@ -30,6 +31,7 @@ class Lab:
         self.address = self.server.addresses[harness.socket.AF_INET]
         self.pem = self.certificate()
         for host in (self.client, self.server):
+            host.seclude()
             self.tune(host)
         self.serve()
 

@@ -30,6 +30,10 @@ LONG = os.environ.get("TCPCRYPT_TEST_LONG") == "1"
 USER = "nobody"  # there is one everywhere; the daemon's own may not have been made
 PREFIX = "tct-"  # of every namespace, tct-PID-N, and temporary directory
 NETNS_DIR = pathlib.Path("/run/netns")
+# $0: a control group, $1: where its hierarchy is mounted, and then a command.
+SECLUDED = """echo 0 > "$0/cgroup.procs" && exec unshare --cgroup --mount sh -c '
+umount "$0" && mount -t cgroup2 cgroup2 "$0" && exec "$@"' "$@"
+"""
 # Where guards are pinned: in the usual place, or in the daemon's own where nothing is mounted there.
 GUARD_DIRS = (pathlib.Path("/sys/fs/bpf/tcpcrypt"), pathlib.Path("/run/tcpcrypt-bpf/tcpcrypt"))
 SO_NETNS_COOKIE = 71
@@ -71,6 +75,7 @@ class Host:
         self.path = NETNS_DIR / name
         self.addresses = {}
         self.interfaces = []
+        self.cgroup = None
 
     def create(self):
         command(["ip", "netns", "add", self.name])
@@ -79,6 +84,12 @@ class Host:
             for what in ("default", "all"):
                 self.sysctl(f"{family}/conf/{what}/forwarding", 0)
         self.sysctl("ipv6/conf/default/accept_dad", 0)
+
+    def seclude(self):
+        """Programs that are started from now on see a control group of their own as the root of
+        all: what a daemon among them attaches there is not run for other hosts."""
+        self.cgroup = cgroup_root() / self.name
+        self.cgroup.mkdir()
 
     def ip(self, *args):
         command(["ip", "-netns", self.name, *args])
@@ -103,7 +114,10 @@ class Host:
 
     def argv(self, args):
         # setpriv: should this process be killed, the programs it started end with it.
-        return ["setpriv", "--pdeathsig", "TERM", "nsenter", f"--net={self.path}", *map(str, args)]
+        inside = ["setpriv", "--pdeathsig", "TERM", "nsenter", f"--net={self.path}"]
+        if self.cgroup:
+            inside += ["sh", "-c", SECLUDED, self.cgroup, self.cgroup.parent]
+        return [*map(str, inside), *map(str, args)]
 
     def run(self, args, check=True, timeout=120, **options):
         """Runs a program to its end and returns the CompletedProcess, output captured."""
@@ -436,14 +450,32 @@ def end_processes(processes):
             process.wait()
 
 
+def cgroup_root():
+    """Where cgroup v2 is mounted."""
+    mounts = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
+    return next(pathlib.Path(m.split()[4]) for m in mounts if " - cgroup2 " in m)
+
+
 def remove_host(host):
     """Ends what still runs in the host (all of it came from here), and the host."""
     for pid in host.pids():
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    if host.cgroup:
+        remove_cgroup(host.cgroup)
     with contextlib.suppress(OSError):
         shutil.rmtree(host.guard())
     subprocess.run(["ip", "netns", "del", host.name], stderr=subprocess.DEVNULL)
+
+
+def remove_cgroup(path):
+    """When the last of its processes, which have been told to end, is gone."""
+    def removed():
+        with contextlib.suppress(OSError):
+            path.rmdir()
+        return not path.exists()
+
+    wait_for(removed, f"{path} to be empty")
 
 
 def sweep():
@@ -451,6 +483,10 @@ def sweep():
     for path in NETNS_DIR.glob(PREFIX + "*"):
         if is_orphan(path):
             subprocess.run(["ip", "netns", "del", path.name], stderr=subprocess.DEVNULL)
+    for path in cgroup_root().glob(PREFIX + "*"):
+        if is_orphan(path):
+            with contextlib.suppress(OSError):
+                path.rmdir()
     for path in pathlib.Path(tempfile.gettempdir()).glob(PREFIX + "*"):
         if is_orphan(path):
             shutil.rmtree(path, ignore_errors=True)
