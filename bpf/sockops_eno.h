@@ -34,10 +34,10 @@ static __noinline int area_from_segment(struct bpf_sock_ops *ops, struct eno_are
 	if (a->len > SHARED_OPTION_MAX)
 		return 0;
 	data += TCP_HEADER_LEN;
-	for (__u32 i = 0; i < SHARED_OPTION_MAX; i++) {
-		if (i >= a->len || data + i + 1 > end)
+	for (__u32 i = 0; i < SHARED_OPTION_MAX; i += 4) {
+		if (i >= a->len || data + i + 4 > end)
 			break;
-		a->bytes[i] = data[i];
+		__builtin_memcpy(a->bytes + i, data + i, 4);
 	}
 	eno_area_walk(a);
 	return 1;
@@ -352,20 +352,58 @@ static __noinline int offer_less(struct bpf_sock_ops *ops, struct eno_sock *sock
 	return bpf_reserve_hdr_opt(ops, sock->own_len, 0);
 }
 
+/* An answer between the two callbacks that a SYN-ACK has, which follow one another on one CPU. */
+struct synack {
+	struct shared_tuple ends; /* five words */
+	struct eno_answer answer;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct synack);
+} synack SEC(".maps");
+
+static __noinline int synack_reserve(struct bpf_sock_ops *ops)
+{
+	__u32 zero = 0;
+	struct synack *now = bpf_map_lookup_elem(&synack, &zero);
+
+	/* A cookie keeps no SYN to negotiate from when the ACK comes. */
+	if (!now || ops->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE)
+		return 0;
+	__builtin_memset(&now->answer, 0, sizeof(now->answer));
+	tuple_set(&now->ends, ops);
+	if (answer_for_synack(ops, &now->answer))
+		answer_reserve(ops, &now->answer);
+	return 0;
+}
+
+static __noinline int synack_store(struct bpf_sock_ops *ops)
+{
+	__u32 zero = 0;
+	struct synack *now = bpf_map_lookup_elem(&synack, &zero);
+	struct shared_tuple ends __attribute__((aligned(8)));
+	const __u64 *a = (const __u64 *)&ends, *b = (const __u64 *)now;
+
+	if (!now)
+		return 0;
+	tuple_set(&ends, ops);
+	for (__u32 i = 0; i < sizeof(ends) / sizeof(*a); i++)
+		if (a[i] != b[i])
+			return 0;
+	return answer_store(ops, &now->answer);
+}
+
 static __noinline int reserve(struct bpf_sock_ops *ops)
 {
 	struct eno_sock *sock = eno_sock_get(ops);
 	__u8 syn = ops->skb_tcp_flags & TCPHDR_SYN;
-	struct eno_answer answer = {};
 	__u32 len;
 
-	if (!ops->is_fullsock) {
-		/* A cookie keeps no SYN to negotiate from when the ACK comes. */
-		if (ops->args[0] != BPF_WRITE_HDR_TCP_SYNACK_COOKIE &&
-		    answer_for_synack(ops, &answer))
-			answer_reserve(ops, &answer);
-		return 0;
-	}
+	if (!ops->is_fullsock)
+		return synack_reserve(ops);
 	if (!sock)
 		return 0;
 	/* The SYN-ACK of a simultaneous open repeats what the SYN had (8547-4.6-4). */
@@ -390,15 +428,10 @@ static __noinline int store(struct bpf_sock_ops *ops)
 {
 	struct eno_sock *sock = eno_sock_get(ops);
 	__u8 option[SHARED_OPTION_MAX] = { ENO_KIND, 2 };
-	struct eno_answer answer = {};
 	__u32 len;
 
-	if (!ops->is_fullsock) {
-		if (ops->args[0] != BPF_WRITE_HDR_TCP_SYNACK_COOKIE &&
-		    answer_for_synack(ops, &answer))
-			answer_store(ops, &answer);
-		return 0;
-	}
+	if (!ops->is_fullsock)
+		return synack_store(ops);
 	len = sock ? option_len(sock, ops->skb_tcp_flags) : 0;
 	if (len < 2 || len > sizeof(option))
 		return 0;
