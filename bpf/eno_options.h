@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * Finding ENO in a TCP option area and negotiating, written so that the BPF verifier follows it:
- * loops are callbacks, over the options of a segment or the bytes of one. The same code compiles natively, where the
+ * loops over an option are callbacks over one byte. The same code compiles natively, where the
  * unit test runs the test vectors through it. Which secrets can be resumed is the caller's to
  * know (bpf/resumption.h); to the rest, a resumption suboption is an offer of fresh exchange
  * (8548-3.5-8).
@@ -15,9 +15,9 @@
 #include "core/eno_scan.h"
 
 #ifdef __bpf__
-#define ENO_EACH(n, fn, ctx) bpf_loop(n, fn, ctx, 0)
+#define ENO_EACH_BYTE(n, fn, ctx) bpf_loop(n, fn, ctx, 0)
 #else
-#define ENO_EACH(n, fn, ctx)                              \
+#define ENO_EACH_BYTE(n, fn, ctx)                         \
 	for (uint32_t eno_i_ = 0; eno_i_ < (n); eno_i_++) \
 		if (fn(eno_i_, ctx))                      \
 			break;
@@ -58,7 +58,9 @@ static inline void eno_terms(const struct shared_settings *s, const struct share
 struct eno_area {
 	uint8_t bytes[64]; /* the TCP options of one segment, at most 40; power of two to mask */
 	uint32_t len;
-	uint32_t at; /* where the walk stands: the next option's kind byte */
+	/* Where the walk stands. */
+	uint32_t kind; /* option whose length byte comes next; 0: none */
+	uint32_t skip; /* bytes of the current option still to pass over */
 	/* What it found. */
 	uint32_t eno_count;
 	uint32_t eno_at;  /* offset of the first ENO option's kind byte */
@@ -66,35 +68,42 @@ struct eno_area {
 };
 
 /* Decision D14: options before a broken one count, the rest of the area does not exist. */
-static long eno_area_step(uint32_t i __attribute__((unused)), void *ctx)
+static long eno_area_step(uint32_t i, void *ctx)
 {
 	struct eno_area *a = ctx;
-	uint32_t at = a->at;
-	uint8_t kind = a->bytes[at & 63], len = a->bytes[(at + 1) & 63];
+	uint8_t byte = a->bytes[i & 63];
 
-	if (at >= a->len || kind == ENO_OPT_EOL)
+	if (i >= a->len)
 		return 1;
-	if (kind == ENO_OPT_NOP) {
-		a->at = at + 1;
+	if (a->skip) {
+		a->skip--;
 		return 0;
 	}
-	if (at + 1 >= a->len || len < 2 || at + len > a->len)
+	if (!a->kind) {
+		if (byte == ENO_OPT_EOL)
+			return 1;
+		if (byte != ENO_OPT_NOP)
+			a->kind = byte;
+		return 0;
+	}
+	if (byte < 2 || i - 1 + byte > a->len)
 		return 1;
-	if (kind == ENO_KIND) {
+	if (a->kind == ENO_KIND) {
 		if (!a->eno_count) {
-			a->eno_at = at;
-			a->eno_len = len;
+			a->eno_at = i - 1;
+			a->eno_len = byte;
 		}
 		a->eno_count++;
 	}
-	a->at = at + len;
+	a->skip = byte - 2;
+	a->kind = 0;
 	return 0;
 }
 
 /* Walks a->bytes[0..len): sets what was found. The other members must be zero. */
 static inline void eno_area_walk(struct eno_area *a)
 {
-	ENO_EACH(SHARED_OPTION_MAX, eno_area_step, a);
+	ENO_EACH_BYTE(SHARED_OPTION_MAX, eno_area_step, a);
 }
 
 struct eno_slot {
@@ -144,8 +153,7 @@ static long eno_match_step(uint32_t i, void *ctx)
 			slot->data_len = m->scan.data_left;
 			slot->at = at;
 		}
-		/* All that is left is this one's data. */
-		return m->scan.data_left && m->scan.data_left == a->eno_len - 3 - i;
+		break;
 	case ENO_SCAN_BAD:
 		m->ill_formed = 1;
 		return 1;
@@ -166,7 +174,7 @@ static inline int eno_match_read(struct eno_match *m, struct eno_area *a,
 	m->area = a;
 	for (int t = 0; t < SHARED_TEPS_MAX; t++)
 		m->slots[t].tep = teps[t];
-	ENO_EACH(SHARED_OPTION_MAX, eno_match_step, m);
+	ENO_EACH_BYTE(SHARED_OPTION_MAX, eno_match_step, m);
 	return !m->ill_formed && m->n_teps;
 }
 

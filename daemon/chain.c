@@ -224,6 +224,18 @@ int chain_derive(const struct tcpcrypt_crypto *crypto, const struct tcpcrypt_nex
 	return error;
 }
 
+int chain_first_numbers(const struct tcpcrypt_crypto *crypto, uint64_t *ret_token, uint64_t *ret_id)
+{
+	uint64_t random[2];
+
+	if (crypto->random((uint8_t *)random, sizeof(random)))
+		return -1;
+	/* As many as there can be are left. */
+	*ret_token = random[0] % (SHARED_TOKEN_MAX / 2);
+	*ret_id = random[1] / 2;
+	return 0;
+}
+
 struct chain *chain_new(struct resumption *r,
 			const struct tcpcrypt_next_secret secrets[static WINDOW_STEP + 1],
 			const struct shared_endpoint *peer, double now)

@@ -91,6 +91,11 @@ void slot_end(struct resumption *r, struct slot *s);
 int chain_derive(const struct tcpcrypt_crypto *crypto, const struct tcpcrypt_next_secret *first,
 		 struct tcpcrypt_next_secret ret[static WINDOW_STEP + 1]);
 
+/* Where a cache begins to number its secrets' claims and its chains: for a moment daemons that have
+ * replaced one another use the same maps, and none may take another's for its own. */
+int chain_first_numbers(const struct tcpcrypt_crypto *crypto, uint64_t *ret_token,
+			uint64_t *ret_id);
+
 /* A chain that begins with these, for which another may have to go; NULL: there is no room. */
 struct chain *chain_new(struct resumption *r,
 			const struct tcpcrypt_next_secret secrets[static WINDOW_STEP + 1],

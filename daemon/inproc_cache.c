@@ -27,7 +27,8 @@ struct inproc_cache *inproc_cache_new(struct vault *v, const struct tcpcrypt_cry
 	TAILQ_INIT(&c->free_chains);
 	LIST_INIT(&c->used_rings);
 	LIST_INIT(&c->free_rings);
-	if (!c->secrets || !c->chains || !c->rings) {
+	if (!c->secrets || !c->chains || !c->rings ||
+	    chain_first_numbers(crypto, &c->last_token, &c->last_id)) {
 		inproc_cache_free(c);
 		return NULL;
 	}

@@ -32,7 +32,7 @@ struct resumption *resumption_new(struct window *w, const struct tcpcrypt_crypto
 		TAILQ_INIT(&r->by_peer[i]);
 	r->window = w;
 	r->crypto = crypto;
-	if (!r->slots || !r->chains) {
+	if (!r->slots || !r->chains || chain_first_numbers(crypto, &r->last_token, &r->last_id)) {
 		resumption_free(r);
 		return NULL;
 	}
