@@ -96,7 +96,7 @@ struct flow {
 	TAILQ_ENTRY(flow) all_entry;
 	TAILQ_ENTRY(flow) waiting_entry;
 	TAILQ_ENTRY(flow) held_entry;
-	TAILQ_ENTRY(flow) releasing_entry;
+	TAILQ_ENTRY(flow) release_entry; /* of "releasing" or "connected" */
 	TAILQ_ENTRY(flow) id_entry;
 	struct worker *worker;
 	struct record record;
@@ -126,7 +126,9 @@ struct flow {
 
 	/* Outgoing: the held SYN, until the program is connected. */
 	bool held;
+	bool listed;	/* among the worker's "held" */
 	bool releasing; /* its turn to be sent on comes with others' */
+	bool connected; /* the program is, and events of its SYN may be left */
 	struct shared_event syn;
 	struct shared_tuple program; /* that socket's ends, on loopback */
 };

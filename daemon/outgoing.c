@@ -46,7 +46,7 @@ static struct flow *held_find(struct worker *w, const struct shared_tuple *progr
 	struct flow *f;
 
 	TAILQ_FOREACH (f, bucket_of(w, &program->local), held_entry)
-		if (address_equal(&f->program.local, &program->local) &&
+		if (f->held && address_equal(&f->program.local, &program->local) &&
 		    address_equal(&f->program.remote, &program->remote))
 			return f;
 	return NULL;
@@ -67,15 +67,17 @@ static void release_cancel(struct flow *f)
 	if (!f->releasing)
 		return;
 	f->releasing = false;
-	TAILQ_REMOVE(&f->worker->releasing, f, releasing_entry);
+	TAILQ_REMOVE(&f->worker->releasing, f, release_entry);
 }
 
 void outgoing_forget(struct flow *f)
 {
-	if (!f->held)
+	if (!f->listed)
 		return;
 	release_cancel(f);
-	f->held = false;
+	if (f->connected)
+		TAILQ_REMOVE(&f->worker->connected, f, release_entry);
+	f->held = f->listed = f->connected = false;
 	TAILQ_REMOVE(bucket_of(f->worker, &f->program.local), f, held_entry);
 }
 
@@ -225,7 +227,7 @@ static void held_begin(struct worker *w, const struct shared_event *event)
 	f->record.pid = event->app.pid;
 	f->record.uid = event->app.uid;
 	memcpy(f->record.comm, event->app.comm, sizeof(f->record.comm));
-	f->held = true;
+	f->held = f->listed = true;
 	TAILQ_INSERT_TAIL(bucket_of(w, &f->program.local), f, held_entry);
 	upstream_begin(f);
 }
@@ -238,7 +240,7 @@ static void release(struct flow *f)
 	if (f->releasing)
 		return;
 	f->releasing = true;
-	TAILQ_INSERT_TAIL(&w->releasing, f, releasing_entry);
+	TAILQ_INSERT_TAIL(&w->releasing, f, release_entry);
 	loop_queue(w->loop, &w->release);
 }
 
@@ -284,7 +286,16 @@ void outgoing_init(struct worker *w)
 	for (size_t i = 0; i < WORKER_HELD_BUCKETS; i++)
 		TAILQ_INIT(&w->held[i]);
 	TAILQ_INIT(&w->releasing);
+	TAILQ_INIT(&w->connected);
 	w->release.run = release_turn;
+}
+
+void outgoing_looked(struct worker *w)
+{
+	struct flow *f;
+
+	while ((f = TAILQ_FIRST(&w->connected)))
+		outgoing_forget(f);
 }
 
 void outgoing_resume(struct worker *w)
@@ -295,16 +306,16 @@ void outgoing_resume(struct worker *w)
 
 static void held_syn(struct worker *w, const struct shared_event *event)
 {
-	struct flow *f = held_find(w, &event->ends);
+	struct flow *f = outgoing_find(w, &event->ends.local, event->cookie);
+	struct flow *before = held_find(w, &event->ends);
 
-	if (f && f->syn.cookie != event->cookie) {
-		/* The port has a new owner: the old one gave up. */
-		flow_abort(f, "local-reset", ECONNRESET);
-		f = NULL;
-	}
+	/* The port has a new owner: the old one gave up. */
+	if (before && before != f)
+		flow_abort(before, "local-reset", ECONNRESET);
 	if (!f)
 		held_begin(w, event);
-	else if (f->state == FLOW_EXPECT_PROGRAM)
+	/* Otherwise it was sent again, before it was answered. */
+	else if (f->held && f->state == FLOW_EXPECT_PROGRAM)
 		release(f);
 }
 
@@ -384,7 +395,10 @@ void outgoing_accepted(struct worker *w, int fd, const struct shared_tuple *prog
 		flow_refuse(fd);
 		return;
 	}
-	outgoing_forget(f);
+	release_cancel(f);
+	f->held = false;
+	f->connected = true;
+	TAILQ_INSERT_TAIL(&w->connected, f, release_entry);
 	if (flow_adopt(f, &f->app, fd)) {
 		flow_abort(f, "daemon", ECONNRESET);
 		return;

@@ -13,6 +13,9 @@
 /* Of a worker that has nothing yet. */
 void outgoing_init(struct worker *w);
 
+/* The engine has no events left that are older than this call. */
+void outgoing_looked(struct worker *w);
+
 /* Once a second: the listener for programs may accept again. */
 void outgoing_resume(struct worker *w);
 

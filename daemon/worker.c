@@ -102,8 +102,10 @@ static void tick(void *data)
 static bool look(void *data, bool waits)
 {
 	struct worker *w = data;
+	bool any = engine_lane_dispatch(w->lane, waits, event_handle, w);
 
-	return engine_lane_dispatch(w->lane, waits, event_handle, w);
+	outgoing_looked(w);
+	return any;
 }
 
 /* Nothing else is to be done: key pairs for connections to come. */

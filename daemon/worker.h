@@ -73,11 +73,13 @@ struct worker {
 
 	struct flow_list flows;	  /* every flow */
 	struct flow_list waiting; /* those that must get on by a deadline */
-	/* Outgoing flows by the ends of the program's socket, from its SYN to its accept. */
+	/* Outgoing flows by the ends of the program's socket, from its SYN until it is connected and
+	 * no event of the SYN is left. */
 	struct flow_list held[WORKER_HELD_BUCKETS];
 	/* Of these, whose SYN may go on: no faster than the listener accepts. */
 	struct flow_list releasing;
 	struct loop_work release;
+	struct flow_list connected; /* of these, since the events were looked at last */
 	struct flow_list by_id[WORKER_ID_BUCKETS];
 	size_t n_flows;
 
