@@ -46,6 +46,30 @@ static __always_inline void lead(const struct app_sock *app, const struct packet
 	bpf_map_update_elem(&held, &key, &handshake, BPF_ANY);
 }
 
+/*
+ * When a handshake ends the kernel takes the request socket out of its table and puts the connection's
+ * in, and in between another CPU finds neither: what a program says right behind its ACK then comes
+ * to the listener, which resets a connection that lives. (Linux before "inet: Avoid ehash lookup race
+ * in inet_ehash_insert()".) Without the reset the program's TCP says it again. What the daemon resets
+ * by itself has left the table before.
+ */
+static __always_inline int resets_the_living(struct __sk_buff *skb, const struct packet *p)
+{
+	const struct shared_tuple ends = { .local = p->src, .remote = p->dst };
+	struct bpf_sock *sk;
+	int lives;
+
+	if (!bpf_map_lookup_elem(&held, &ends))
+		return 0;
+	sk = packet_lookup(skb, &p->dst, &p->src);
+	if (!sk)
+		return 0;
+	lives = sk->state == TCP_ESTABLISHED || sk->state == TCP_SYN_RECV ||
+		sk->state == TCP_NEW_SYN_RECV;
+	bpf_sk_release(sk);
+	return lives;
+}
+
 SEC("tc")
 int tcpcrypt_hold(struct __sk_buff *skb)
 {
@@ -56,7 +80,11 @@ int tcpcrypt_hold(struct __sk_buff *skb)
 	struct packet p;
 	__u32 len;
 
-	if (is_no_syn(skb) || !s || !packet_read(skb, &p) || !p.tcp.syn || p.tcp.ack)
+	if (has_none(skb, PACKET_SYN | PACKET_RST) || !s || !packet_read(skb, &p))
+		return TC_ACT_UNSPEC;
+	if (p.tcp.rst)
+		return resets_the_living(skb, &p) ? TC_ACT_STOLEN : TC_ACT_UNSPEC;
+	if (!p.tcp.syn || p.tcp.ack)
 		return TC_ACT_UNSPEC;
 	/* Released, or not one of ours: the daemon resets what it did not expect. */
 	app = app_sock_of(skb);

@@ -17,11 +17,14 @@
  */
 
 /* The enum of <linux/tcp.h>'s kernel side: struct bpf_sock.state. */
+#define TCP_ESTABLISHED	 1
 #define TCP_SYN_SENT	 2
+#define TCP_SYN_RECV	 3
 #define TCP_LISTEN	 10
 #define TCP_NEW_SYN_RECV 12
 
-#define PACKET_SYN  0x02   /* in TCP's flags */
+#define PACKET_SYN  0x02 /* in TCP's flags */
+#define PACKET_RST  0x04
 #define IP_FRAGMENT 0x3fff /* more-fragments bit and offset */
 
 struct packet {
@@ -69,10 +72,10 @@ static __always_inline int packet_read(struct __sk_buff *skb, struct packet *p)
 }
 
 /*
- * Is this surely no SYN? Most packets are told by a look where the flags lie in an Ethernet frame with
+ * Has this surely none of TCP's flags? Most packets are told by a look where the flags lie in an Ethernet frame with
  * IP without options, which costs less than packet_read(). Where there is no Ethernet header, there may be an IP header: addresses that begin like one are not judged.
  */
-static __always_inline int is_no_syn(const struct __sk_buff *skb)
+static __always_inline int has_none(const struct __sk_buff *skb, __u8 flags)
 {
 	const __u8 *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	const __u8 *ip = data + ETH_HLEN, *tcp = ip + sizeof(struct iphdr);
@@ -84,12 +87,11 @@ static __always_inline int is_no_syn(const struct __sk_buff *skb)
 	if (version == 4 || version == 6)
 		return 0;
 	if (data[12] == ETH_P_IP >> 8 && data[13] == (ETH_P_IP & 0xff) && ip[0] == 0x45)
-		return !(tcp[13] & PACKET_SYN);
+		return !(tcp[13] & flags);
 	if (data[12] != ETH_P_IPV6 >> 8 || data[13] != (ETH_P_IPV6 & 0xff))
 		return 0;
 	tcp = ip + sizeof(struct ipv6hdr);
-	return tcp + sizeof(struct tcphdr) <= end && ip[6] == IPPROTO_TCP &&
-	       !(tcp[13] & PACKET_SYN);
+	return tcp + sizeof(struct tcphdr) <= end && ip[6] == IPPROTO_TCP && !(tcp[13] & flags);
 }
 
 /* The socket that a packet with these ends would find, or NULL. The caller releases it. */
