@@ -372,7 +372,8 @@ int tcpcrypt_steer(struct __sk_buff *skb)
 	enum verdict verdict;
 	struct packet p;
 
-	if (has_none(skb, PACKET_SYN) || !s || !packet_read(skb, &p) || !p.tcp.syn || p.tcp.ack || p.tcp.rst)
+	if (has_none(skb, PACKET_SYN) || !s || !packet_read(skb, &p) || !p.tcp.syn || p.tcp.ack ||
+	    p.tcp.rst)
 		return TC_ACT_UNSPEC;
 	verdict = opening_verdict(skb, s, &p, &uid, &w);
 	lead(&p, verdict, w, uid);

@@ -4,6 +4,7 @@
 import contextlib
 import os
 import pathlib
+import re
 import signal
 import socket
 
@@ -11,6 +12,9 @@ from apps import Server, connect, echo, exchange, family_name, read_exactly
 from harness import TCPCRYPTD, Net, check, check_equal, main, wait_for
 
 MESSAGE = b"As long as it lasts. " * 50
+
+
+VERIFIER_LIMIT = 1_000_000  # instructions that it looks at, of one program
 
 
 def refused_start(host, args, **options):
@@ -215,6 +219,18 @@ def is_native(host, address, server, family=socket.AF_INET):
     return False
 
 
+def programs_are_easy():
+    """Other kernels' verifiers follow more branches than this one's; and each start waits for it."""
+    with Net() as net:
+        pid = net.daemon(net.host()).pid()
+        found = []
+        for info in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
+            found += re.findall(r"^verified_insns:\s(\d+)$", info.read_text(), re.MULTILINE)
+        check(len(found) > 10, "the daemon has its BPF programs", f"{len(found)}")
+        most = max(map(int, found))
+        check(most < VERIFIER_LIMIT / 5, "the verifier is far from its limit", f"{most}")
+
+
 if __name__ == "__main__":
     main(
         "the daemon starts, reloads, drains and hangs without harm",
@@ -225,4 +241,5 @@ if __name__ == "__main__":
         hangs,
         out_of_ports,
         without_loopback,
+        programs_are_easy,
     )
