@@ -109,6 +109,14 @@ def live(daemon):
     return daemon.list(recent=False, port=PORT)
 
 
+def known(daemon):
+    """The connection, of which the daemon has heard before it is asked: of what it hears while it asks
+    the programs, it can only say what the programs said at first."""
+    wait_for(lambda: live(daemon), "a daemon to know it")
+    (one,) = live(daemon)
+    return one
+
+
 def while_it_lives():
     """Counts are those of the moment at which one asks, at both ends, of both families."""
     with Net() as net:
@@ -117,9 +125,9 @@ def while_it_lives():
             puppet = Puppet(pair.a, pair.da, pair.b.addresses[family])
             for more, total in ((1000, 1000), (1000000, 1001000)):
                 pid = puppet.tell(f"echo {more}")
-                (one,) = wait_for(lambda: live(pair.da), "the client's daemon to know it")
+                one = known(pair.da)
                 check_equal((one["bytes_in"], one["bytes_out"]), (total, total), "bytes at the client")
-            (other,) = wait_for(lambda: live(pair.db), "the server's daemon to know it")
+            other = known(pair.db)
             check_equal((other["bytes_in"], other["bytes_out"]), (total, total), "bytes at the server")
             check_equal((one["state"], one["role"], one["direction"]), ("encrypted", "A", "out"),
                         "the client's end")
