@@ -3,7 +3,8 @@
  * Hook: TC egress on lo. Holds the SYN of a program whose connect() was turned to the
  * daemon: hands it to the daemon and takes it off the wire, so that connect() stays where
  * it is until the far side has answered. The daemon sends the SYN again from a socket of its
- * own, by which it is told from the program's retransmissions.
+ * own, by which it is told from the program's retransmissions. Takes off, too, what would reset a
+ * connection for a race of the kernel's.
  */
 #include "bpf/packet.h"
 

@@ -72,8 +72,9 @@ static __always_inline int packet_read(struct __sk_buff *skb, struct packet *p)
 }
 
 /*
- * Has this surely none of TCP's flags? Most packets are told by a look where the flags lie in an Ethernet frame with
- * IP without options, which costs less than packet_read(). Where there is no Ethernet header, there may be an IP header: addresses that begin like one are not judged.
+ * Has this surely none of these of TCP's flags? Most packets are told by a look where the flags lie in an
+ * Ethernet frame with IP without options, which costs less than packet_read(). Where there is no
+ * Ethernet header, there may be an IP header: addresses that begin like one are not judged.
  */
 static __always_inline int has_none(const struct __sk_buff *skb, __u8 flags)
 {

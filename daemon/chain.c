@@ -227,9 +227,10 @@ int chain_derive(const struct tcpcrypt_crypto *crypto, const struct tcpcrypt_nex
 int chain_first_numbers(const struct tcpcrypt_crypto *crypto, uint64_t *ret_token, uint64_t *ret_id)
 {
 	uint64_t random[2];
+	int error = crypto->random((uint8_t *)random, sizeof(random));
 
-	if (crypto->random((uint8_t *)random, sizeof(random)))
-		return -1;
+	if (error)
+		return error;
 	/* As many as there can be are left. */
 	*ret_token = random[0] % (SHARED_TOKEN_MAX / 2);
 	*ret_id = random[1] / 2;

@@ -451,7 +451,7 @@ def end_processes(processes):
 
 
 def cgroup_root():
-    """Where cgroup v2 is mounted."""
+    """Where cgroup v2 is mounted: not everywhere at the same place."""
     mounts = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
     return next(pathlib.Path(m.split()[4]) for m in mounts if " - cgroup2 " in m)
 

@@ -12,8 +12,6 @@ from apps import Server, connect, echo, exchange, family_name, read_exactly
 from harness import TCPCRYPTD, Net, check, check_equal, main, wait_for
 
 MESSAGE = b"As long as it lasts. " * 50
-
-
 VERIFIER_LIMIT = 1_000_000  # instructions that it looks at, of one program
 
 

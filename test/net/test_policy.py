@@ -9,7 +9,8 @@ import signal
 import socket
 
 from apps import Server, connect, echo, errno_of, exchange, family_name, read_exactly
-from harness import TCPCRYPTD, Net, check, check_equal, main, wait_for
+from harness import (TCPCRYPTD, Net, cgroup_root, check, check_equal, main, remove_cgroup,
+                     wait_for)
 from packets import RST, SYN, Capture
 from test_middlebox import md5_key
 from test_sockopt import ENABLED, RAW, Listener, opened
@@ -18,7 +19,7 @@ from wire import DropEnoSyns, StripEno, is_ack, is_syn, is_synack, wired_pair
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
 MESSAGE = b"Not for everybody's eyes. " * 100
 REFUSED = errno.ECONNREFUSED
-CGROUP_ROOT = pathlib.Path("/sys/fs/cgroup/unified")
+CGROUP_ROOT = cgroup_root()
 SO_BINDTODEVICE = 25
 IPPROTO_MPTCP = 262
 IP_BIND_ADDRESS_NO_PORT = 24
@@ -405,9 +406,8 @@ class Cgroup:
         return self
 
     def __exit__(self, *_):
-        wait_for(lambda: not (self.path / "cgroup.procs").read_text(), "the group to be empty")
-        self.path.rmdir()
-        self.outer.rmdir()
+        remove_cgroup(self.path)
+        remove_cgroup(self.outer)
 
     def name(self):
         return "/" + str(self.path.relative_to(CGROUP_ROOT))
