@@ -135,8 +135,8 @@ static void rest(struct listener *l)
 	loop_remove(l->worker->loop, &l->v6);
 }
 
-/* Were there so many? */
-static bool take(struct listener *l, int listen_fd, int n)
+/* Accepts up to n. */
+static void take(struct listener *l, int listen_fd, int n)
 {
 	for (int i = 0; i < n; i++) {
 		struct sockaddr_storage ss = {};
@@ -146,20 +146,19 @@ static bool take(struct listener *l, int listen_fd, int n)
 		/* Programs' connections have their flow, and so their place, since the SYN. */
 		if (l->steered && worker_is_full(l->worker)) {
 			rest(l);
-			return false;
+			return;
 		}
 		fd = accept4(listen_fd, (struct sockaddr *)&ss, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd >= 0) {
 			accepted(l, fd, &ss);
 		} else if (worker_is_exhausted(l->worker, -errno)) {
 			rest(l);
-			return false;
+			return;
 		} else if (errno == EAGAIN) {
-			return false;
+			return;
 		}
 		/* Otherwise it is that connection's error. */
 	}
-	return true;
 }
 
 void listener_take(struct listener *l, bool v6, int n)
@@ -172,18 +171,7 @@ void listener_take(struct listener *l, bool v6, int n)
 
 static void ready(struct listener *l, int listen_fd)
 {
-	if (listen_fd > 0 && !l->resting && take(l, listen_fd, ACCEPT_BUDGET))
-		loop_queue(l->worker->loop, &l->more);
-}
-
-/* A host that is overrun has thousands of sockets that are ready, and the listener's turn among
- * them may come too late for its queue. */
-static void ready_again(struct loop_work *work)
-{
-	struct listener *l = container_of(work, struct listener, more);
-
-	ready(l, l->v4.fd);
-	ready(l, l->v6.fd);
+	take(l, listen_fd, ACCEPT_BUDGET);
 }
 
 static void ready_v4(struct loop_source *source, uint32_t events)
@@ -232,7 +220,6 @@ int listener_listen(struct listener *l, struct worker *w)
 	l->worker = w;
 	l->v4.handler = ready_v4;
 	l->v6.handler = ready_v6;
-	l->more.run = ready_again;
 	error = listen_on(l, &l->v4);
 	return error ? error : listen_on(l, &l->v6);
 }
@@ -285,6 +272,4 @@ void listener_close(struct listener *l)
 {
 	source_close(l, &l->v4);
 	source_close(l, &l->v6);
-	if (l->worker)
-		loop_unqueue(l->worker->loop, &l->more);
 }

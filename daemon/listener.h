@@ -19,8 +19,7 @@ struct listener {
 	struct loop_source v4, v6; /* fd 0 or -1: not open */
 	uint16_t port;
 	bool steered;
-	bool resting;	       /* accepts nothing until listener_resume() */
-	struct loop_work more; /* the rest of a long queue, not behind all other events */
+	bool resting; /* accepts nothing until listener_resume() */
 	struct worker *worker;
 };
 
