@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """In-process mode: processes that share connections, plain peers, the guard, what is refused."""
+import os
 import shutil
 import subprocess
 import sys
@@ -443,6 +444,18 @@ def guard():
         wait_for(lambda: "wrote past the library" in pair.da.log(), "the daemon's word about it")
 
 
+def own_names():
+    """A program that stands in front of the C library itself, with what the library calls, too."""
+    with Net() as net:
+        pair = Pair(net, "client")
+        server = net.use(Server(pair.b, echo))
+        args = [os.environ["OWN_NAMES"], pair.b.addresses[V4], server.port, SECRET.decode()]
+        done = pair.a.run(pair.client(args), check=False, timeout=30)
+        check_equal(done.stdout, SECRET.decode() + "handled\n", "own names: it hears the answer")
+        check_equal(done.returncode, 0, "own names: and ends well")
+        pair.check("own names", server.port)
+
+
 def refusals():
     """`run` says what it cannot serve before it starts it."""
     with Net() as net:
@@ -480,5 +493,6 @@ if __name__ == "__main__":
         engine_only,
         wishes,
         guard,
+        own_names,
         refusals,
     )
