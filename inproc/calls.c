@@ -8,6 +8,7 @@
 #include <signal.h>
 
 #include "inproc/calls_signal.h"
+#include "inproc/epolled.h"
 #include "inproc/helper.h"
 #include "inproc/moment.h"
 #include "inproc/next.h"
@@ -219,6 +220,8 @@ ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 			break;
 		waited = true;
 	}
+	if (done || r == -EAGAIN)
+		epolled_read(fd, !done);
 	return calls_result(done ? done : r);
 }
 
@@ -340,6 +343,7 @@ ssize_t calls_write(int fd, struct bytes *from, int flags, bool *ret_native)
 
 void calls_new(int fd)
 {
+	epolled_new(fd);
 	if (fd < 0 || !table_get(fd))
 		return;
 	/* Closed behind our back: its connection ended without a word. Or close() has not returned. */

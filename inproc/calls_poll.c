@@ -2,11 +2,12 @@
 /*
  * poll() and select(): what only the key exchange wants to read, or a part of a frame, does not
  * make a socket readable. Programs that read when they are told to do not expect EAGAIN, nor to
- * wait; those that use epoll do, so there the kernel has the word.
+ * wait. (Those that use epoll mostly do: epolled.h.)
  */
+#include "inproc/calls_poll.h"
+
 #include <poll.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/select.h>
 #include <time.h>
 
@@ -20,7 +21,17 @@
 /* Another process makes the keys, of which no event tells: how often to look. */
 #define KEYS_MS 2
 
-/* The kernel says that fd is readable: is it, for the program? */
+/* The kernel says that fd, which is c's (locked), is readable: is it, for the program? */
+static bool is_ready(struct conn *c, int fd)
+{
+	const bool ready = rx_is_ready(c, fd);
+
+	rx_rest(c);
+	if (c->phase == CONN_EXPECT_KEYS)
+		helper_watch(c, fd);
+	return ready;
+}
+
 static bool is_readable(int fd)
 {
 	int saved = errno, error;
@@ -30,10 +41,7 @@ static bool is_readable(int fd)
 	errno = saved;
 	if (!c)
 		return true;
-	ready = rx_is_ready(c, fd);
-	rx_rest(c);
-	if (c->phase == CONN_EXPECT_KEYS)
-		helper_watch(c, fd);
+	ready = is_ready(c, fd);
 	/* Its Init message stays with the kernel until the right process comes. */
 	if (!ready && !keys_has_pair(&c->keys)) {
 		conn_unlock(c);
@@ -43,6 +51,22 @@ static bool is_readable(int fd)
 	}
 	errno = saved;
 	return ready;
+}
+
+bool calls_took_all(int fd)
+{
+	int saved = errno, error;
+	struct conn *c = table_use(fd, &error);
+	bool all = false;
+
+	if (c) {
+		/* Here or by the helper. Whatever it was: who takes nothing might be told of it for ever. */
+		all = !is_ready(c, fd) && c->rx.taken != c->rx.looked_at;
+		c->rx.looked_at = c->rx.taken;
+		conn_unlock(c);
+	}
+	errno = saved;
+	return all;
 }
 
 /* An error that was found here, and of which the kernel tells no more. */
@@ -398,19 +422,6 @@ CALL int pselect(int n, fd_set *restrict in, fd_set *restrict out, fd_set *restr
 			timeout = &left;
 		sets_restore(&s);
 	}
-}
-
-/* Readiness is the kernel's. */
-CALL int epoll_wait(int fd, struct epoll_event *events, int n, int timeout)
-{
-	calls_send_held();
-	return next()->epoll_wait(fd, events, n, timeout);
-}
-
-CALL int epoll_pwait(int fd, struct epoll_event *events, int n, int timeout, const sigset_t *mask)
-{
-	calls_send_held();
-	return next()->epoll_pwait(fd, events, n, timeout, mask);
 }
 
 /* See calls_data.c. */

@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <stdarg.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
@@ -52,6 +53,9 @@ static bool begins(long number, const long *a, long *ret)
 	case SYS_execveat:
 		*ret = execveat(a[0], (const char *)a[1], (char *const *)a[2], (char *const *)a[3],
 				a[4]);
+		return true;
+	case SYS_epoll_ctl:
+		*ret = epoll_ctl(a[0], a[1], a[2], (void *)a[3]);
 		return true;
 	case SYS_close:
 		*ret = close(a[0]);

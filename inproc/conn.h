@@ -38,6 +38,8 @@ struct conn_rx {
 	uint64_t read;		    /* by the program: the next one's place in the stream */
 	size_t start, end;	    /* not yet opened */
 	size_t need;		    /* bytes from start that the session waits for */
+	uint64_t taken,
+		looked_at; /* bytes from the kernel; of these, when calls_took_all() looked */
 	/*
 	 * The last byte of what was opened was only looked at, so that the kernel shows the
 	 * socket as readable until the program has read it all.

@@ -133,7 +133,7 @@ static void drop(struct watch *w)
 	/* The epoll set keeps it as long as anybody has the socket; if fd is another one's by
 	 * now, then its events will find no watch. */
 	if (w->polled && is_ours(w))
-		epoll_ctl(epoll_fd, EPOLL_CTL_DEL, w->fd, NULL);
+		next()->epoll_ctl(epoll_fd, EPOLL_CTL_DEL, w->fd, NULL);
 	if (w->adopted) {
 		next()->close(w->fd);
 		atomic_fetch_sub(&n_adopted, 1);
@@ -220,8 +220,8 @@ static bool poll_begin(struct watch *w)
 	TAILQ_INSERT_TAIL(&polled, w, entry);
 	pthread_mutex_unlock(&lock);
 	/* A connection that has moved may still be there. */
-	return !epoll_ctl(epoll_fd, EPOLL_CTL_ADD, w->fd, &event) ||
-	       (errno == EEXIST && !epoll_ctl(epoll_fd, EPOLL_CTL_MOD, w->fd, &event));
+	return !next()->epoll_ctl(epoll_fd, EPOLL_CTL_ADD, w->fd, &event) ||
+	       (errno == EEXIST && !next()->epoll_ctl(epoll_fd, EPOLL_CTL_MOD, w->fd, &event));
 }
 
 /* The program did not come back: from here on the socket's events are ours as well. */
@@ -349,7 +349,8 @@ static bool start(void)
 	wake_fd = kept_move_up(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	kept_set(epoll_fd, true);
 	kept_set(wake_fd, true);
-	if (epoll_fd < 0 || wake_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, wake_fd, &wake))
+	if (epoll_fd < 0 || wake_fd < 0 ||
+	    next()->epoll_ctl(epoll_fd, EPOLL_CTL_ADD, wake_fd, &wake))
 		return false;
 	/* The program's signals are the program's. */
 	sigfillset(&all);
@@ -420,7 +421,7 @@ void helper_poll(int fd)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.u64 = CHANNEL_ID };
 
-	epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
+	next()->epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
 }
 
 void helper_watch(struct conn *c, int fd)

@@ -48,6 +48,7 @@ __attribute__((constructor(101))) void next_find(void)
 	FIND(ppoll);
 	FIND(select);
 	FIND(pselect);
+	FIND(epoll_ctl);
 	FIND(epoll_wait);
 	FIND(epoll_pwait);
 	FIND(fdopen);

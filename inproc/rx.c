@@ -19,6 +19,7 @@
 #define FRAME_HEADER   3 /* what says how long it is */
 #define FRAME_URGENT \
 	(TCPCRYPT_FRAME_HEADROOM_URGENT + 1 + TCPCRYPT_FRAME_TAILROOM) /* with one byte */
+#define FRAME_SMALL 512 /* more is not copied only to be looked at */
 #define INIT1_USUAL 512
 #define INIT2_LEAST 74 /* header, one algorithm, nonce and the shortest of the public keys */
 
@@ -69,6 +70,8 @@ static ssize_t receive(struct conn *c, int fd, size_t len, int flags)
 	n = next()->recv(fd, c->rx.buffer + c->rx.end, len, MSG_DONTWAIT | flags);
 	if (n > 0)
 		c->rx.end += n;
+	if (n > 0 && !(flags & MSG_PEEK))
+		c->rx.taken += n;
 	if (n >= 0)
 		return n;
 	if (errno == EAGAIN || errno == EINTR)
@@ -395,19 +398,23 @@ bool rx_has_unread(struct conn *c, int fd)
 	return !fill(c, fd, 1) && (c->rx.plain_len || urgent_is_out(c));
 }
 
-/* Is there a whole frame with data, and not only an urgent byte? That is cheaper to see than to open it here already. */
+/* Is there a whole frame with data, and not only an urgent byte? That is cheaper to see than to open
+ * it here already; of small ones with one call. */
 static bool has_frame(const struct conn *c, int fd)
 {
-	uint8_t head[FRAME_HEADER];
+	uint8_t begin[FRAME_SMALL];
 	int queued, frame;
+	ssize_t n;
 
-	if (c->rx.held || c->rx.start != c->rx.end || next()->ioctl(fd, FIONREAD, &queued) ||
-	    queued <= (int)FRAME_OVERHEAD)
+	if (c->rx.held || c->rx.start != c->rx.end)
 		return false;
-	if (next()->recv(fd, head, sizeof(head), MSG_DONTWAIT | MSG_PEEK) != sizeof(head))
+	n = next()->recv(fd, begin, sizeof(begin), MSG_DONTWAIT | MSG_PEEK);
+	if (n < FRAME_HEADER)
 		return false;
-	frame = FRAME_HEADER + (head[1] << 8 | head[2]);
-	return frame > (int)FRAME_URGENT && queued >= frame;
+	frame = FRAME_HEADER + (begin[1] << 8 | begin[2]);
+	if (frame <= (int)FRAME_URGENT || frame <= n)
+		return frame > (int)FRAME_URGENT;
+	return n == sizeof(begin) && !next()->ioctl(fd, FIONREAD, &queued) && queued >= frame;
 }
 
 bool rx_is_ready(struct conn *c, int fd)

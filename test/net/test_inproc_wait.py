@@ -44,8 +44,11 @@ sys.stdin.read()
 class Talk:
     """A server and a client, both with the library, and their pipes."""
 
-    def __init__(self, net, server, client):
+    def __init__(self, net, server, client, cut=False):
+        """cut: the link has segments of its own size only."""
         pair = Pair(net, "both")
+        for host in (pair.a, pair.b) if cut else ():
+            host.run(["ethtool", "-K", host.interfaces[0], "tso", "off", "gso", "off", "gro", "off"])
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self.server = pair.b.start(pair.server([sys.executable, "-c", server, PORT]), **pipes)
         pair.b.wait_listening(PORT)
@@ -222,6 +225,45 @@ def edges():
         talk.end(["0"], "edge: all is written")
 
 
+# In frames that take several segments, after a pause that the key exchange has for itself.
+LARGE = """
+import socket, sys, time
+l = socket.create_server(("0.0.0.0", int(sys.argv[1])))
+while True:
+    s, _ = l.accept()
+    time.sleep(.1)
+    for _ in range(30): s.sendall(bytes(200000))
+    s.close()
+"""
+TRUSTING = """
+for flags in 0, select.EPOLLONESHOT, select.EPOLLOUT:
+    s = connected()
+    s.setblocking(False)
+    e = select.epoll()
+    e.register(s, select.EPOLLIN | flags)
+    n = 0
+    while True:
+        found = e.poll(20)
+        if not found or found[0][1] & ~(select.EPOLLIN | select.EPOLLOUT): break
+        if found[0][1] == select.EPOLLOUT:
+            time.sleep(.001)
+            continue
+        data = s.recv(30000)
+        if not data: break
+        n += len(data)
+        if flags == select.EPOLLONESHOT: e.modify(s, select.EPOLLIN | flags)
+    print(n, flush=True)
+    s.close()
+"""
+
+
+def trusting():
+    """Who reads once for each of epoll's events, and takes EAGAIN for an error, meets none."""
+    with Net() as net:
+        talk = Talk(net, LARGE, TRUSTING, cut=True)
+        talk.end(["6000000"] * 3, "read once for an event: level, one shot, with EPOLLOUT")
+
+
 PEEKED = """
 import socket, sys, time
 l = socket.create_server(("0.0.0.0", int(sys.argv[1])))
@@ -372,6 +414,7 @@ if __name__ == "__main__":
         handlers,
         shared,
         edges,
+        trusting,
         peeks,
         passed_on,
         shutdowns,
