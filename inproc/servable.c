@@ -7,7 +7,7 @@
 
 #include <elf.h>
 #include <fcntl.h>
-#include <stdbool.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -77,6 +77,22 @@ static const char *privilege_reason(const char *path)
 	return NULL;
 }
 
+/*
+ * Programs that confine the processes which have their connections to a few system calls (seccomp), by
+ * which the kernel kills them for ours, or keep these processes' kind from the library (vsftpd makes
+ * them by clone()). The file does not tell, but its name does.
+ */
+static const char *confinement_reason(const char *path)
+{
+	static const char *const names[] = { "sshd", "sshd-auth", "sshd-session", "vsftpd" };
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(name, names[i]))
+			return "it confines itself to few system calls (seccomp)";
+	return NULL;
+}
+
 /* "#!/path argument": the path. */
 static bool interpreter_of(const char *line, char *to, size_t size)
 {
@@ -102,6 +118,8 @@ static const char *reason(const char *path, int depth)
 	const char *why = privilege_reason(path);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
+	if (!why)
+		why = confinement_reason(path);
 	/* Not ours to judge: exec will say what is wrong, and the library that it is there. */
 	if (fd < 0)
 		return why;
@@ -118,4 +136,13 @@ static const char *reason(const char *path, int depth)
 const char *servable_reason(const char *path)
 {
 	return reason(path, 0);
+}
+
+bool servable_is_confined(void)
+{
+	char path[PATH_MAX];
+	const ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	path[len > 0 ? len : 0] = '\0';
+	return confinement_reason(path);
 }

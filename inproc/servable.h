@@ -3,10 +3,16 @@
 #ifndef INPROC_SERVABLE_H
 #define INPROC_SERVABLE_H
 
+#include <stdbool.h>
+
 /*
  * Can the library serve this program? NULL when it can, or why not: a static text. path is what
  * execve() would get; of a script its interpreter counts.
  */
 const char *servable_reason(const char *path);
+
+/* Is this process one of a program that confines its processes so that the library must do nothing there?
+ * Another one that has the library may have started it. */
+bool servable_is_confined(void);
 
 #endif

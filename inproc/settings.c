@@ -13,6 +13,7 @@
 #include "inproc/keys.h"
 #include "inproc/negotiated.h"
 #include "inproc/next.h"
+#include "inproc/servable.h"
 
 /* For the engine to attach its guard, when this is the first process that asks. */
 #define GUARD_TRIES    100
@@ -31,7 +32,7 @@ static void ask(void)
 	if (fd < 0)
 		return;
 	/* For whoever wants one program of a service left alone. */
-	if (how && !strcmp(how, "off"))
+	if ((how && !strcmp(how, "off")) || servable_is_confined())
 		error = ENOPROTOOPT;
 	for (int i = 0; error == EAGAIN && i < GUARD_TRIES; i++) {
 		if (i)
@@ -57,7 +58,8 @@ __attribute__((constructor(104))) static void require(void)
 {
 	static const char message[] = "tcpcrypt: no engine here, and encryption is required\n";
 
-	if (!is_required() || settings_on())
+	/* What `run` would have refused, but another program has started, tcpcryptd serves. */
+	if (!is_required() || settings_on() || servable_is_confined())
 		return;
 	if (next()->write(STDERR_FILENO, message, sizeof(message) - 1) < 0)
 		_exit(EXIT_FAILURE);

@@ -456,6 +456,40 @@ def own_names():
         pair.check("own names", server.port)
 
 
+SSHD_CONF = """
+Port 2222
+HostKey {dir}/key
+AuthorizedKeysFile {dir}/key.pub
+StrictModes no
+UsePAM no
+PermitRootLogin yes
+PidFile none
+"""
+
+
+def confined():
+    """sshd would be killed by its own sandbox: `run` refuses; started by a shell it does without the library."""
+    with Net() as net:
+        pair = Pair(net, "client")
+        directory = net.directory()
+        key = directory / "key"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+        (directory / "conf").write_text(SSHD_CONF.format(dir=directory))
+        os.makedirs("/run/sshd", exist_ok=True)
+        sshd = f"/usr/sbin/sshd -De -f {directory}/conf"
+        done = pair.b.run(loaded(sshd.split(), pair.db), check=False)
+        check("seccomp" in done.stderr and done.returncode == 1, "run refuses: sshd", done)
+        with open(directory / "log", "w") as log:
+            pair.b.start(loaded(["sh", "-c", f"exec {sshd}"], pair.db), stderr=log)
+        pair.b.wait_listening(2222)
+        ssh = ["ssh", "-F", "none", "-i", key, "-p", 2222, "-o", "StrictHostKeyChecking=no", "-o",
+               f"UserKnownHostsFile={directory}/known", "-o", "BatchMode=yes"]
+        done = pair.a.run(pair.client([*ssh, f"root@{pair.b.addresses[V4]}", "cat"]),
+                          input="through it\n", check=False)
+        check_equal(done.stdout, "through it\n", "sshd in a shell that has the library")
+        pair.check_carried("sshd", 2222)
+
+
 def refusals():
     """`run` says what it cannot serve before it starts it."""
     with Net() as net:
@@ -494,5 +528,6 @@ if __name__ == "__main__":
         wishes,
         guard,
         own_names,
+        confined,
         refusals,
     )
