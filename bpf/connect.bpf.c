@@ -41,8 +41,6 @@ static __always_inline void program_set(struct app_sock *app, struct bpf_sock_ad
 	option_get(ctx, &app->options, &s->usual, APP_MAXSEG, SOL_TCP, TCP_MAXSEG);
 	app->mark = ctx->sk->mark;
 	app->cookie = bpf_get_socket_cookie(ctx);
-	/* Of an earlier connect() of this socket that failed. */
-	bpf_map_delete_elem(&released, &app->cookie);
 	app->uid = bpf_get_current_uid_gid();
 	app->pid = bpf_get_current_pid_tgid() >> 32;
 	bpf_get_current_comm(app->comm, sizeof(app->comm));
@@ -139,6 +137,17 @@ static __always_inline enum shared_left_alone left_alone(struct bpf_sock_addr *c
 									  : SHARED_NOT_LEFT_ALONE;
 }
 
+/* What an earlier connect() of this socket, which failed, has left. */
+static __always_inline void app_forget(struct bpf_sock_addr *ctx)
+{
+	struct app_sock *app = bpf_sk_storage_get(&app_socks, ctx->sk, NULL, 0);
+
+	if (!app)
+		return;
+	bpf_map_delete_elem(&released, &app->cookie);
+	bpf_sk_storage_delete(&app_socks, ctx->sk);
+}
+
 /* Notes on the socket where it wanted to go; it goes to the loopback port instead. */
 static __always_inline enum shared_left_alone take(struct bpf_sock_addr *ctx,
 						   const struct shared_settings *s,
@@ -146,12 +155,12 @@ static __always_inline enum shared_left_alone take(struct bpf_sock_addr *ctx,
 						   enum policy_action policy, __u16 *ret_port)
 {
 	union shared_serving serving = settings_serving(s);
-	struct app_sock *app = bpf_sk_storage_get(&app_socks, ctx->sk, NULL,
-						  BPF_SK_STORAGE_GET_F_CREATE);
+	struct app_sock *app;
 
+	app_forget(ctx);
+	app = bpf_sk_storage_get(&app_socks, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!app)
 		return SHARED_NO_MEMORY;
-	__builtin_memset(app, 0, sizeof(*app));
 	app->peer = *dst;
 	app->slot = worker_choose(serving);
 	app->port = serving.out_port;
@@ -289,7 +298,7 @@ static __always_inline int steer(struct bpf_sock_addr *ctx, const struct shared_
 	}
 	why = left_alone(ctx, s, w, dst, verdict.action);
 	if (!why && w && w->inproc) {
-		bpf_sk_storage_delete(&app_socks, ctx->sk);
+		app_forget(ctx);
 		why = inproc_begin(ctx, s, w, dst, verdict.action == POLICY_REQUIRE);
 	} else if (!why) {
 		why = take(ctx, s, dst, verdict.action, ret_port);
@@ -297,7 +306,7 @@ static __always_inline int steer(struct bpf_sock_addr *ctx, const struct shared_
 	if (!why)
 		return 0;
 	/* A socket may connect again after a failure, this time directly. */
-	bpf_sk_storage_delete(&app_socks, ctx->sk);
+	app_forget(ctx);
 	if (verdict.action == POLICY_REQUIRE) {
 		refusal_tell_out(dst, why, verdict.line);
 		return -ECONNREFUSED;

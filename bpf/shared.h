@@ -328,7 +328,6 @@ struct shared_handshake {
 enum eno_sock_kind {
 	ENO_SOCK_UPSTREAM = 1, /* the daemon's connection to another host: offers ENO */
 	ENO_SOCK_STEERED,      /* the listener for steered SYNs, and what it accepts */
-	ENO_SOCK_OUTGOING,     /* the listener for local programs, and what it accepts */
 	ENO_SOCK_TO_APP,       /* the daemon's connection to a local server */
 	ENO_SOCK_RAW,	       /* a program's own, with TCP_ENO_RAW */
 	ENO_SOCK_INPROC,       /* a program's own, with the in-process library */

@@ -186,9 +186,8 @@ static void ready_v6(struct loop_source *source, uint32_t events)
 
 static int listen_on(struct listener *l, const struct loop_source *source)
 {
-	enum eno_sock_kind kind = l->steered ? ENO_SOCK_STEERED : ENO_SOCK_OUTGOING;
 	int save_syn = 1, none = 0, one = 1;
-	int error;
+	int error = 0;
 
 	if (source->fd <= 0)
 		return 0;
@@ -199,7 +198,8 @@ static int listen_on(struct listener *l, const struct loop_source *source)
 	if (l->steered &&
 	    setsockopt(source->fd, IPPROTO_TCP, TCP_SAVE_SYN, &save_syn, sizeof(save_syn)))
 		return -errno;
-	error = engine_mark_listener(l->worker->engine, source->fd, kind);
+	if (l->steered)
+		error = engine_mark_steered(l->worker->engine, source->fd);
 	if (error)
 		return error;
 	if (listen(source->fd, BACKLOG))

@@ -164,9 +164,8 @@ struct engine_offer {
 int engine_mark_upstream(struct engine *e, int fd, const struct engine_offer *offer,
 			 const struct shared_event *held, uint64_t flow);
 
-/* Before listen(): the listener for steered SYNs (ENO_SOCK_STEERED) or for local programs
- * (ENO_SOCK_OUTGOING); what they accept inherits the mark. */
-int engine_mark_listener(struct engine *e, int fd, enum eno_sock_kind kind);
+/* Before listen(): the listener for steered SYNs. What it accepts inherits the mark. */
+int engine_mark_steered(struct engine *e, int fd);
 
 /* After listen(): what is this worker's of the steered SYNs of its family, or (out) of those of
  * local programs, goes to this listener, until it is closed. */
@@ -228,7 +227,7 @@ void engine_lane_flushed(struct engine_lane *lane);
  */
 int engine_lane_fd(const struct engine_lane *lane);
 bool engine_lane_dispatch(struct engine_lane *lane, bool waits,
-			 void (*handler)(const struct shared_event *, void *), void *data);
+			  void (*handler)(const struct shared_event *, void *), void *data);
 
 /* The options that the program has set on its socket since its connection is the daemon's. 0, or
  * negative when they are known no more. */

@@ -46,9 +46,9 @@ int engine_mark_upstream(struct engine *e, int fd, const struct engine_offer *of
 	return mark(e, fd, &sock);
 }
 
-int engine_mark_listener(struct engine *e, int fd, enum eno_sock_kind kind)
+int engine_mark_steered(struct engine *e, int fd)
 {
-	struct eno_sock sock = { .kind = kind };
+	struct eno_sock sock = { .kind = ENO_SOCK_STEERED };
 
 	return mark(e, fd, &sock);
 }
