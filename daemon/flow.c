@@ -40,6 +40,8 @@ static void end_ready(struct loop_source *source, uint32_t events)
 		end->hung = true;
 	if (events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP))
 		end->ending = true;
+	if ((events & (EPOLLERR | EPOLLRDHUP)) == EPOLLRDHUP)
+		end->finished = true;
 	if (events & EPOLLIN || end->ending)
 		end->readable = true;
 	if (events & EPOLLPRI)

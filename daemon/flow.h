@@ -50,7 +50,9 @@ struct flow_end {
 	/* What epoll has told, so that nothing is asked in vain. */
 	bool connected; /* its handshake is over */
 	bool readable;	/* and no read has found less than it had room for since */
-	bool ending;	/* its end can be read: short reads do not tell that all was read */
+	bool ending;	/* its end can be read: short reads do not tell that all was read, */
+	bool finished;	/* but where that is FIN, they do, */
+	bool empty;	/* and one has: nothing is left but the end */
 	bool urgent;	/* there has been urgent data */
 };
 

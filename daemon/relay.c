@@ -50,8 +50,13 @@ int relay_call_failed(struct flow *f, struct flow_end *end)
 
 void relay_end_was_read(struct flow_end *end, ssize_t n, size_t room)
 {
-	if (n < 0 ? errno == EAGAIN : (size_t)n < room && !end->ending && !end->urgent)
+	bool all = n < 0 ? errno == EAGAIN : (size_t)n < room && !end->urgent;
+
+	if (all && (n < 0 || !end->ending))
 		end->readable = false;
+	/* TCP has put FIN behind all that comes before it. */
+	if (all && n > 0 && end->finished)
+		end->empty = true;
 }
 
 bool relay_at_mark(int fd)

@@ -55,7 +55,8 @@ int relay_starve(struct flow *f);
 /* A negative result, with its reason, for the caller to pass on. */
 int relay_fail(struct relay_outcome *ret, const char *reason);
 
-/* After a read of n bytes into so much room. An urgent byte makes reads short as well. */
+/* After a read of n bytes into so much room. An urgent byte makes reads short as well. Once end->empty
+ * is set, a read would return 0. */
 void relay_end_was_read(struct flow_end *end, ssize_t n, size_t room);
 
 /* A step of one direction of an encrypted flow; and its buffer goes back to the worker's pool. */

@@ -251,9 +251,11 @@ static bool inward_has_frame(const struct flow_inward *in)
 static int inward_read(struct flow *f, struct relay_outcome *ret)
 {
 	struct flow_inward *in = &f->inward;
-	ssize_t n = recv(f->net.source.fd, in->buffer + in->end, BUFFER_SIZE - in->end, 0);
+	ssize_t n = 0;
 	int error;
 
+	if (!f->net.empty)
+		n = recv(f->net.source.fd, in->buffer + in->end, BUFFER_SIZE - in->end, 0);
 	relay_end_was_read(&f->net, n, BUFFER_SIZE - in->end);
 	if (n < 0)
 		return relay_call_failed(f, &f->net);

@@ -77,6 +77,8 @@ static ssize_t outward_read(struct flow *f, size_t *ret_capacity)
 	int n = 0;
 
 	*ret_capacity = CHUNK_FIRST;
+	if (f->app.empty)
+		return 0;
 	if (out->small)
 		return recv(f->app.source.fd, out->buffer + TCPCRYPT_FRAME_HEADROOM, CHUNK_FIRST,
 			    0);
