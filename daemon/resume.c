@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "daemon/nonces.h"
 #include "daemon/wish.h"
 
 /* Of a connection's reasons not to be resumed, those that the cache does not give. */
@@ -22,11 +23,13 @@ static int offer_make(const struct flow *f, struct tcpcrypt_eno_settings *settin
 		      struct tcpcrypt_eno_resume *name, struct engine_offer *offer)
 {
 	bool was_a = name->original_role == TCPCRYPT_ROLE_A;
+	int error;
 
 	/* 8548-3.5-1, 8548-3.5-3: 8 bytes unless the program or the room has it otherwise. */
 	name->nonce_len = wish_nonce_len(&f->wishes);
-	if (f->worker->crypto->random(name->nonce, name->nonce_len))
-		return -1;
+	error = nonces_take(&f->worker->nonces, f->worker->crypto, name->nonce, name->nonce_len);
+	if (error)
+		return error;
 	settings->resume = name;
 	settings->teps = &name->tep;
 	settings->n_teps = 1;

@@ -24,6 +24,7 @@
 #include "daemon/ledger.h"
 #include "daemon/listener.h"
 #include "daemon/loop.h"
+#include "daemon/nonces.h"
 #include "daemon/pipe.h"
 #include "engine/engine.h"
 
@@ -60,6 +61,7 @@ struct worker {
 	int keylog_fd;
 	struct buffer_pool buffers;
 	struct pipe_pool pipes;
+	struct nonces nonces;
 	struct keypairs keypairs; /* of the TEP that is offered first */
 
 	struct listener programs;      /* for local programs' connections */
