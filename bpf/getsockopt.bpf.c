@@ -252,6 +252,7 @@ static __always_inline int inproc_read(struct bpf_sockopt *ctx)
 	out->required = sock->required;
 	out->offered = !!sock->peer_half.tep;
 	out->no_cache = !w || w->cache_flush || w->inproc < SHARED_INPROC_RESUMES;
+	out->orderly = sock->orderly;
 	__builtin_memset(out->pad, 0, sizeof(out->pad));
 	ends_read(ctx->sk, &ends);
 	out->ends = ends;

@@ -38,26 +38,28 @@ static __always_inline void secret_wipe(struct shared_secret *s)
 	barrier_var(s);
 }
 
-static __always_inline void secret_tell(const struct shared_settings *s, __u32 slot)
+/* Returns 0 when there is no room. */
+static __always_inline int secret_tell(const struct shared_settings *s, __u32 slot)
 {
 	struct shared_event *e = event_reserve(settings_serving(s).first_slot);
 
 	if (!e)
-		return;
+		return 0;
 	__builtin_memset(e, 0, sizeof(*e));
 	e->type = SHARED_EVENT_SECRET;
 	e->value = slot;
 	event_submit(e, settings_serving(s).first_slot);
+	return 1;
 }
 
-/* A SYN has taken it. */
+/* A SYN has taken it. That the two ends then agree, as they do, is no news. */
 static __always_inline void secret_claimed(__u32 slot, __u64 token)
 {
 	struct shared_settings *settings = settings_get();
 	struct shared_secret *s = secret_get(slot, token);
 
-	if (settings && s && s->tell)
-		secret_tell(settings, slot);
+	if (settings && s && s->tell && secret_tell(settings, slot))
+		s->tell = 0;
 }
 
 /* May processes that accept at this end have the user's secrets? */

@@ -371,7 +371,7 @@ struct eno_sock {
 	uint8_t fresh_len;
 	uint8_t guard;	 /* ENO_SOCK_INPROC: enum eno_sock_guard */
 	uint8_t resumes; /* both have agreed to */
-	uint8_t pad[1];
+	uint8_t orderly; /* ENO_SOCK_INPROC: when the handshake ended SO_LINGER was off */
 	struct shared_half peer_half; /* with which the peer would agree; tep 0: nothing offered */
 	uint8_t fresh_teps[SHARED_TEPS_MAX];
 	uint8_t fresh[SHARED_OPTION_MAX];
@@ -431,7 +431,8 @@ struct shared_inproc {
 	struct shared_secret secret;
 	uint8_t offered;  /* this end has offered to resume */
 	uint8_t no_cache; /* TCP_CRYPT_CACHE_FLUSH: keep nothing of this session */
-	uint8_t pad[6];
+	uint8_t orderly;  /* SO_LINGER was off when the handshake ended; 0: or who knows */
+	uint8_t pad[5];
 };
 
 /* A local program's socket in "app_socks" (socket storage): what its owner sees. */

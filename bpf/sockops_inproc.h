@@ -7,6 +7,8 @@
 #ifndef BPF_SOCKOPS_INPROC_H
 #define BPF_SOCKOPS_INPROC_H
 
+#include <bpf/bpf_core_read.h>
+
 #include "bpf/sockops_addresses.h"
 #include "bpf/place.h"
 #include "bpf/sockops_eno.h"
@@ -101,6 +103,22 @@ static __noinline int inproc_remember(struct bpf_sock_ops *ops, const struct eno
 	return 0;
 }
 
+/* The kernel's own, as far as it matters here. */
+enum sock_flags { SOCK_LINGER = 4 };
+
+struct sock_common {
+	unsigned long skc_flags;
+} __attribute__((preserve_access_index));
+
+/* Does close() mean FIN? */
+static __always_inline int is_orderly(struct bpf_sock *sk)
+{
+	struct sock_common *common = (struct sock_common *)bpf_skc_to_tcp_sock(sk);
+
+	return common &&
+	       !(common->skc_flags >> bpf_core_enum_value(enum sock_flags, SOCK_LINGER) & 1);
+}
+
 static __noinline int inproc_connected(struct bpf_sock_ops *ops, struct eno_sock *sock)
 {
 	struct bpf_sock *sk = ops->sk;
@@ -108,6 +126,7 @@ static __noinline int inproc_connected(struct bpf_sock_ops *ops, struct eno_sock
 
 	if (!sock || !sk)
 		return 0;
+	sock->orderly = is_orderly(sk);
 	if (!sock->own_len)
 		sock->state = ENO_SOCK_DISABLED;
 	upstream_established(ops, sock);
@@ -131,6 +150,7 @@ static __noinline int inproc_accepted(struct bpf_sock_ops *ops, struct eno_sock 
 
 	if (!sock || !sk)
 		return 0;
+	sock->orderly = is_orderly(sk);
 	if (sock->own_len)
 		return upstream_established(ops, sock);
 	sock->raw_role = 1;

@@ -301,6 +301,18 @@ static int set(struct conn *c, int fd, int level, int name, const void *value, s
 	return session_set(c, fd, name, value, len);
 }
 
+/* Whatever it was set to: the kernel is asked when it matters. Should the connection be another one by
+ * now, that does no harm. */
+static int linger_set(int fd, const void *value, socklen_t len)
+{
+	const int r = next()->setsockopt(fd, SOL_SOCKET, SO_LINGER, value, len);
+	struct conn *c = table_get(fd);
+
+	if (c)
+		atomic_store(&c->lingers, true);
+	return r;
+}
+
 CALL int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 {
 	struct conn *c = NULL;
@@ -312,6 +324,8 @@ CALL int setsockopt(int fd, int level, int name, const void *value, socklen_t le
 	/* It tells when pages may be used again that frames are not made of. */
 	if (level == SOL_SOCKET && name == SO_ZEROCOPY && settings_on())
 		return calls_result(-EOPNOTSUPP);
+	if (level == SOL_SOCKET && name == SO_LINGER)
+		return linger_set(fd, value, len);
 	if (level == SOL_SOCKET && name == SO_OOBINLINE)
 		atomic_store(&conn_urgent_wanted, true);
 	if (level == IPPROTO_TCP && name >= TCP_ENO_ENABLED && name <= TCP_CRYPT_NONCE_LEN)

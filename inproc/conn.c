@@ -412,6 +412,7 @@ void conn_negotiated(struct conn *c, int fd)
 	if (ended)
 		r = negotiated_ask(fd, &inproc);
 	conn_remembered = r == -ENODATA;
+	c->orderly = !r && inproc.orderly;
 	if (r == -ENOENT || r == -ENODATA)
 		c->phase = CONN_PLAIN;
 	else if (r)

@@ -118,9 +118,11 @@ struct conn {
 	bool fresh; /* one end has offered to resume, and is, if not resumed, not known */
 	double started;
 	struct shared_tuple ends;
-	uint64_t chain; /* of the secret that it resumed with */
-	bool no_cache;	/* nothing is kept for a later session */
-	int rcvlowat;	/* the program's SO_RCVLOWAT; the kernel has 1. 0: not asked for yet */
+	uint64_t chain;	     /* of the secret that it resumed with */
+	bool no_cache;	     /* nothing is kept for a later session */
+	bool orderly;	     /* when the handshake ended SO_LINGER was off */
+	atomic_bool lingers; /* it has been set since, or unset */
+	int rcvlowat;	     /* the program's SO_RCVLOWAT; the kernel has 1. 0: not asked for yet */
 	/* What the program has read of the session, whatever became of that: tcp_eno(7). */
 	bool known, known_resumed;
 	uint16_t known_aead;

@@ -293,12 +293,13 @@ bool table_is_foreign(int fd)
 }
 
 /* A program that wants its connection reset gets that. */
-static bool wants_reset(int fd)
+static bool wants_reset(const struct conn *c, int fd)
 {
 	struct linger linger = {};
 	socklen_t len = sizeof(linger);
 
-	return !next()->getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len) && linger.l_onoff &&
+	return (!c->orderly || atomic_load(&c->lingers)) &&
+	       !next()->getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len) && linger.l_onoff &&
 	       !linger.l_linger;
 }
 
@@ -334,7 +335,7 @@ static void leave(struct conn *c, int fd)
 	/* It would be with the kernel, and on its way. */
 	if (c->tx.held)
 		tx_flush(c, fd, 0);
-	if (!c->refs && lives && wants_reset(fd)) {
+	if (!c->refs && lives && wants_reset(c, fd)) {
 		c->error = ECONNABORTED;
 		r = reset_late(c);
 	} else if (!c->refs && lives) {

@@ -332,6 +332,77 @@ def slow_reader():
         server.communicate("", timeout=60)
 
 
+# Who is to close opens or accepts, sets SO_LINGER at the moments of its list, and closes when the other,
+# who tells how the stream ends, has said something.
+LINGERER = """
+import socket, struct, sys
+role, address, port, *moments = sys.argv[1:]
+def at(sock, moment):
+    for on in moments:
+        if on.startswith(moment):
+            value = struct.pack("ii", not on.endswith("off"), 0)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, value)
+if role.endswith("opens"):
+    s = socket.socket()
+    at(s, "new")
+    s.connect((address, int(port)))
+else:
+    l = socket.create_server((address, int(port)))
+    at(l, "listener")
+    s, _ = l.accept()
+if role.startswith("closer"):
+    s.recv(1)
+    at(s, "connected")
+    s.close()
+else:
+    s.sendall(b"x")
+    try:
+        print(s.recv(1))
+    except OSError as e:
+        print(e)
+"""
+
+
+def lingering():
+    """SO_LINGER of no seconds means a reset, whenever it was set and on whichever socket; else FINp."""
+    reset, end = "[Errno 104] Connection reset by peer\n", "b''\n"
+    cases = [
+        ("opens", [], end),
+        ("opens", ["new"], reset),
+        ("opens", ["connected"], reset),
+        ("opens", ["new", "connected-off"], end),
+        ("accepts", [], end),
+        ("accepts", ["listener"], reset),
+        ("accepts", ["connected"], reset),
+        ("accepts", ["listener", "connected-off"], end),
+    ]
+    with Net() as net:
+        pair = Pair(net, "both")
+        for number, (way, moments, expected) in enumerate(cases):
+            port = PORT + 20 + number
+
+            def start(host, wrap, role, address, *more):
+                args = [sys.executable, "-c", LINGERER, role, address, port, *more]
+                return host.start(wrap([str(a) for a in args]), stdout=subprocess.PIPE, text=True)
+
+            opens = way == "opens"
+            # The one that accepts comes first, whichever of them closes.
+            first = start(pair.b, pair.server, *(("teller accepts", "0.0.0.0") if opens else
+                                                 ("closer accepts", "0.0.0.0", *moments)))
+            pair.b.wait_listening(port)
+            second = start(pair.a, pair.client,
+                           *(("closer opens", pair.b.addresses[V4], *moments) if opens else
+                             ("teller opens", pair.b.addresses[V4])))
+            told = (first if opens else second).communicate(timeout=30)[0]
+            (second if opens else first).communicate(timeout=30)
+            text = f"SO_LINGER of who {way}: {', '.join(moments) or 'never'}"
+            check_equal(told, expected, text)
+            # Without FINp, and not because what was written was thrown away behind it.
+            mine = (pair.da if opens else pair.db).wait_list(port=port, state="closed")[-1]
+            check_equal(mine["reason"], "local-reset" if expected == reset else None,
+                        f"{text}: what it says itself")
+
+
 if __name__ == "__main__":
     main(
         "in-process mode: how processes end, fork and become others",
@@ -344,4 +415,5 @@ if __name__ == "__main__":
         few_descriptors,
         no_descriptors,
         slow_reader,
+        lingering,
     )
