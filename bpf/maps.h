@@ -135,6 +135,15 @@ struct {
 	__type(value, struct shared_session);
 } app_sessions __weak SEC(".maps");
 
+/* Upstream connections whose handshake is under way, by shared_upstream(). */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SHARED_UPSTREAMS);
+	__type(key, __u32);
+	__type(value, struct shared_upstream);
+} upstreams __weak SEC(".maps");
+
 /* Options that programs set on sockets (by cookie) whose connection is the daemon's already. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -10,6 +10,7 @@
  * the programs' other headers. */
 #define SOL_SOCKET	   1
 #define SO_KEEPALIVE	   9
+#define SO_OOBINLINE	   10
 #define SO_PRIORITY	   12
 #define SO_MARK		   36
 #define SO_MAX_PACING_RATE 47

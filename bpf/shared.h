@@ -395,6 +395,46 @@ struct eno_sock {
 };
 
 /*
+ * The same for an upstream connection whose handshake is under way, in the array "upstreams", which user
+ * space has mapped: to mark a socket and to read what became of it take no system call then. A place is
+ * a flow's until that has been read; who finds it taken does with system calls. stage is the flow's id and
+ * what may be done, and changes by compare and exchange only, so that nobody touches what is another's.
+ */
+#define SHARED_UPSTREAMS 256
+
+enum shared_upstream_stage {
+	SHARED_UPSTREAM_FILLING = 1, /* by the daemon */
+	SHARED_UPSTREAM_OFFERED, /* for the socket on which SO_OOBINLINE is set with shared_inline */
+	SHARED_UPSTREAM_MARKED,	 /* the socket has it */
+	SHARED_UPSTREAM_TELLING, /* the programs are writing what became of it */
+	SHARED_UPSTREAM_TOLD,
+};
+
+struct shared_upstream {
+	uint64_t stage; /* shared_upstream_stage(); 0: nobody's */
+	uint64_t token; /* of the daemon: no other process knows it */
+	struct eno_sock sock;
+};
+
+/* The value of SO_OOBINLINE that the daemon sets on an upstream's socket; the kernel reads the first. */
+struct shared_inline {
+	int32_t on;
+	uint32_t place;
+	uint64_t token;
+};
+
+/* The index in "upstreams". */
+static inline uint32_t shared_upstream(uint64_t id)
+{
+	return shared_view(id) % SHARED_UPSTREAMS;
+}
+
+static inline uint64_t shared_upstream_stage(uint64_t flow, enum shared_upstream_stage stage)
+{
+	return flow << 3 | stage;
+}
+
+/*
  * The in-process library's own option, at level IPPROTO_TCP. Written before connect() or
  * listen(), int 1: this process encrypts what the socket negotiates; 2: and knows how to resume
  * sessions; 3: and what ENODATA is; EAGAIN: ask again in a moment. Read: what was negotiated; ENOENT: the

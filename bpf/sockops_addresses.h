@@ -155,6 +155,28 @@ static __noinline int upstream_connecting(struct bpf_sock_ops *ops, struct eno_s
 	return 0;
 }
 
+/* What became of the offer, for the daemon to read, if the flow has a place. */
+static __noinline int upstream_tell(const struct eno_sock *sock)
+{
+	struct shared_upstream *u;
+	__u64 marked, telling;
+	__u32 place;
+
+	if (!sock)
+		return 0;
+	place = shared_upstream(sock->flow);
+	u = bpf_map_lookup_elem(&upstreams, &place);
+	marked = shared_upstream_stage(sock->flow, SHARED_UPSTREAM_MARKED);
+	telling = shared_upstream_stage(sock->flow, SHARED_UPSTREAM_TELLING);
+	if (!u || __sync_val_compare_and_swap(&u->stage, marked, telling) != marked)
+		return 0;
+	u->sock = *sock;
+	/* A full barrier. */
+	__sync_val_compare_and_swap(&u->stage, telling,
+				    shared_upstream_stage(sock->flow, SHARED_UPSTREAM_TOLD));
+	return 0;
+}
+
 /* The program's connect() may complete: should the note have given way to others, it is made again. */
 static __always_inline void upstream_connected(struct eno_sock *sock)
 {

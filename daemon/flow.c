@@ -187,6 +187,8 @@ static void flow_free(struct flow *f, bool reset, const char *failed_reason)
 	incoming_forget(f);
 	end_close(f, &f->net, reset);
 	end_close(f, &f->app, reset);
+	if (f->record.outgoing)
+		engine_forget_upstream(w->engine, f->record.id);
 	relay_release(f);
 	resume_release(f);
 	/* 8547-5-8: no secret outlives its connection. */
@@ -458,14 +460,23 @@ static int plain(struct flow *f, const struct eno_sock *eno,
 	return 0;
 }
 
+/* What the programs have for the connection to the other host. */
+static int recorded(const struct flow *f, struct eno_sock *ret)
+{
+	struct engine *e = f->worker->engine;
+	int fd = f->net.source.fd;
+
+	return f->record.outgoing ? engine_upstream(e, fd, f->record.id, ret)
+				  : engine_eno(e, fd, ret);
+}
+
 int flow_negotiated(struct flow *f)
 {
 	struct tcpcrypt_eno_result result = { .reason = TCPCRYPT_ENO_NO_OPTION };
 	struct eno_sock eno = {};
 	int error;
 
-	if (engine_eno(f->worker->engine, f->net.source.fd, &eno) ||
-	    eno.state == ENO_SOCK_PENDING) {
+	if (recorded(f, &eno) || eno.state == ENO_SOCK_PENDING) {
 		/* Not knowing is no licence for plain text (8547-4.6-8, 8547-4.6-9). */
 		flow_abort(f, "daemon", ECONNRESET);
 		return -EIO;

@@ -115,7 +115,6 @@ static int upstream_open(struct flow *f)
 	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	flow_prepare_socket(fd, false);
 	error = wish_offer(w, &f->wishes, &offer);
 	if (!error)
 		resume_offer(f, &offer);

@@ -160,9 +160,15 @@ struct engine_offer {
 };
 
 /* Before connect(): fd makes this offer, on behalf of the program whose SYN is held: from now on
- * the program's getsockname() tells fd's local end. */
+ * the program's getsockname() tells fd's local end. Sets SO_OOBINLINE. */
 int engine_mark_upstream(struct engine *e, int fd, const struct engine_offer *offer,
 			 const struct shared_event *held, uint64_t flow);
+
+/* When its handshake is over: what the programs recorded for it, once. 0 or negative. */
+int engine_upstream(struct engine *e, int fd, uint64_t flow, struct eno_sock *ret);
+
+/* Nobody will ask any more; fd is closed. */
+void engine_forget_upstream(struct engine *e, uint64_t flow);
 
 /* Before listen(): the listener for steered SYNs. What it accepts inherits the mark. */
 int engine_mark_steered(struct engine *e, int fd);

@@ -2,6 +2,7 @@
 /* What the programs are told of single sockets and destinations, and tell of them. */
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -29,6 +30,40 @@ static void offer_resumption(struct eno_sock *sock, const struct engine_offer *o
 	sock->peer_half = offer->peer_half;
 }
 
+static bool stage_change(struct shared_upstream *u, uint64_t from, uint64_t to)
+{
+	return __atomic_compare_exchange_n(&u->stage, &from, to, false, __ATOMIC_ACQ_REL,
+					   __ATOMIC_ACQUIRE);
+}
+
+/* Lets the programs mark fd, as they see SO_OOBINLINE set. False: the flow has no place, or they
+ * did not. */
+static bool upstream_offer(struct engine *e, int fd, const struct eno_sock *sock)
+{
+	const uint64_t offered = shared_upstream_stage(sock->flow, SHARED_UPSTREAM_OFFERED);
+	const uint64_t marked = shared_upstream_stage(sock->flow, SHARED_UPSTREAM_MARKED);
+	const struct shared_inline value = { 1, shared_upstream(sock->flow), e->token };
+	struct shared_upstream *u = &e->upstreams[value.place];
+
+	if (!stage_change(u, 0, shared_upstream_stage(sock->flow, SHARED_UPSTREAM_FILLING)))
+		return false;
+	u->token = e->token;
+	u->sock = *sock;
+	__atomic_store_n(&u->stage, offered, __ATOMIC_RELEASE);
+	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &value, sizeof(value));
+	/* Otherwise it is marked by our caller. */
+	return !stage_change(u, offered, marked);
+}
+
+void engine_forget_upstream(struct engine *e, uint64_t flow)
+{
+	struct shared_upstream *u = &e->upstreams[shared_upstream(flow)];
+
+	/* Where the programs are writing just now, the place is lost. */
+	if (!stage_change(u, shared_upstream_stage(flow, SHARED_UPSTREAM_MARKED), 0))
+		stage_change(u, shared_upstream_stage(flow, SHARED_UPSTREAM_TOLD), 0);
+}
+
 int engine_mark_upstream(struct engine *e, int fd, const struct engine_offer *offer,
 			 const struct shared_event *held, uint64_t flow)
 {
@@ -37,12 +72,16 @@ int engine_mark_upstream(struct engine *e, int fd, const struct engine_offer *of
 				 .program = held->cookie,
 				 .flow = flow,
 				 .required = held->app.policy == POLICY_REQUIRE };
+	const int one = 1;
 
 	memcpy(sock.own, offer->option, sizeof(sock.own));
 	memcpy(sock.teps, offer->teps, sizeof(sock.teps));
 	sock.mandatory_app_aware = offer->mandatory_app_aware;
 	if (offer->resume_len)
 		offer_resumption(&sock, offer);
+	if (upstream_offer(e, fd, &sock))
+		return 0;
+	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
 	return mark(e, fd, &sock);
 }
 
@@ -84,6 +123,18 @@ int engine_eno(struct engine *e, int fd, struct eno_sock *ret)
 
 	ret->resumed_slot = window_slot(&e->window, ret->resumed_slot);
 	return error;
+}
+
+int engine_upstream(struct engine *e, int fd, uint64_t flow, struct eno_sock *ret)
+{
+	const uint64_t told = shared_upstream_stage(flow, SHARED_UPSTREAM_TOLD);
+	struct shared_upstream *u = &e->upstreams[shared_upstream(flow)];
+
+	if (__atomic_load_n(&u->stage, __ATOMIC_ACQUIRE) != told)
+		return engine_eno(e, fd, ret);
+	*ret = u->sock;
+	stage_change(u, told, 0);
+	return 0;
 }
 
 int engine_remember_plain(struct engine *e, const struct shared_endpoint *dst, unsigned int seconds,

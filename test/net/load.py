@@ -160,9 +160,8 @@ def map_entries(pid, name):
     return len(bpftool("map", "dump", "id", map_number(pid, name)))
 
 
-def map_values(pid, name, first=None):
-    """The values in a BPF map of a process as bytes; first: so many of an array's only."""
-    number = map_number(pid, name)
+def map_values(number, first=None):
+    """The values in a BPF map as bytes; first: so many of an array's only."""
     if first is None:
         entries = bpftool("map", "dump", "id", number)
     else:

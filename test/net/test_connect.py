@@ -7,6 +7,7 @@ import pathlib
 import re
 import select
 import socket
+import struct
 
 from apps import (
     BROKEN,
@@ -23,10 +24,12 @@ from apps import (
     read_exactly,
 )
 from harness import Net, check, check_equal, main, sockets_of, wait_for
+from load import map_number, map_values
 
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
 CLOSED = 9999
 FOREIGN = "203.0.113.7"
+SILENT = "198.51.100.7"
 IP_TRANSPARENT = 19
 IP_BIND_ADDRESS_NO_PORT = 24
 REFUSALS = (
@@ -237,6 +240,54 @@ def no_open_doors():
                     check(got in refusals, f"port {port} at {address} refuses {where}", f"{got!r}")
 
 
+PLACES = 256  # SHARED_UPSTREAMS of bpf/shared.h
+
+
+def taken(places):
+    """How many places handshakes have in the map that the daemon and its programs share."""
+    return sum(any(value[:8]) for value in map_values(places))
+
+
+def thief(host, place):
+    """A program's socket that asks for the daemon's place, without its token."""
+    sock = bound_time(host.socket())
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, struct.pack("=iIQ", 1, place, 0))
+    return sock
+
+
+def more_than_places():
+    """More handshakes at once than have a place in shared memory; nobody else takes one; none is lost."""
+    with Net() as net:
+        a, b = net.pair()
+        daemon = net.daemon(a)
+        net.daemon(b)
+        address = b.addresses[socket.AF_INET]
+        places = map_number(daemon.process.pid, "upstreams")
+        a.ip("route", "add", SILENT, "via", address)
+        with contextlib.ExitStack() as stack, Server(b, echo) as server:
+            waiting = [stack.enter_context(a.socket()) for _ in range(3 * PLACES)]
+            for sock in waiting:
+                sock.setblocking(False)
+                sock.connect_ex((SILENT, 9))
+            wait_for(lambda: taken(places) == PLACES, "every place to be taken")
+            thieves = [stack.enter_context(thief(a, place)) for place in range(PLACES)]
+            check_equal({t.getsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE) for t in thieves}, {1},
+                        "the option is set, whatever stands behind it")
+            for text, sock in (("without a place", bound_time(a.socket())), ("a thief", thieves[0])):
+                with sock:
+                    sock.connect((address, server.port))
+                    sock.sendall(MESSAGE)
+                    check_equal(read_exactly(sock, len(MESSAGE)), MESSAGE, f"{text}: there and back")
+            check_equal(taken(places), PLACES, "none was given to others")
+            found = daemon.wait_list(count=2, port=server.port)
+            check_equal([c["encrypted"] for c in found], [True, True], "both are encrypted")
+        wait_for(lambda: taken(places) == 0, "no place to be taken any more")
+        with Server(b, echo) as server:
+            for _ in range(2 * PLACES):
+                exchange(a, server, address, MESSAGE[:10])
+        check_equal(taken(places), 0, "after as many connections as would fill them twice: none")
+
+
 # ---- life and death -----------------------------------------------------------------------
 
 
@@ -339,6 +390,7 @@ if __name__ == "__main__":
         own_addresses,
         unusual_packets,
         no_open_doors,
+        more_than_places,
         killed,
         terminated,
         leaves_nothing,

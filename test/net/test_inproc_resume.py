@@ -12,7 +12,7 @@ import test_upgrade
 from apps import Server, echo
 from harness import Net, check, check_equal, main, wait_for
 from inproc import RAW_WRITER, SECRET, V4, V6, Pair, loaded
-from load import map_values
+from load import map_number, map_values
 from tcpcrypt import accept_resumed, accept_session
 from test_inproc_list import ALICE, BOB, ECHO, MESSAGE_SIZE, PYTHON, Puppet, as_user, user
 from test_resume import check_capture, check_how, check_once, closed, how, many
@@ -133,7 +133,7 @@ def stirred():
     with Net() as net:
         hosts = Hosts(net)
         hosts.connect()
-        made = [map_values(d.process.pid, "secrets", first=8) for d in (hosts.da, hosts.db)]
+        made = [map_values(map_number(d.process.pid, "secrets"), first=8) for d in (hosts.da, hosts.db)]
         hosts.connect()
         hosts.how(["no-session", True], "another connection")
         (_, flow) = hosts.capture.flows(PORT)
