@@ -135,14 +135,14 @@ struct {
 	__type(value, struct shared_session);
 } app_sessions __weak SEC(".maps");
 
-/* Upstream connections whose handshake is under way, by shared_upstream(). */
+/* Upstream connections whose handshake is under way, by shared_opening(). */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, SHARED_UPSTREAMS);
+	__uint(max_entries, SHARED_OPENINGS);
 	__type(key, __u32);
-	__type(value, struct shared_upstream);
-} upstreams __weak SEC(".maps");
+	__type(value, struct shared_opening);
+} openings __weak SEC(".maps");
 
 /* Options that programs set on sockets (by cookie) whose connection is the daemon's already. */
 struct {

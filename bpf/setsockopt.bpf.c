@@ -356,25 +356,25 @@ static __always_inline int option_write(struct bpf_sockopt *ctx, struct shared_s
 }
 
 /* Of the daemon's own: what the socket is to offer. */
-static __noinline int upstream_mark(struct bpf_sockopt *ctx)
+static __noinline int opening_mark(struct bpf_sockopt *ctx)
 {
 	struct shared_inline *value = ctx->optval;
-	struct shared_upstream *u;
+	struct shared_opening *o;
 	__u64 offered, marked;
 	__u32 place;
 
 	if (!ctx->sk || ctx->optlen != sizeof(*value) || (void *)(value + 1) > ctx->optval_end)
 		return 0;
 	place = value->place;
-	u = bpf_map_lookup_elem(&upstreams, &place);
-	if (!u || u->token != value->token)
+	o = bpf_map_lookup_elem(&openings, &place);
+	if (!o || o->token != value->token)
 		return 0;
-	offered = shared_upstream_stage(u->sock.flow, SHARED_UPSTREAM_OFFERED);
-	marked = shared_upstream_stage(u->sock.flow, SHARED_UPSTREAM_MARKED);
-	if (*(volatile __u64 *)&u->stage != offered ||
-	    !bpf_sk_storage_get(&eno_socks, ctx->sk, &u->sock, BPF_SK_STORAGE_GET_F_CREATE))
+	offered = shared_opening_stage(o->sock.flow, SHARED_OPENING_OFFERED);
+	marked = shared_opening_stage(o->sock.flow, SHARED_OPENING_MARKED);
+	if (*(volatile __u64 *)&o->stage != offered ||
+	    !bpf_sk_storage_get(&eno_socks, ctx->sk, &o->sock, BPF_SK_STORAGE_GET_F_CREATE))
 		return 0;
-	__sync_val_compare_and_swap(&u->stage, offered, marked);
+	__sync_val_compare_and_swap(&o->stage, offered, marked);
 	return 0;
 }
 
@@ -385,7 +385,7 @@ int tcpcrypt_setsockopt(struct bpf_sockopt *ctx)
 	int error, option;
 
 	if (!s && ctx->level == SOL_SOCKET && ctx->optname == SO_OOBINLINE)
-		upstream_mark(ctx);
+		opening_mark(ctx);
 	if (!s) {
 		option = option_of(ctx->level, ctx->optname);
 		if (option >= 0)

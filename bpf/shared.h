@@ -395,41 +395,41 @@ struct eno_sock {
 };
 
 /*
- * The same for an upstream connection whose handshake is under way, in the array "upstreams", which user
+ * The same for a connection that the daemon opens, in the array "openings", which user
  * space has mapped: to mark a socket and to read what became of it take no system call then. A place is
  * a flow's until that has been read; who finds it taken does with system calls. stage is the flow's id and
  * what may be done, and changes by compare and exchange only, so that nobody touches what is another's.
  */
-#define SHARED_UPSTREAMS 256
+#define SHARED_OPENINGS 256
 
-enum shared_upstream_stage {
-	SHARED_UPSTREAM_FILLING = 1, /* by the daemon */
-	SHARED_UPSTREAM_OFFERED, /* for the socket on which SO_OOBINLINE is set with shared_inline */
-	SHARED_UPSTREAM_MARKED,	 /* the socket has it */
-	SHARED_UPSTREAM_TELLING, /* the programs are writing what became of it */
-	SHARED_UPSTREAM_TOLD,
+enum shared_opening_stage {
+	SHARED_OPENING_FILLING = 1, /* by the daemon */
+	SHARED_OPENING_OFFERED, /* for the socket on which SO_OOBINLINE is set with shared_inline */
+	SHARED_OPENING_MARKED,	/* the socket has it */
+	SHARED_OPENING_TELLING, /* the programs are writing what became of it */
+	SHARED_OPENING_TOLD,
 };
 
-struct shared_upstream {
-	uint64_t stage; /* shared_upstream_stage(); 0: nobody's */
+struct shared_opening {
+	uint64_t stage; /* shared_opening_stage(); 0: nobody's */
 	uint64_t token; /* of the daemon: no other process knows it */
 	struct eno_sock sock;
 };
 
-/* The value of SO_OOBINLINE that the daemon sets on an upstream's socket; the kernel reads the first. */
+/* The value of SO_OOBINLINE that the daemon sets on the socket; the kernel reads the first. */
 struct shared_inline {
 	int32_t on;
 	uint32_t place;
 	uint64_t token;
 };
 
-/* The index in "upstreams". */
-static inline uint32_t shared_upstream(uint64_t id)
+/* The index in "openings". */
+static inline uint32_t shared_opening(uint64_t id)
 {
-	return shared_view(id) % SHARED_UPSTREAMS;
+	return shared_view(id) % SHARED_OPENINGS;
 }
 
-static inline uint64_t shared_upstream_stage(uint64_t flow, enum shared_upstream_stage stage)
+static inline uint64_t shared_opening_stage(uint64_t flow, enum shared_opening_stage stage)
 {
 	return flow << 3 | stage;
 }

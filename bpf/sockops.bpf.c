@@ -27,7 +27,7 @@ static __always_inline void upstream_ended(struct bpf_sock_ops *ops, struct eno_
 {
 	upstream_established(ops, sock);
 	upstream_connected(sock);
-	upstream_tell(sock);
+	opening_tell(sock);
 }
 
 SEC("sockops")

@@ -156,24 +156,24 @@ static __noinline int upstream_connecting(struct bpf_sock_ops *ops, struct eno_s
 }
 
 /* What became of the offer, for the daemon to read, if the flow has a place. */
-static __noinline int upstream_tell(const struct eno_sock *sock)
+static __noinline int opening_tell(const struct eno_sock *sock)
 {
-	struct shared_upstream *u;
+	struct shared_opening *o;
 	__u64 marked, telling;
 	__u32 place;
 
 	if (!sock)
 		return 0;
-	place = shared_upstream(sock->flow);
-	u = bpf_map_lookup_elem(&upstreams, &place);
-	marked = shared_upstream_stage(sock->flow, SHARED_UPSTREAM_MARKED);
-	telling = shared_upstream_stage(sock->flow, SHARED_UPSTREAM_TELLING);
-	if (!u || __sync_val_compare_and_swap(&u->stage, marked, telling) != marked)
+	place = shared_opening(sock->flow);
+	o = bpf_map_lookup_elem(&openings, &place);
+	marked = shared_opening_stage(sock->flow, SHARED_OPENING_MARKED);
+	telling = shared_opening_stage(sock->flow, SHARED_OPENING_TELLING);
+	if (!o || __sync_val_compare_and_swap(&o->stage, marked, telling) != marked)
 		return 0;
-	u->sock = *sock;
+	o->sock = *sock;
 	/* A full barrier. */
-	__sync_val_compare_and_swap(&u->stage, telling,
-				    shared_upstream_stage(sock->flow, SHARED_UPSTREAM_TOLD));
+	__sync_val_compare_and_swap(&o->stage, telling,
+				    shared_opening_stage(sock->flow, SHARED_OPENING_TOLD));
 	return 0;
 }
 

@@ -132,16 +132,9 @@ void flow_refuse(int fd)
 	close(fd);
 }
 
-void flow_prepare_socket(int fd, bool app)
+void flow_prepare_app(int fd)
 {
-	int one = 1;
-
-	/* Should the daemon die, the kernel closes in its place, and what is cut off must not
-	 * look like an end of file; behind frames TCP's FIN does not (8548-3.7-3). */
-	if (app)
-		close_resets(fd, true);
-	/* Urgent bytes stay in the stream, or they would be lost. */
-	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
+	close_resets(fd, true);
 }
 
 int flow_adopt(struct flow *f, struct flow_end *end, int fd)
@@ -188,7 +181,7 @@ static void flow_free(struct flow *f, bool reset, const char *failed_reason)
 	end_close(f, &f->net, reset);
 	end_close(f, &f->app, reset);
 	if (f->record.outgoing)
-		engine_forget_upstream(w->engine, f->record.id);
+		engine_forget_opening(w->engine, f->record.id);
 	relay_release(f);
 	resume_release(f);
 	/* 8547-5-8: no secret outlives its connection. */

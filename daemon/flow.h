@@ -147,9 +147,11 @@ void flow_set_deadline(struct flow *f, double seconds);
  * complete. */
 void flow_refuse(int fd);
 
-/* What every socket of a flow has from its beginning, towards the program (app) or the other host;
- * accepted ones inherit it. With TCP_NODELAY besides: the programs set it for connect(). */
-void flow_prepare_socket(int fd, bool app);
+/* For a socket towards a program, before it is connected; accepted ones inherit it. Should the daemon
+ * die, the kernel closes in its place, and what is cut off must not look like an end of file; behind
+ * frames TCP's FIN does not (8548-3.7-3). (SO_OOBINLINE, without which urgent bytes would be lost, and
+ * TCP_NODELAY come with the engine's mark and connect(), or from the listener.) */
+void flow_prepare_app(int fd);
 
 /* Takes over a connected or connecting descriptor, in every case. 0 or a negative errno. */
 int flow_adopt(struct flow *f, struct flow_end *end, int fd);

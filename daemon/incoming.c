@@ -27,7 +27,7 @@ static int server_open(struct flow *f)
 	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	flow_prepare_socket(fd, true);
+	flow_prepare_app(fd);
 	error = engine_mark_to_app(f->worker->engine, fd, &f->record.peer, f->record.id);
 	carry_hops(fd, ss.ss_family);
 	if (!error && connect(fd, (struct sockaddr *)&ss, len) && errno != EINPROGRESS)

@@ -191,7 +191,10 @@ static int listen_on(struct listener *l, const struct loop_source *source)
 
 	if (source->fd <= 0)
 		return 0;
-	flow_prepare_socket(source->fd, !l->steered);
+	if (!l->steered)
+		flow_prepare_app(source->fd);
+	/* Urgent bytes stay in the stream, or they would be lost. */
+	setsockopt(source->fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
 	/* Frames are written whole: waiting for more could only delay them. */
 	setsockopt(source->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	/* The ACK's hook negotiates from the SYN. */

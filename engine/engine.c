@@ -26,9 +26,9 @@
 #include "engine/maps.h"
 #include "engine/programs.h"
 
-#define WORKERS_SIZE   (SHARED_SLOTS * sizeof(struct shared_worker))
-#define VIEWS_SIZE     (SHARED_VIEWS * sizeof(struct shared_view))
-#define UPSTREAMS_SIZE (SHARED_UPSTREAMS * sizeof(struct shared_upstream))
+#define WORKERS_SIZE  (SHARED_SLOTS * sizeof(struct shared_worker))
+#define VIEWS_SIZE    (SHARED_VIEWS * sizeof(struct shared_view))
+#define OPENINGS_SIZE (SHARED_OPENINGS * sizeof(struct shared_opening))
 
 static union shared_serving serving(const struct engine *e)
 {
@@ -202,8 +202,8 @@ static int programs_load(struct engine *e, struct heritage *heritage)
 	e->views = map_view(e->programs->maps.views, VIEWS_SIZE);
 	if (!e->views)
 		return -errno;
-	e->upstreams = map_view(e->programs->maps.upstreams, UPSTREAMS_SIZE);
-	if (!e->upstreams)
+	e->openings = map_view(e->programs->maps.openings, OPENINGS_SIZE);
+	if (!e->openings)
 		return -errno;
 	if (getrandom(&e->token, sizeof(e->token), 0) != sizeof(e->token))
 		return -EIO;
@@ -465,8 +465,8 @@ void engine_close(struct engine *e)
 		munmap(e->workers, WORKERS_SIZE);
 	if (e->views)
 		munmap(e->views, VIEWS_SIZE);
-	if (e->upstreams)
-		munmap(e->upstreams, UPSTREAMS_SIZE);
+	if (e->openings)
+		munmap(e->openings, OPENINGS_SIZE);
 	programs__destroy(e->programs);
 	guard_close(e->guard);
 	if (e->cgroup_fd >= 0)

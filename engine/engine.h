@@ -168,7 +168,7 @@ int engine_mark_upstream(struct engine *e, int fd, const struct engine_offer *of
 int engine_upstream(struct engine *e, int fd, uint64_t flow, struct eno_sock *ret);
 
 /* Nobody will ask any more; fd is closed. */
-void engine_forget_upstream(struct engine *e, uint64_t flow);
+void engine_forget_opening(struct engine *e, uint64_t flow);
 
 /* Before listen(): the listener for steered SYNs. What it accepts inherits the mark. */
 int engine_mark_steered(struct engine *e, int fd);
@@ -178,7 +178,7 @@ int engine_mark_steered(struct engine *e, int fd);
 int engine_lead_to(struct engine *e, unsigned int slot, int fd, bool out, bool v6);
 
 /* Before connect(): fd goes to a local server, which shall see client as its peer and, by
- * socket options, the session of this flow. */
+ * socket options, the session of this flow. Sets SO_OOBINLINE. */
 int engine_mark_to_app(struct engine *e, int fd, const struct shared_endpoint *client,
 		       uint64_t flow);
 

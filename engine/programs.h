@@ -22,11 +22,11 @@
 
 struct engine {
 	struct programs *programs;
-	struct shared_settings *settings;  /* the settings map, mapped */
-	struct shared_worker *workers;	   /* likewise, SHARED_SLOTS of them */
-	struct shared_view *views;	   /* and SHARED_VIEWS */
-	struct shared_upstream *upstreams; /* and SHARED_UPSTREAMS */
-	uint64_t token;			   /* by which they know this daemon's sockets */
+	struct shared_settings *settings; /* the settings map, mapped */
+	struct shared_worker *workers;	  /* likewise, SHARED_SLOTS of them */
+	struct shared_view *views;	  /* and SHARED_VIEWS */
+	struct shared_opening *openings;  /* and SHARED_OPENINGS */
+	uint64_t token;			  /* by which they know this daemon's sockets */
 	struct window window;
 	struct vault vault;
 	struct hooks hooks;

@@ -30,38 +30,40 @@ static void offer_resumption(struct eno_sock *sock, const struct engine_offer *o
 	sock->peer_half = offer->peer_half;
 }
 
-static bool stage_change(struct shared_upstream *u, uint64_t from, uint64_t to)
+static bool stage_change(struct shared_opening *o, uint64_t from, uint64_t to)
 {
-	return __atomic_compare_exchange_n(&u->stage, &from, to, false, __ATOMIC_ACQ_REL,
+	return __atomic_compare_exchange_n(&o->stage, &from, to, false, __ATOMIC_ACQ_REL,
 					   __ATOMIC_ACQUIRE);
 }
 
 /* Lets the programs mark fd, as they see SO_OOBINLINE set. False: the flow has no place, or they
  * did not. */
-static bool upstream_offer(struct engine *e, int fd, const struct eno_sock *sock)
+static bool opening_offer(struct engine *e, int fd, const struct eno_sock *sock)
 {
-	const uint64_t offered = shared_upstream_stage(sock->flow, SHARED_UPSTREAM_OFFERED);
-	const uint64_t marked = shared_upstream_stage(sock->flow, SHARED_UPSTREAM_MARKED);
-	const struct shared_inline value = { 1, shared_upstream(sock->flow), e->token };
-	struct shared_upstream *u = &e->upstreams[value.place];
+	const uint64_t offered = shared_opening_stage(sock->flow, SHARED_OPENING_OFFERED);
+	const uint64_t marked = shared_opening_stage(sock->flow, SHARED_OPENING_MARKED);
+	const struct shared_inline value = { 1, shared_opening(sock->flow), e->token };
+	struct shared_opening *o = &e->openings[value.place];
 
-	if (!stage_change(u, 0, shared_upstream_stage(sock->flow, SHARED_UPSTREAM_FILLING)))
+	if (!stage_change(o, 0, shared_opening_stage(sock->flow, SHARED_OPENING_FILLING))) {
+		setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &value.on, sizeof(value.on));
 		return false;
-	u->token = e->token;
-	u->sock = *sock;
-	__atomic_store_n(&u->stage, offered, __ATOMIC_RELEASE);
+	}
+	o->token = e->token;
+	o->sock = *sock;
+	__atomic_store_n(&o->stage, offered, __ATOMIC_RELEASE);
 	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &value, sizeof(value));
 	/* Otherwise it is marked by our caller. */
-	return !stage_change(u, offered, marked);
+	return !stage_change(o, offered, marked);
 }
 
-void engine_forget_upstream(struct engine *e, uint64_t flow)
+void engine_forget_opening(struct engine *e, uint64_t flow)
 {
-	struct shared_upstream *u = &e->upstreams[shared_upstream(flow)];
+	struct shared_opening *o = &e->openings[shared_opening(flow)];
 
 	/* Where the programs are writing just now, the place is lost. */
-	if (!stage_change(u, shared_upstream_stage(flow, SHARED_UPSTREAM_MARKED), 0))
-		stage_change(u, shared_upstream_stage(flow, SHARED_UPSTREAM_TOLD), 0);
+	if (!stage_change(o, shared_opening_stage(flow, SHARED_OPENING_MARKED), 0))
+		stage_change(o, shared_opening_stage(flow, SHARED_OPENING_TOLD), 0);
 }
 
 int engine_mark_upstream(struct engine *e, int fd, const struct engine_offer *offer,
@@ -72,17 +74,13 @@ int engine_mark_upstream(struct engine *e, int fd, const struct engine_offer *of
 				 .program = held->cookie,
 				 .flow = flow,
 				 .required = held->app.policy == POLICY_REQUIRE };
-	const int one = 1;
 
 	memcpy(sock.own, offer->option, sizeof(sock.own));
 	memcpy(sock.teps, offer->teps, sizeof(sock.teps));
 	sock.mandatory_app_aware = offer->mandatory_app_aware;
 	if (offer->resume_len)
 		offer_resumption(&sock, offer);
-	if (upstream_offer(e, fd, &sock))
-		return 0;
-	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
-	return mark(e, fd, &sock);
+	return opening_offer(e, fd, &sock) ? 0 : mark(e, fd, &sock);
 }
 
 int engine_mark_steered(struct engine *e, int fd)
@@ -95,9 +93,15 @@ int engine_mark_steered(struct engine *e, int fd)
 int engine_mark_to_app(struct engine *e, int fd, const struct shared_endpoint *client,
 		       uint64_t flow)
 {
-	struct eno_sock sock = { .kind = ENO_SOCK_TO_APP, .client = { *client, 0, flow } };
+	struct eno_sock sock = { .kind = ENO_SOCK_TO_APP,
+				 .client = { *client, 0, flow },
+				 .flow = flow };
 
-	return mark(e, fd, &sock);
+	int error = opening_offer(e, fd, &sock) ? 0 : mark(e, fd, &sock);
+
+	/* Of these nothing is told. */
+	engine_forget_opening(e, flow);
+	return error;
 }
 
 int engine_lead_to(struct engine *e, unsigned int slot, int fd, bool out, bool v6)
@@ -127,13 +131,13 @@ int engine_eno(struct engine *e, int fd, struct eno_sock *ret)
 
 int engine_upstream(struct engine *e, int fd, uint64_t flow, struct eno_sock *ret)
 {
-	const uint64_t told = shared_upstream_stage(flow, SHARED_UPSTREAM_TOLD);
-	struct shared_upstream *u = &e->upstreams[shared_upstream(flow)];
+	const uint64_t told = shared_opening_stage(flow, SHARED_OPENING_TOLD);
+	struct shared_opening *o = &e->openings[shared_opening(flow)];
 
-	if (__atomic_load_n(&u->stage, __ATOMIC_ACQUIRE) != told)
+	if (__atomic_load_n(&o->stage, __ATOMIC_ACQUIRE) != told)
 		return engine_eno(e, fd, ret);
-	*ret = u->sock;
-	stage_change(u, told, 0);
+	*ret = o->sock;
+	stage_change(o, told, 0);
 	return 0;
 }
 

@@ -240,7 +240,7 @@ def no_open_doors():
                     check(got in refusals, f"port {port} at {address} refuses {where}", f"{got!r}")
 
 
-PLACES = 256  # SHARED_UPSTREAMS of bpf/shared.h
+PLACES = 256  # SHARED_OPENINGS in bpf/shared.h
 
 
 def taken(places):
@@ -262,7 +262,7 @@ def more_than_places():
         daemon = net.daemon(a)
         net.daemon(b)
         address = b.addresses[socket.AF_INET]
-        places = map_number(daemon.process.pid, "upstreams")
+        places = map_number(daemon.process.pid, "openings")
         a.ip("route", "add", SILENT, "via", address)
         with contextlib.ExitStack() as stack, Server(b, echo) as server:
             waiting = [stack.enter_context(a.socket()) for _ in range(3 * PLACES)]
