@@ -51,6 +51,19 @@ static bool prepare(int fd)
 	return true;
 }
 
+/* No fork comes in between: a child would have a connection that has no memory of its own yet (boarding.h),
+ * or a socket that has become one. */
+static bool begin(int fd)
+{
+	struct table_close entering;
+	bool begun;
+
+	table_close_begin(&entering);
+	begun = table_is_sole(fd) && prepare(fd);
+	table_close_end(&entering);
+	return begun;
+}
+
 /* There is no connection, and never was one. */
 static void forget(int fd)
 {
@@ -89,7 +102,7 @@ CALL int connect(int fd, const struct sockaddr *to, socklen_t len)
 			visit(fd, false);
 		return r;
 	}
-	if (!is_candidate(fd, to, len) || plain_is_known(to) || !prepare(fd))
+	if (!is_candidate(fd, to, len) || plain_is_known(to) || !begin(fd))
 		return next()->connect(fd, to, len);
 	r = next()->connect(fd, to, len);
 	conn_remembered = false;
@@ -149,12 +162,18 @@ static bool adopt(int fd)
 static int accepted(int fd)
 {
 	const struct linger reset = { .l_onoff = 1 };
+	struct table_close entering;
 	int saved = errno;
+	bool adopted;
 
 	if (fd < 0)
 		return fd;
 	calls_new(fd);
-	if (!adopt(fd)) {
+	/* See begin(). */
+	table_close_begin(&entering);
+	adopted = adopt(fd);
+	table_close_end(&entering);
+	if (!adopted) {
 		next()->setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 		next()->close(fd);
 		errno = ECONNABORTED;
