@@ -4,6 +4,7 @@
 #define INPROC_CALLS_H
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/socket.h>
 
 #include "inproc/stream.h"
@@ -35,8 +36,19 @@ void calls_send_held(void);
 /* A new descriptor that the kernel gave the program: whatever had the number before is gone. */
 void calls_new(int fd);
 
+/*
+ * The environment for a new program, in memory that goes with this one: malloc() is not for a child of a
+ * process with threads. image: of what is left to it, or NULL. *ret_size: of what is to be unmapped if
+ * there is no new program, or when it has been started.
+ */
+char *const *calls_environment(char *const envp[], char *image, size_t *ret_size);
+
 /* The C library's streams of the standard descriptors, as far as those are connections. */
 void calls_streams(void);
+/* A stream on fd, whose pclose() waits for a process; NULL: no memory. */
+FILE *calls_stream_on(int fd, const char *mode, pid_t pid);
+/* Waits for a child, whatever signals come: its status, or -1 and errno. */
+int calls_shell_wait(pid_t pid);
 /* What was written to streams of connections and is still in them: before they end. */
 void calls_streams_flush(void);
 

@@ -9,7 +9,6 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,12 +78,7 @@ static const char *preload_of(char *const envp[])
 	return NULL;
 }
 
-/*
- * The environment for the new program, in memory that goes with this one: malloc() is not for a
- * child of a process with threads. image: of what is left to it, or NULL. *ret_size: of what is to
- * be unmapped if there is no new program.
- */
-static char *const *environment(char *const envp[], char *image, size_t *ret_size)
+char *const *calls_environment(char *const envp[], char *image, size_t *ret_size)
 {
 	const bool adds = !preload_of(envp) && n_kept && (image || passes_listener());
 	char **made;
@@ -178,6 +172,9 @@ static bool is_servable(const struct target *t, char *const envp[])
 	char path[PATH_MAX];
 	Dl_info own;
 
+	/* Whose caller is somebody else loads none, for the kernel. */
+	if (geteuid() != getuid() || getegid() != getgid())
+		return false;
 	if (!dladdr(kept, &own) || access(own.dli_fname, R_OK) ||
 	    (preload && !strstr(preload, own.dli_fname)))
 		return false;
@@ -216,7 +213,7 @@ static int replace(const struct target *t, char *const argv[], char *const envp[
 	r = leaves ? leave(t, envp, &image) : 0;
 	if (r)
 		return calls_result(r);
-	made = environment(envp, image.variable, &size);
+	made = calls_environment(envp, image.variable, &size);
 	r = t->call(t, argv, made);
 	saved = errno;
 	if (leaves) {
@@ -345,37 +342,4 @@ CALL int execle(const char *path, const char *first, ...)
 	va_end(ap2);
 	va_end(ap);
 	return made ? list_end(&list, execve(path, list.argv, envp)) : -1;
-}
-
-/* These begin a process that has no reference, for no handler of fork() runs; it may have listeners. */
-CALL int posix_spawn(pid_t *restrict pid, const char *restrict path,
-		     const posix_spawn_file_actions_t *restrict actions,
-		     const posix_spawnattr_t *restrict attributes, char *const argv[restrict],
-		     char *const envp[restrict])
-{
-	size_t size;
-	char *const *made = environment(envp, NULL, &size);
-	int r;
-
-	table_settle();
-	r = next()->posix_spawn(pid, path, actions, attributes, argv, made);
-	if (size)
-		munmap((void *)(uintptr_t)made, size);
-	return r;
-}
-
-CALL int posix_spawnp(pid_t *restrict pid, const char *restrict file,
-		      const posix_spawn_file_actions_t *restrict actions,
-		      const posix_spawnattr_t *restrict attributes, char *const argv[restrict],
-		      char *const envp[restrict])
-{
-	size_t size;
-	char *const *made = environment(envp, NULL, &size);
-	int r;
-
-	table_settle();
-	r = next()->posix_spawnp(pid, file, actions, attributes, argv, made);
-	if (size)
-		munmap((void *)(uintptr_t)made, size);
-	return r;
 }

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* The calls that close, duplicate and ask about descriptors. */
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/sockios.h>
-#include <spawn.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -196,18 +194,6 @@ CALL int dup2(int fd, int copy)
 CALL int dup3(int fd, int copy, int flags)
 {
 	return duplicate(fd, copy, flags & INT_MAX);
-}
-
-/* A duplicate in a new program: see table_enter(). */
-CALL int posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions, int fd, int copy)
-{
-	static int (*following)(posix_spawn_file_actions_t *, int, int);
-
-	if (table_get(fd))
-		return EBADF;
-	if (!following)
-		*(void **)&following = dlsym(RTLD_NEXT, "posix_spawn_file_actions_adddup2");
-	return following(actions, fd, copy);
 }
 
 /* FD_CLOEXEC: see table_enter(). */

@@ -13,6 +13,7 @@
 #include "inproc/next.h"
 #include "inproc/plain.h"
 #include "inproc/section.h"
+#include "inproc/spawn_child.h"
 #include "inproc/vessel.h"
 
 /* The end of the process closes everything; that of a child after vfork(), nothing. */
@@ -55,10 +56,12 @@ static void forking(void)
 	table_forking();
 	helper_forking();
 	vessel_forking();
+	spawn_forking();
 }
 
 static void fork_done(void)
 {
+	spawn_fork_done();
 	vessel_fork_done();
 	helper_fork_done();
 	table_fork_done();

@@ -14,6 +14,7 @@ struct stream {
 	struct stream *next;
 	atomic_bool taken;
 	int fd;
+	pid_t pid; /* of the process at the other end, which pclose() waits for; 0: none */
 	FILE *_Atomic file;
 };
 
@@ -37,6 +38,7 @@ static struct stream *stream_take(int fd)
 			;
 	}
 	s->fd = fd;
+	s->pid = 0;
 	return s;
 }
 
@@ -65,10 +67,12 @@ static ssize_t cookie_write(void *cookie, const char *from, size_t len)
 static int cookie_close(void *cookie)
 {
 	struct stream *s = cookie;
-	const int fd = s->fd;
+	const int fd = s->fd, pid = s->pid;
+	int r;
 
 	stream_put(s);
-	return close(fd);
+	r = close(fd);
+	return pid ? calls_shell_wait(pid) : r;
 }
 
 static FILE *stream_open(int fd, const char *mode)
@@ -84,6 +88,17 @@ static FILE *stream_open(int fd, const char *mode)
 	if (!s->file)
 		stream_put(s);
 	return s->file;
+}
+
+/* The C library's pclose() is fclose(), which returns what the stream's close function does. */
+FILE *calls_stream_on(int fd, const char *mode, pid_t pid)
+{
+	FILE *file = stream_open(fd, mode);
+
+	for (struct stream *s = atomic_load(&streams); file && s; s = s->next)
+		if (s->file == file)
+			s->pid = pid;
+	return file;
 }
 
 CALL FILE *fdopen(int fd, const char *mode)

@@ -60,6 +60,10 @@ __attribute__((constructor(101))) void next_find(void)
 	FIND(execveat);
 	FIND(posix_spawn);
 	FIND(posix_spawnp);
+	FIND(pidfd_spawn);
+	FIND(pidfd_spawnp);
+	FIND(system);
+	FIND(popen);
 	FIND(fork);
 	FIND(sigaction);
 	FIND(signal);

@@ -180,21 +180,22 @@ s.set_inheritable(True)
 failed = s.connect_ex((to[0], 1))
 print(json.dumps([told, [failed != 0, flag(s), passes(s)]]))
 """
-INHERITED_NOT = COMMON + """
+INHERITED_ENCRYPTED = COMMON + """
 import subprocess
+def passes(s):
+    return not subprocess.run(["/bin/sh", "-c", f"echo -n child >&{s.fileno()}"], close_fds=False,
+                              stderr=subprocess.DEVNULL).returncode
 s = socket.socket()
 s.set_inheritable(True)
 s.connect((sys.argv[1], int(sys.argv[2])))
-flags = [fcntl.fcntl(s, fcntl.F_GETFD)]
-done = subprocess.run(["/bin/sh", "-c", f"echo -n child >&{s.fileno()}"], close_fds=False,
-                      stderr=subprocess.DEVNULL)
+told = [fcntl.fcntl(s, fcntl.F_GETFD), passes(s), s.recv(5, socket.MSG_WAITALL).decode()]
 s.set_inheritable(False)
-print(json.dumps([*flags, fcntl.fcntl(s, fcntl.F_GETFD), done.returncode != 0]))
+print(json.dumps([*told, fcntl.fcntl(s, fcntl.F_GETFD), passes(s)]))
 """
 
 
 def inherited():
-    """Plain connections live through execve() if the program wants that; encrypted ones never do."""
+    """Connections live on in a child if the program wants that."""
     with Net() as net:
         pair = Pair(net, "client", plain=True)
         pair.b.start([sys.executable, "-c", THREADED_ECHO, PORT])
@@ -204,7 +205,8 @@ def inherited():
         check_equal(failed[:2], [True, 0], "not connected: as it was set")
     with Net() as net:
         pair = begin(net, "both", ECHO)
-        check_equal(ask(pair, INHERITED_NOT), [0, 1, True], "encrypted: it reads as it was set only")
+        check_equal(ask(pair, INHERITED_ENCRYPTED), [0, True, "child", 1, False],
+                    "encrypted: close-on-exec as it was set, and a child writes")
 
 
 REFUSED = COMMON + """

@@ -32,6 +32,7 @@ test/behaviour, which run.py --inproc plays, and "programs" are those of test_in
     SO_RCVTIMEO, SO_SNDTIMEO                         here: timeouts; behaviour/data.py: receive_timeout; test_inproc_wait.py
     fork with a shared listener, fork after accept   behaviour/processes.py, servers.py; test_inproc.py
     exec, SCM_RIGHTS                                 test_inproc_pass.py; test_inproc_calls.py: inherited
+    posix_spawn, posix_spawnp, system, popen         test_inproc_spawn.py
     threads using one socket                         behaviour/data.py: both_ways; test_inproc_calls.py: cancelled
     EINTR                                            here: eintr; test_inproc_wait.py: interruptions, restarts
     stdio on sockets                                 here: stdio
@@ -58,8 +59,8 @@ def serve(host, args):
     host.start([*args, sys.executable, "-c", THREADED_ECHO, str(PORT)])
 
 
-def said(host, args, address, case):
-    done = host.run([*args, PROGRAM, address, PORT, case], check=False)
+def said(host, args, address, case, program):
+    done = host.run([*args, program, address, PORT, case], check=False)
     return done.stdout + (f"ended with {done.returncode}: {done.stderr}" if done.returncode else "")
 
 
@@ -68,20 +69,20 @@ def difference(native, here):
     return list(lines)[2:]
 
 
-def play(case, resets=False):
+def play(case, resets=False, program=PROGRAM):
     """The case natively, and in-process against a peer of each kind. resets: the client leaves bytes unread."""
     with Net() as net:
         a, b = net.pair()
         serve(b, [])
         b.wait_listening(PORT)
-        native = said(a, [], b.addresses[V4], case)
+        native = said(a, [], b.addresses[V4], case, program)
     check(native.endswith("\ndone\n"), f"{case}: natively", native)
     for role in ("client", "both"):
         with Net() as net:
             pair = Pair(net, role)
             serve(pair.b, pair.server([]))
             pair.b.wait_listening(PORT)
-            here = said(pair.a, pair.client([]), pair.b.addresses[V4], case)
+            here = said(pair.a, pair.client([]), pair.b.addresses[V4], case, program)
             check_equal(difference(native, here), [], f"{case}: in-process {role}")
             if not resets:
                 pair.check_carried(f"{case}, in-process {role}", PORT)
