@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "crypto/fastest.h"
+#include "daemon/aeads.h"
 #include "daemon/clock.h"
 #include "daemon/container.h"
 #include "daemon/log.h"
@@ -160,20 +161,21 @@ static void log_crypto(const struct crypto_choice *c)
 
 static int workers_prepare(struct daemon *d)
 {
+	const struct tcpcrypt_crypto *crypto = crypto_choose()->table;
 	struct worker_params params = {
 		.engine = d->engine,
 		.config = d->config,
-		.crypto = crypto_choose()->table,
 		.keylog_fd = d->keylog_fd,
 	};
 
 	/* 8547-10-4, 8548-8-5: no ENO without good randomness. */
-	if (!params.crypto) {
+	if (!crypto) {
 		log_error("libcrypto lacks an algorithm that RFC 8548 requires, or randomness");
 		return -ENOTSUP;
 	}
 	log_crypto(crypto_choose());
-	d->resumption = resumption_new(engine_window(d->engine), params.crypto, d->config);
+	params.crypto = aeads_table(crypto);
+	d->resumption = resumption_new(engine_window(d->engine), crypto, d->config);
 	if (!d->resumption)
 		return daemon_step(-ENOMEM, "the cache of session secrets");
 	params.resumption = d->resumption;

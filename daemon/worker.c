@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/aeads.h"
 #include "daemon/carry.h"
 #include "daemon/container.h"
 #include "daemon/flow.h"
@@ -209,13 +210,18 @@ static void *thread_main(void *data)
 
 	snprintf(name, sizeof(name), "worker-%u", w->index);
 	pthread_setname_np(pthread_self(), name);
-	error = loop_run(w->loop);
+	error = aeads_begin();
+	if (!error)
+		error = loop_run(w->loop);
 	if (error) {
 		/* Its flows cannot go on, and those of others must not end for it by halves: the
 		 * kernel resets them all, as it does when a daemon dies. */
 		log_error("a worker's event loop failed: %s", strerror(-error));
 		_exit(EXIT_FAILURE);
 	}
+	/* Those that came in the loop's last turn: their keys are this thread's. */
+	flows_abort(w);
+	aeads_end();
 	return NULL;
 }
 

@@ -8,8 +8,8 @@
 #include "inproc/arena.h"
 #include "inproc/calls.h"
 #include "inproc/calls_signal.h"
-#include "inproc/contexts.h"
 #include "inproc/helper.h"
+#include "inproc/keys.h"
 #include "inproc/next.h"
 #include "inproc/plain.h"
 #include "inproc/section.h"
@@ -74,7 +74,7 @@ static void forked(void)
 	vessel_forked();
 	helper_forked();
 	arena_forked();
-	contexts_forked();
+	keys_forked();
 	plain_forked();
 	signals_forked();
 	section_leave();

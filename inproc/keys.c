@@ -11,9 +11,9 @@
 #include <tcpcrypt/error.h>
 #include <tcpcrypt/session.h>
 
+#include "crypto/contexts.h"
 #include "crypto/fastest.h"
 #include "inproc/arena.h"
-#include "inproc/contexts.h"
 
 /* A process's own part of a slot; the lock of the connection in there is the lock of this, too. */
 struct local {
@@ -23,6 +23,7 @@ struct local {
 };
 
 static const struct tcpcrypt_crypto *backend;
+static struct contexts contexts; /* the process's */
 static struct tcpcrypt_crypto table;
 static __thread struct keys_shared *current;
 
@@ -103,7 +104,7 @@ static struct context_hint *hint_of(const struct keys_aead *a)
 /* The backend's context for the key as it is now. */
 static int context(struct keys_aead *a, struct context **ret)
 {
-	return contexts_get(backend, hint_of(a), a, a->serial, a->aead, a->key, ret);
+	return contexts_get(&contexts, backend, hint_of(a), a, a->serial, a->aead, a->key, ret);
 }
 
 static int shared_aead_new(uint16_t aead, struct tcpcrypt_aead **ret)
@@ -164,7 +165,7 @@ static void shared_aead_free(struct tcpcrypt_aead *ctx)
 
 	if (!a)
 		return;
-	contexts_drop(backend, hint_of(a), a);
+	contexts_drop(&contexts, backend, hint_of(a), a);
 	OPENSSL_cleanse(a, sizeof(*a));
 }
 
@@ -258,6 +259,11 @@ const struct tcpcrypt_crypto *keys_crypto(void)
 	return backend ? &table : NULL;
 }
 
+void keys_forked(void)
+{
+	contexts_forked(&contexts);
+}
+
 void keys_enter(struct keys_shared *shared)
 {
 	current = shared;
@@ -275,7 +281,7 @@ static void contexts_leave(const struct keys_shared *shared, struct local *l)
 {
 	for (int i = 0; i < 2; i++)
 		if (backend)
-			contexts_drop(backend, &l->aead[i], &shared->aead[i]);
+			contexts_drop(&contexts, backend, &l->aead[i], &shared->aead[i]);
 }
 
 void keys_move(struct keys_shared *from, struct keys_shared *to)

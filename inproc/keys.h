@@ -32,6 +32,9 @@ struct keys_shared {
 /* The table for tcpcrypt_session_init(); NULL: no cryptography, so no encryption. */
 const struct tcpcrypt_crypto *keys_crypto(void);
 
+/* In the child of a fork: what other threads had in use is nobody's. */
+void keys_forked(void);
+
 /* Whose slot the session's allocations belong to: before every call of a session. */
 void keys_enter(struct keys_shared *shared);
 

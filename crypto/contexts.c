@@ -1,25 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "inproc/contexts.h"
+#include "crypto/contexts.h"
 
 #include <sched.h>
-#include <stdatomic.h>
-#include <stdbool.h>
 #include <stddef.h>
-
-/* Two a connection; more threads than that are never in here at once, or they wait. */
-#define CONTEXTS 128
-
-struct context {
-	atomic_bool busy; /* who has set it may look at the rest */
-	bool used;	  /* since the hand came by */
-	const void *owner;
-	uint64_t serial; /* of the key that is loaded, 0: none */
-	uint16_t aead;
-	struct tcpcrypt_aead *ctx;
-};
-
-static struct context contexts[CONTEXTS];
-static atomic_uint hand;
 
 static bool try(struct context *c)
 {
@@ -37,9 +20,10 @@ struct tcpcrypt_aead *context_aead(struct context *c)
 }
 
 /* Busy, or NULL: it never had one, or others needed the place. */
-static struct context *find(const struct context_hint *hint, const void *owner)
+static struct context *find(struct contexts *set, const struct context_hint *hint,
+			    const void *owner)
 {
-	struct context *c = hint->place ? &contexts[hint->place - 1] : NULL;
+	struct context *c = hint->place ? &set->places[hint->place - 1] : NULL;
 
 	if (!c || !try(c))
 		return NULL;
@@ -50,11 +34,11 @@ static struct context *find(const struct context_hint *hint, const void *owner)
 }
 
 /* Busy: one that nobody has, or has used for the time of a round. */
-static struct context *take(struct context_hint *hint, const void *owner)
+static struct context *take(struct contexts *set, struct context_hint *hint, const void *owner)
 {
 	for (unsigned int i = 1;; i++) {
-		unsigned int at = atomic_fetch_add(&hand, 1) % CONTEXTS;
-		struct context *c = &contexts[at];
+		unsigned int at = atomic_fetch_add(&set->hand, 1) % CONTEXTS;
+		struct context *c = &set->places[at];
 
 		if (i % CONTEXTS == 0)
 			sched_yield();
@@ -87,15 +71,15 @@ static int load(const struct tcpcrypt_crypto *backend, struct context *c, uint16
 	return r ? r : backend->aead_set_key(c->ctx, key);
 }
 
-int contexts_get(const struct tcpcrypt_crypto *backend, struct context_hint *hint,
-		 const void *owner, uint64_t serial, uint16_t aead, const uint8_t *key,
-		 struct context **ret)
+int contexts_get(struct contexts *set, const struct tcpcrypt_crypto *backend,
+		 struct context_hint *hint, const void *owner, uint64_t serial, uint16_t aead,
+		 const uint8_t *key, struct context **ret)
 {
-	struct context *c = find(hint, owner);
+	struct context *c = find(set, hint, owner);
 	int r = 0;
 
 	if (!c)
-		c = take(hint, owner);
+		c = take(set, hint, owner);
 	if (c->serial != serial)
 		r = load(backend, c, aead, key);
 	c->serial = r ? 0 : serial;
@@ -107,11 +91,11 @@ int contexts_get(const struct tcpcrypt_crypto *backend, struct context_hint *hin
 	return r;
 }
 
-void contexts_drop(const struct tcpcrypt_crypto *backend, struct context_hint *hint,
-		   const void *owner)
+void contexts_drop(struct contexts *set, const struct tcpcrypt_crypto *backend,
+		   struct context_hint *hint, const void *owner)
 {
 	static const uint8_t none[TCPCRYPT_AEAD_KEY_MAX];
-	struct context *c = find(hint, owner);
+	struct context *c = find(set, hint, owner);
 
 	hint->place = 0;
 	if (!c)
@@ -126,12 +110,20 @@ void contexts_drop(const struct tcpcrypt_crypto *backend, struct context_hint *h
 	contexts_put(c);
 }
 
-void contexts_forked(void)
+void contexts_forked(struct contexts *set)
 {
 	for (size_t i = 0; i < CONTEXTS; i++) {
 		/* Half loaded, perhaps. */
-		if (!try(&contexts[i]))
-			contexts[i].serial = 0;
-		contexts_put(&contexts[i]);
+		if (!try(&set->places[i]))
+			set->places[i].serial = 0;
+		contexts_put(&set->places[i]);
+	}
+}
+
+void contexts_deinit(struct contexts *set, const struct tcpcrypt_crypto *backend)
+{
+	for (size_t i = 0; i < CONTEXTS; i++) {
+		backend->aead_free(set->places[i].ctx);
+		set->places[i].ctx = NULL;
 	}
 }

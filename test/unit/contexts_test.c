@@ -5,8 +5,8 @@
 #include <tcpcrypt/session.h>
 #include <unistd.h>
 
+#include "crypto/contexts.h"
 #include "crypto/openssl.h"
-#include "inproc/contexts.h"
 #include "test/unit/unit.h"
 
 #define THREADS	   4
@@ -15,6 +15,8 @@
 #define TEXT	   "sixteen letters."
 #define TEXT_LEN   16
 #define SEALED_LEN (TEXT_LEN + TCPCRYPT_AEAD_TAG_LEN)
+
+static struct contexts set;
 
 struct owner {
 	struct context_hint hint;
@@ -58,7 +60,8 @@ static bool has_own_key(struct owner *o)
 	uint8_t got[SEALED_LEN], want[SEALED_LEN];
 	struct context *c;
 
-	if (contexts_get(tcpcrypt_crypto_openssl(), &o->hint, o, o->serial, o->aead, o->key, &c))
+	if (contexts_get(&set, tcpcrypt_crypto_openssl(), &o->hint, o, o->serial, o->aead, o->key,
+			 &c))
 		return false;
 	seal(context_aead(c), got);
 	contexts_put(c);
@@ -80,11 +83,11 @@ static void *work(void *data)
 				make_key(o, ++number);
 			right = right && has_own_key(o) && has_own_key(o);
 			if ((i + round) % 5 == 0)
-				contexts_drop(tcpcrypt_crypto_openssl(), &o->hint, o);
+				contexts_drop(&set, tcpcrypt_crypto_openssl(), &o->hint, o);
 		}
 	}
 	for (int i = 0; i < OWNERS; i++)
-		contexts_drop(tcpcrypt_crypto_openssl(), &owners[i].hint, &owners[i]);
+		contexts_drop(&set, tcpcrypt_crypto_openssl(), &owners[i].hint, &owners[i]);
 	free(owners);
 	return right ? data : NULL;
 }
@@ -112,14 +115,14 @@ static void test_fork(void **state)
 	pid_t pid;
 
 	make_key(&owners[0], 1);
-	assert_int_equal(contexts_get(tcpcrypt_crypto_openssl(), &owners[0].hint, &owners[0],
+	assert_int_equal(contexts_get(&set, tcpcrypt_crypto_openssl(), &owners[0].hint, &owners[0],
 				      owners[0].serial, owners[0].aead, owners[0].key, &held),
 			 0);
 	pid = fork();
 	if (!pid) {
 		bool right = true;
 
-		contexts_forked();
+		contexts_forked(&set);
 		for (int i = 0; i < 1000; i++) {
 			make_key(&owners[i], i + 1);
 			right = right && has_own_key(&owners[i]);
@@ -129,7 +132,7 @@ static void test_fork(void **state)
 	contexts_put(held);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
-	contexts_drop(tcpcrypt_crypto_openssl(), &owners[0].hint, &owners[0]);
+	contexts_drop(&set, tcpcrypt_crypto_openssl(), &owners[0].hint, &owners[0]);
 }
 
 int main(void)
@@ -139,5 +142,8 @@ int main(void)
 		cmocka_unit_test(test_fork),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+	contexts_deinit(&set, tcpcrypt_crypto_openssl());
+	return failed;
 }

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A set of AEAD contexts: expanded keys of those connections that were used last. A context is a
+ * kilobyte and made from its key in an eighth of a microsecond, so that not every idle connection
+ * keeps its two. Any thread may call these.
+ */
+#ifndef CRYPTO_CONTEXTS_H
+#define CRYPTO_CONTEXTS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <tcpcrypt/crypto.h>
+
+/* Two a connection; more threads than that are never in a set at once, or they wait. */
+#define CONTEXTS 128
+
+struct context {
+	atomic_bool busy; /* who has set it may look at the rest */
+	bool used;	  /* since the hand came by */
+	const void *owner;
+	uint64_t serial; /* of the key that is loaded, 0: none */
+	uint16_t aead;
+	struct tcpcrypt_aead *ctx;
+};
+
+/* Zeroed: empty. All of it is private. */
+struct contexts {
+	struct context places[CONTEXTS];
+	atomic_uint hand;
+};
+
+/* Where owner's context was found last; zeroed: nowhere yet. */
+struct context_hint {
+	uint16_t place; /* counts from 1 */
+};
+
+/*
+ * The context for this owner's key, which has this serial number; no other thread asks for the
+ * same owner meanwhile. 0 with *ret, to be given back by contexts_put(), or the backend's error.
+ */
+int contexts_get(struct contexts *set, const struct tcpcrypt_crypto *backend,
+		 struct context_hint *hint, const void *owner, uint64_t serial, uint16_t aead,
+		 const uint8_t *key, struct context **ret);
+void contexts_put(struct context *c);
+
+struct tcpcrypt_aead *context_aead(struct context *c);
+
+/* Wipes owner's context if there is one. */
+void contexts_drop(struct contexts *set, const struct tcpcrypt_crypto *backend,
+		   struct context_hint *hint, const void *owner);
+
+/* In the child of a fork: threads that had a context in use are not here. */
+void contexts_forked(struct contexts *set);
+
+/* Frees them; nobody has one any more. */
+void contexts_deinit(struct contexts *set, const struct tcpcrypt_crypto *backend);
+
+#endif
