@@ -78,18 +78,27 @@ static const char *privilege_reason(const char *path)
 }
 
 /*
- * Programs that confine the processes which have their connections to a few system calls (seccomp), by
- * which the kernel kills them for ours, or keep these processes' kind from the library (vsftpd makes
- * them by clone()). The file does not tell, but its name does.
+ * Programs that are made so that their connections get where the library cannot be: into processes that
+ * confine themselves to a few system calls, by which the kernel kills them for ours, that clone() made
+ * (vsftpd), or of other users (handover.h). Their files do not tell, but their names do.
  */
-static const char *confinement_reason(const char *path)
+static const char *design_reason(const char *path)
 {
-	static const char *const names[] = { "sshd", "sshd-auth", "sshd-session", "vsftpd" };
+	static const char confined[] = "it confines itself to few system calls (seccomp)";
+	static const struct {
+		const char *name, *why;
+	} programs[] = {
+		{ "sshd", confined },
+		{ "sshd-auth", confined },
+		{ "sshd-session", confined },
+		{ "vsftpd", confined },
+		{ "dovecot", "its connections go to processes of other users" },
+	};
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (!strcmp(name, names[i]))
-			return "it confines itself to few system calls (seccomp)";
+	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++)
+		if (!strcmp(name, programs[i].name))
+			return programs[i].why;
 	return NULL;
 }
 
@@ -119,7 +128,7 @@ static const char *reason(const char *path, int depth)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (!why)
-		why = confinement_reason(path);
+		why = design_reason(path);
 	/* Not ours to judge: exec will say what is wrong, and the library that it is there. */
 	if (fd < 0)
 		return why;
@@ -138,11 +147,11 @@ const char *servable_reason(const char *path)
 	return reason(path, 0);
 }
 
-bool servable_is_confined(void)
+bool servable_is_unfit(void)
 {
 	char path[PATH_MAX];
 	const ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
 
 	path[len > 0 ? len : 0] = '\0';
-	return confinement_reason(path);
+	return design_reason(path);
 }

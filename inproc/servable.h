@@ -11,8 +11,8 @@
  */
 const char *servable_reason(const char *path);
 
-/* Is this process one of a program that confines its processes so that the library must do nothing there?
- * Another one that has the library may have started it. */
-bool servable_is_confined(void);
+/* Is this process one of a program that is made so that the library must leave it alone? Another one that has
+ * the library may have started it. */
+bool servable_is_unfit(void);
 
 #endif

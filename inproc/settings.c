@@ -32,7 +32,7 @@ static void ask(void)
 	if (fd < 0)
 		return;
 	/* For whoever wants one program of a service left alone. */
-	if ((how && !strcmp(how, "off")) || servable_is_confined())
+	if ((how && !strcmp(how, "off")) || servable_is_unfit())
 		error = ENOPROTOOPT;
 	for (int i = 0; error == EAGAIN && i < GUARD_TRIES; i++) {
 		if (i)
@@ -59,7 +59,7 @@ __attribute__((constructor(104))) static void require(void)
 	static const char message[] = "tcpcrypt: no engine here, and encryption is required\n";
 
 	/* What `run` would have refused, but another program has started, tcpcryptd serves. */
-	if (!is_required() || settings_on() || servable_is_confined())
+	if (!is_required() || settings_on() || servable_is_unfit())
 		return;
 	if (next()->write(STDERR_FILENO, message, sizeof(message) - 1) < 0)
 		_exit(EXIT_FAILURE);

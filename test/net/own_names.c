@@ -58,6 +58,7 @@ int main(int argc, char **argv)
 {
 	struct sigaction action = { .sa_handler = handle };
 	struct sockaddr_in to = { .sin_family = AF_INET };
+	int (*init)(void);
 	char answer[256];
 	ssize_t n;
 	int fd;
@@ -73,5 +74,8 @@ int main(int argc, char **argv)
 		return 2;
 	n = read(fd, answer, sizeof(answer));
 	printf("%.*s%s\n", n > 0 ? (int)n : 0, answer, handled ? "handled" : "");
+	*(void **)&init = dlsym(RTLD_DEFAULT, "sodium_init");
+	for (int i = 0; i < 2; i++)
+		printf("%d\n", init ? init() : i);
 	return close(fd) ? 2 : 0;
 }

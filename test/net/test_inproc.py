@@ -451,7 +451,8 @@ def own_names():
         server = net.use(Server(pair.b, echo))
         args = [os.environ["OWN_NAMES"], pair.b.addresses[V4], server.port, SECRET.decode()]
         done = pair.a.run(pair.client(args), check=False, timeout=30)
-        check_equal(done.stdout, SECRET.decode() + "handled\n", "own names: it hears the answer")
+        check_equal(done.stdout, SECRET.decode() + "handled\n0\n1\n",
+                    "own names: it hears the answer, and is the first to use libsodium")
         check_equal(done.returncode, 0, "own names: and ends well")
         pair.check("own names", server.port)
 
