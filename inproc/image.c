@@ -97,6 +97,16 @@ static bool variable_make(struct image *image)
 	return true;
 }
 
+/* The C library puts files in the place of others by calls that nobody sees: freopen(). */
+static bool is_replaced(int fd)
+{
+	int is;
+	socklen_t len = sizeof(is);
+
+	return table_get(fd) && next()->getsockopt(fd, SOL_SOCKET, SO_TYPE, &is, &len) &&
+	       errno == ENOTSOCK;
+}
+
 int image_leave(struct image *image, bool servable)
 {
 	const int end = atomic_load(&table_end);
@@ -109,9 +119,12 @@ int image_leave(struct image *image, bool servable)
 	if (!image->entries)
 		return -ENOMEM;
 	for (int fd = 0; !r && fd < end; fd++) {
-		struct conn *c = table_get(fd) && table_inherited(fd) ? boarding_find(fd) : NULL;
+		struct conn *c;
 		int left;
 
+		if (is_replaced(fd))
+			table_gone(fd);
+		c = table_get(fd) && table_inherited(fd) ? boarding_find(fd) : NULL;
 		if (!c)
 			continue;
 		left = servable ? leave(image, fd, &c) : -EOPNOTSUPP;

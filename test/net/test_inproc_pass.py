@@ -79,6 +79,51 @@ def inetd():
     each_role("inetd", body)
 
 
+# As telnetd does: the connection is its standard input and output, those of what it starts a terminal;
+# and so does freopen() for a file.
+TERMINAL_SERVER = FORKING + """
+import ctypes
+libc = ctypes.CDLL(None)
+libc.fopen.restype = libc.freopen.restype = ctypes.c_void_p
+sock = client(7109)
+for fd in (0, 1, 2): os.dup2(sock.fileno(), fd)
+sock.close()
+pid, master = os.forkpty()
+if not pid:
+    os.execlp("sh", "sh", "-c", "test -t 0 && test -t 1 && test -t 2 && read x && echo terminal $x")
+os.write(master, b"here\\n")
+text = b""
+try:
+    while data := os.read(master, 1000): text += data
+except OSError: pass
+os.waitpid(pid, 0)
+os.write(1, text.splitlines()[-1] + b"\\n")
+if not os.fork():
+    libc.freopen(b"/dev/null", b"w", ctypes.c_void_p.in_dll(libc, "stderr"))
+    os.execlp("sh", "sh", "-c", "echo lost >&2; cat")
+"""
+TERMINAL_CLIENT = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+f = s.makefile("r")
+print(f.readline())
+s.sendall(sys.argv[3].encode())
+s.shutdown(socket.SHUT_WR)
+print(f.read() == sys.argv[3])
+"""
+
+
+def terminal():
+    """Files that the C library itself puts in a connection's place are what the program gets there."""
+    def body(pair, name):
+        talk(pair, f"{name}: what runs there has it", 7109, TERMINAL_SERVER, TERMINAL_CLIENT,
+             "terminal here\n\nTrue")
+        pair.check(name, 7109)
+
+    each_role("terminal", body)
+
+
+
 # A program becomes another one, twice, in the middle of what it reads and writes.
 BECOMING_SERVER = FORKING + """
 if len(sys.argv) == 1:
@@ -611,6 +656,7 @@ if __name__ == "__main__":
     main(
         "encrypted connections that other programs go on with",
         inetd,
+        terminal,
         becoming,
         lending,
         pending,
