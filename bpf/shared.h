@@ -434,6 +434,11 @@ static inline uint64_t shared_opening_stage(uint64_t flow, enum shared_opening_s
 	return flow << 3 | stage;
 }
 
+static inline uint64_t shared_opening_flow(uint64_t stage)
+{
+	return stage >> 3;
+}
+
 /*
  * The in-process library's own option, at level IPPROTO_TCP. Written before connect() or
  * listen(), int 1: this process encrypts what the socket negotiates; 2: and knows how to resume

@@ -334,8 +334,8 @@ void engine_sweep_slots(struct engine *e, bool (*in_use)(void *data, unsigned in
 	int fd = bpf_map__fd(e->programs->maps.events);
 
 	for (uint32_t slot = 0; slot < SHARED_SLOTS; slot++)
-		if (slot - first >= n && !in_use(data, slot))
-			bpf_map_delete_elem(fd, &slot);
+		if (slot - first >= n && !in_use(data, slot) && !bpf_map_delete_elem(fd, &slot))
+			sockets_forget_slot(e, slot);
 }
 
 size_t engine_flows(const struct engine *e, unsigned int first_slot, unsigned int n)

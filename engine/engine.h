@@ -108,7 +108,8 @@ int engine_take_over(struct engine *e);
  * resume with any more. They must be gone, and none be stored here since this one yielded. */
 void engine_revoke(struct engine *e);
 
-/* Frees the slots of daemons that were killed: all but this one's and those that in_use tells. */
+/* Frees the slots of daemons that were killed, and what their flows had of the memory that all share: all
+ * but this one's and those that in_use tells. */
 void engine_sweep_slots(struct engine *e, bool (*in_use)(void *data, unsigned int slot),
 			void *data);
 

@@ -41,6 +41,9 @@ struct engine {
 	pthread_mutex_t lock;	    /* of the settings, but for the heartbeat */
 };
 
+/* What a daemon that was killed has left in memory that all share, of this slot's flows. */
+void sockets_forget_slot(struct engine *e, uint32_t slot);
+
 static inline uint64_t now_ns(void)
 {
 	struct timespec ts;

@@ -61,9 +61,29 @@ void engine_forget_opening(struct engine *e, uint64_t flow)
 {
 	struct shared_opening *o = &e->openings[shared_opening(flow)];
 
-	/* Where the programs are writing just now, the place is lost. */
+	/* The programs are not writing: they do with the socket locked, and it is closed. */
 	if (!stage_change(o, shared_opening_stage(flow, SHARED_OPENING_MARKED), 0))
 		stage_change(o, shared_opening_stage(flow, SHARED_OPENING_TOLD), 0);
+}
+
+void sockets_forget_slot(struct engine *e, uint32_t slot)
+{
+	for (size_t i = 0; i < SHARED_OPENINGS; i++) {
+		struct shared_opening *o = &e->openings[i];
+		uint64_t stage = __atomic_load_n(&o->stage, __ATOMIC_ACQUIRE);
+		uint64_t flow = shared_opening_flow(stage);
+
+		/* The sockets of who was killed are closed a little after it is known to be gone. */
+		if (stage && shared_flow_slot(flow) == slot &&
+		    stage != shared_opening_stage(flow, SHARED_OPENING_TELLING))
+			stage_change(o, stage, 0);
+	}
+	for (size_t i = 0; i < SHARED_VIEWS; i++) {
+		uint64_t owner = __atomic_load_n(&e->views[i].owner, __ATOMIC_RELAXED);
+
+		if (owner && shared_flow_slot(owner) == slot)
+			engine_session_withdraw(e, owner);
+	}
 }
 
 int engine_mark_upstream(struct engine *e, int fd, const struct engine_offer *offer,

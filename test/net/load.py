@@ -169,6 +169,14 @@ def map_values(number, first=None):
     return [bytes(int(byte, 16) for byte in entry["value"]) for entry in entries]
 
 
+PLACES = 256  # SHARED_OPENINGS in bpf/shared.h
+
+
+def taken(places):
+    """How many places handshakes have in the map that the daemon and its programs share."""
+    return sum(any(value[:8]) for value in map_values(places))
+
+
 def wait_bpf_gone(objects):
     """The kernel frees them a little after the last descriptor."""
 

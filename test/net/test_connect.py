@@ -24,7 +24,7 @@ from apps import (
     read_exactly,
 )
 from harness import Net, check, check_equal, main, sockets_of, wait_for
-from load import map_number, map_values
+from load import PLACES, map_number, taken
 
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
 CLOSED = 9999
@@ -238,14 +238,6 @@ def no_open_doors():
                     got = knock(host, address, port, family)
                     where = "the same host" if host is a else "another host"
                     check(got in refusals, f"port {port} at {address} refuses {where}", f"{got!r}")
-
-
-PLACES = 256  # SHARED_OPENINGS in bpf/shared.h
-
-
-def taken(places):
-    """How many places handshakes have in the map that the daemon and its programs share."""
-    return sum(any(value[:8]) for value in map_values(places))
 
 
 def thief(host, place):

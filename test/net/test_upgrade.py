@@ -13,10 +13,12 @@ import threading
 
 from apps import Server, bound_time, connect, echo, read_exactly
 from harness import TCPCRYPTD, Net, check, check_equal, libc, main, wait_for
+from load import PLACES, map_number, taken
 
 MESSAGE = b"It goes on as if nothing were. " * 40
 PR_SET_CHILD_SUBREAPER = 36
 SESSID = 1027
+SILENT = "198.51.100.7"
 UPGRADES = 5
 LINGER = 60  # for a daemon that was replaced to end; it takes 20 s without connections
 
@@ -346,6 +348,36 @@ def sessions_of_the_dead():
         end_all(daemon)
 
 
+def places_of_the_dead():
+    """kill -9 during handshakes, of the one that was replaced and of the one that came: the places that
+    these had in shared memory are others' again."""
+    with Net() as net:
+        a, b = net.pair()
+        daemon = net.daemon(a)
+        a.ip("route", "add", SILENT, "via", b.addresses[socket.AF_INET])
+        first = daemon.pid()
+        places = map_number(first, "openings")
+
+        def die(pid, text, notice):
+            with contextlib.ExitStack() as stack:
+                waiting = [stack.enter_context(a.socket()) for _ in range(2 * PLACES)]
+                for sock in waiting:
+                    sock.setblocking(False)
+                    sock.connect_ex((SILENT, 9))
+                wait_for(lambda: taken(places) == PLACES, f"{text} to have every place")
+                second = pid or upgraded(daemon)
+                os.kill(pid or first, signal.SIGKILL)
+            wait_for(lambda: notice in daemon.log(), "the other one to notice")
+            wait_for(lambda: taken(places) == 0, f"no place to be left to {text}")
+            return second
+
+        second = upgraded(daemon)
+        die(second, "the new one", "taking connections again")
+        check_equal(daemon.pid(), first, "the first one answers")
+        die(None, "the old one", f"tcpcryptd {first}, which this one replaced, has ended")
+        end_all(daemon)
+
+
 def nothing_changes():
     """An upgrade that cannot be leaves the daemon as it is."""
     with Net() as net:
@@ -508,6 +540,7 @@ if __name__ == "__main__":
         ones_without_connections_end,
         the_new_one_dies,
         sessions_of_the_dead,
+        places_of_the_dead,
         nothing_changes,
         required,
         service_manager,
