@@ -203,6 +203,8 @@ void outgoing_again(struct flow *f)
 {
 	resume_again(f);
 	flow_close_net(f);
+	/* Should the outcome have been read before it was told: what comes next has another. */
+	engine_forget_opening(f->worker->engine, f->record.id);
 	upstream_begin(f);
 }
 
