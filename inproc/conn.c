@@ -412,7 +412,6 @@ void conn_negotiated(struct conn *c, int fd)
 	if (ended)
 		r = negotiated_ask(fd, &inproc);
 	conn_remembered = r == -ENODATA;
-	c->orderly = !r && inproc.orderly;
 	if (r == -ENOENT || r == -ENODATA)
 		c->phase = CONN_PLAIN;
 	else if (r)
@@ -440,6 +439,7 @@ void conn_begin(struct conn *c, int fd, const struct shared_inproc *inproc)
 		return;
 	}
 	c->passive = inproc->passive;
+	c->orderly = inproc->orderly;
 	c->ends = inproc->ends;
 	c->id = arena_name(c->keys.arena) + arena_serial(c->keys.arena);
 	r = session_start(c, fd, inproc);

@@ -335,7 +335,7 @@ def slow_reader():
 # Who is to close opens or accepts, sets SO_LINGER at the moments of its list, and closes when the other,
 # who tells how the stream ends, has said something.
 LINGERER = """
-import socket, struct, sys
+import ctypes, os, socket, struct, sys
 role, address, port, *moments = sys.argv[1:]
 def at(sock, moment):
     for on in moments:
@@ -353,6 +353,16 @@ else:
 if role.startswith("closer"):
     s.recv(1)
     at(s, "connected")
+    at(s.dup(), "copy")
+    if "child" in moments and not os.fork():
+        at(s, "child")
+        os._exit(0)
+    if "child" in moments:
+        os.wait()
+    if "number" in moments:
+        number = 54 if os.uname().machine == "x86_64" else 208
+        value = struct.pack("ii", 1, 0)
+        ctypes.CDLL(None).syscall(number, s.fileno(), socket.SOL_SOCKET, socket.SO_LINGER, value, 8)
     s.close()
 else:
     s.sendall(b"x")
@@ -375,6 +385,12 @@ def lingering():
         ("accepts", ["listener"], reset),
         ("accepts", ["connected"], reset),
         ("accepts", ["listener", "connected-off"], end),
+        ("opens", ["copy"], reset),
+        ("accepts", ["copy"], reset),
+        ("opens", ["child"], reset),
+        ("accepts", ["child"], reset),
+        ("opens", ["number"], reset),
+        ("accepts", ["number"], reset),
     ]
     with Net() as net:
         pair = Pair(net, "both")
