@@ -3,6 +3,7 @@
  * A new process with a new program. The C library makes it without fork(), so that it has none of this
  * one's connections; which is as well as long as the program does not want it to have one.
  */
+#include <dlfcn.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -271,16 +272,25 @@ CALL int posix_spawnp(pid_t *restrict pid, SPAWN_PARAMETERS)
 	return spawn(SPAWN_REQUEST(.searches = true), pid, next()->posix_spawnp);
 }
 
+/* NULL: the C library has none. */
+static spawn_function *find(const char *name)
+{
+	spawn_function *found;
+
+	*(void **)&found = dlsym(RTLD_NEXT, name);
+	return found;
+}
+
 /* Since glibc 2.39; their result is a descriptor. */
 int pidfd_spawn(int *restrict fd, SPAWN_PARAMETERS);
 int pidfd_spawnp(int *restrict fd, SPAWN_PARAMETERS);
 
 CALL int pidfd_spawn(int *restrict fd, SPAWN_PARAMETERS)
 {
-	return spawn(SPAWN_REQUEST(.awaited = true), fd, next()->pidfd_spawn);
+	return spawn(SPAWN_REQUEST(.awaited = true), fd, find("pidfd_spawn"));
 }
 
 CALL int pidfd_spawnp(int *restrict fd, SPAWN_PARAMETERS)
 {
-	return spawn(SPAWN_REQUEST(.awaited = true, .searches = true), fd, next()->pidfd_spawnp);
+	return spawn(SPAWN_REQUEST(.awaited = true, .searches = true), fd, find("pidfd_spawnp"));
 }

@@ -9,7 +9,8 @@ atomic_bool next_found;
 /* ISO C has no conversion from an object's pointer to a function's; POSIX has. */
 #define FIND(name) *(void **)&next_calls.name = dlsym(RTLD_NEXT, #name)
 
-/* Finding twice, by two threads at once, does no harm. */
+/* Finding twice, by two threads at once, does no harm. Only what every C library has: dlsym() says in memory
+ * from malloc() what it does not find, and malloc() may be who calls. */
 __attribute__((constructor(101))) void next_find(void)
 {
 	FIND(read);
@@ -60,8 +61,6 @@ __attribute__((constructor(101))) void next_find(void)
 	FIND(execveat);
 	FIND(posix_spawn);
 	FIND(posix_spawnp);
-	FIND(pidfd_spawn);
-	FIND(pidfd_spawnp);
 	FIND(system);
 	FIND(popen);
 	FIND(fork);
