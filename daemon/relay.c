@@ -44,6 +44,9 @@ int relay_call_failed(struct flow *f, struct flow_end *end)
 {
 	if (errno == EAGAIN || errno == EINTR)
 		return RELAY_BLOCKED;
+	/* No memory for a page of ours. */
+	if (errno == EFAULT)
+		return relay_starve(f);
 	end_gone(f, end, errno);
 	return RELAY_ENDED;
 }
@@ -54,7 +57,7 @@ void relay_end_was_read(struct flow_end *end, ssize_t n, size_t room)
 
 	if (all && (n < 0 || !end->ending))
 		end->readable = false;
-	/* TCP has put FIN behind all that comes before it. */
+	/* TCP has put FIN behind all that comes before it. So it is if the kernel had pages to write to. */
 	if (all && n > 0 && end->finished)
 		end->empty = true;
 }

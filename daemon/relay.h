@@ -56,7 +56,7 @@ int relay_starve(struct flow *f);
 int relay_fail(struct relay_outcome *ret, const char *reason);
 
 /* After a read of n bytes into so much room. An urgent byte makes reads short as well. Once end->empty
- * is set, a read would return 0. */
+ * is set, a read would return 0, unless there was no memory for the room. */
 void relay_end_was_read(struct flow_end *end, ssize_t n, size_t room);
 
 /* A step of one direction of an encrypted flow; and its buffer goes back to the worker's pool. */

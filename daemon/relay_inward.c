@@ -254,7 +254,8 @@ static int inward_read(struct flow *f, struct relay_outcome *ret)
 	ssize_t n = 0;
 	int error;
 
-	if (!f->net.empty)
+	/* FINp vouches for it. */
+	if (!f->net.empty || !in->eof)
 		n = recv(f->net.source.fd, in->buffer + in->end, BUFFER_SIZE - in->end, 0);
 	relay_end_was_read(&f->net, n, BUFFER_SIZE - in->end);
 	if (n < 0)

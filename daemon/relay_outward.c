@@ -178,6 +178,9 @@ int relay_outward_step(struct flow *f, struct relay_outcome *ret)
 		return outward_urgent(f, ret);
 	n = outward_read(f, &capacity);
 	relay_end_was_read(&f->app, n, capacity);
+	/* Where there is no memory for a page of the buffer, a read is short as well, and FINp must not
+	 * vouch for what it has left. What is small goes into the first page. */
+	f->app.empty &= out->small;
 	if (n < 0)
 		return relay_call_failed(f, &f->app);
 	/* The kernel tells of a reset once; after that there is only the end of what came before

@@ -8,13 +8,15 @@ when there is enough again everything is as before, without a restart.
 import contextlib
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
+import threading
 import time
 
-from apps import Server, echo, exchange
-from harness import Net, check, check_equal, main, wait_for
+from apps import Server, bound_time, connect, echo, exchange, read_exactly
+from harness import Net, check, check_equal, main, remove_cgroup, wait_for
 from load import Traffic, check_traffic, cpu_ticks, is_sanitized, serve
 
 LIVE = 20
@@ -25,6 +27,7 @@ PORT, PLAIN_PORT = 7001, 7002
 # The two configurations: the client's daemon carries each connection to that port in plain.
 RELAYED_IN_PLAIN = ("remember-plain-seconds = 0\n", f"ports-left-alone = {PLAIN_PORT}\n")
 MESSAGE = b"There is enough for everybody. " * 30
+STREAM = b"".join(bytes([n]) * 1380 for n in range(40))
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -214,6 +217,84 @@ def stopped(daemon):
         daemon.process.send_signal(signal.SIGCONT)
 
 
+def memory_group():
+    """A control group of version 1, whose processes wait for pages and are not killed; None: there are
+    none here."""
+    for mount in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
+        fields, _, rest = mount.partition(" - ")
+        kind, _, options = rest.split()
+        if kind == "cgroup" and "memory" in options.split(","):
+            return pathlib.Path(fields.split()[4], f"tcpcrypt-pages-{os.getpid()}")
+    return None
+
+
+@contextlib.contextmanager
+def few_pages(pid, pages):
+    """So many for what the process has not got yet. Yields whether it waits for more."""
+    group = memory_group()
+    before = re.search(r":memory:/(.*)", pathlib.Path(f"/proc/{pid}/cgroup").read_text())[1]
+    control, limit = group / "memory.oom_control", group / "memory.limit_in_bytes"
+    group.mkdir()
+    try:
+        control.write_text("1")
+        (group / "cgroup.procs").write_text(str(pid))
+        limit.write_text(str(pages * os.sysconf("SC_PAGE_SIZE")))
+        yield lambda: "under_oom 1" in control.read_text()
+    finally:
+        limit.write_text("-1")
+        (group.parent / before / "cgroup.procs").write_text(str(pid))
+        remove_cgroup(group)
+
+
+def in_small_pieces(sock):
+    """Sends what the kernel keeps in some pieces and not in one, and ends the stream."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for at in range(0, len(STREAM), 1380):
+        sock.sendall(STREAM[at : at + 1380])
+    sock.close()
+
+
+def until_end(sock, got):
+    with contextlib.suppress(OSError):
+        while data := sock.recv(1 << 16):
+            got.append(data)
+        got.append(None)
+
+
+def no_pages():
+    """The kernel has no pages for all that the daemon reads, and so gives it less: what is left is not
+    lost, and the stream does not end before it."""
+    if not memory_group():
+        print("     no control group for memory that spares its processes: left out")
+        return
+    for pages in range(3, 11):
+        # One that has few yet.
+        with Net() as net, contextlib.ExitStack() as stack:
+            a, b = net.pair()
+            net.daemon(a)
+            daemon = net.daemon(b)
+            listener = stack.enter_context(b.socket())
+            listener.bind((b.addresses[socket.AF_INET], 0))
+            listener.listen(1)
+            client = stack.enter_context(connect(a, *listener.getsockname()))
+            server = stack.enter_context(bound_time(listener.accept()[0]))
+            client.sendall(b"x")
+            read_exactly(server, 1)
+            got = []
+            reader = threading.Thread(target=until_end, args=(client, got), daemon=True)
+            reader.start()
+            with few_pages(daemon.pid(), pages) as waits:
+                with stopped(daemon):
+                    in_small_pieces(server)
+                wait_for(
+                    lambda: not reader.is_alive() or waits() or "left alone" in daemon.log(),
+                    "the stream to end, or the pages",
+                )
+            reader.join()
+            check_equal(got[-1:], [None], f"{pages} pages: the stream ends, cleanly")
+            check_equal(sum(map(len, got[:-1])), len(STREAM), f"{pages} pages: and not before its end")
+
+
 def syn_sent(host):
     return sum(s.connects for s in host.tcp_sockets())
 
@@ -298,6 +379,7 @@ if __name__ == "__main__":
         server_without_descriptors,
         client_without_memory,
         server_without_memory,
+        no_pages,
         client_overtaken,
         client_with_a_short_queue,
         server_overtaken,
