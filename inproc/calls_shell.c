@@ -158,6 +158,30 @@ struct end {
 static pthread_mutex_t ends_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct end *ends;
 
+static bool is_open(const struct end *e)
+{
+	struct stat st;
+
+	return !fstat(e->fd, &st) && st.st_dev == e->dev && st.st_ino == e->ino;
+}
+
+/* With the lock. */
+static void ends_forget(void)
+{
+	struct end **at = &ends;
+
+	while (*at) {
+		struct end *e = *at;
+
+		if (is_open(e)) {
+			at = &e->next;
+		} else {
+			*at = e->next;
+			free(e);
+		}
+	}
+}
+
 static void end_add(int fd)
 {
 	struct end *e = malloc(sizeof(*e));
@@ -169,36 +193,21 @@ static void end_add(int fd)
 	}
 	*e = (struct end){ .fd = fd, .dev = st.st_dev, .ino = st.st_ino };
 	pthread_mutex_lock(&ends_lock);
+	ends_forget();
 	e->next = ends;
 	ends = e;
 	pthread_mutex_unlock(&ends_lock);
 }
 
-static bool is_open(const struct end *e)
-{
-	struct stat st;
-
-	return !fstat(e->fd, &st) && st.st_dev == e->dev && st.st_ino == e->ino;
-}
-
-/* Actions that close all that there are; others are forgotten. */
+/* Actions that close all that there are. */
 static int ends_close(posix_spawn_file_actions_t *actions)
 {
-	struct end **at = &ends;
 	int r = 0;
 
 	pthread_mutex_lock(&ends_lock);
-	while (*at) {
-		struct end *e = *at;
-
-		if (is_open(e)) {
-			r = r ? r : posix_spawn_file_actions_addclose(actions, e->fd);
-			at = &e->next;
-		} else {
-			*at = e->next;
-			free(e);
-		}
-	}
+	ends_forget();
+	for (const struct end *e = ends; e && !r; e = e->next)
+		r = posix_spawn_file_actions_addclose(actions, e->fd);
 	pthread_mutex_unlock(&ends_lock);
 	return r;
 }
@@ -262,6 +271,7 @@ static FILE *stream_on_shell(const char *command, const struct mode *mode)
 		errno = r;
 		return NULL;
 	}
+	end_add(fds[own]);
 	if (!mode->closes)
 		next()->fcntl(fds[own], F_SETFD, 0);
 	return file;
@@ -274,13 +284,12 @@ CALL FILE *popen(const char *command, const char *text)
 
 	if (!atomic_load(&table_end)) {
 		file = next()->popen(command, text);
-	} else if (mode_read(text, &mode)) {
-		file = stream_on_shell(command, &mode);
-	} else {
-		errno = EINVAL;
-		return NULL;
+		if (file)
+			end_add(fileno(file));
+		return file;
 	}
-	if (file)
-		end_add(fileno(file));
-	return file;
+	if (mode_read(text, &mode))
+		return stream_on_shell(command, &mode);
+	errno = EINVAL;
+	return NULL;
 }
