@@ -23,7 +23,8 @@ static struct {
 
 /* Descriptors (plus 1) by set and data, in one of a few neighbouring places. What finds no room
  * there is not known. */
-#define INDEX_SIZE (1 << 16)
+#define INDEX_BITS 13
+#define INDEX_SIZE (1 << INDEX_BITS)
 #define INDEX_WAYS 4
 
 static _Atomic int by_data[INDEX_SIZE + INDEX_WAYS];
@@ -35,7 +36,7 @@ static _Atomic int *ways_of(int set, uint64_t data)
 {
 	uint64_t h = (data ^ (uint64_t)set << 32) * 0x9e3779b97f4a7c15;
 
-	return &by_data[h >> 48];
+	return &by_data[h >> (64 - INDEX_BITS)];
 }
 
 static bool is_at(int fd, int set, uint64_t data)
@@ -167,7 +168,7 @@ CALL int epoll_ctl(int set, int what, int fd, struct epoll_event *event)
 	/* Before the first event. */
 	struct epoll_event given = ours ? *event : (struct epoll_event){};
 
-	if (ours)
+	if (ours && !atomic_load_explicit(&expects_nothing, memory_order_relaxed))
 		enter(fd, set, &given);
 	else
 		epolled_new(fd);
