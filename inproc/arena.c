@@ -22,6 +22,8 @@ struct pieces {
 	uint32_t n;
 	_Atomic uint32_t hint; /* where the last search ended */
 	atomic_bool *taken;
+	/* None from here on has been taken since the last trim, and none from there on has memory. */
+	_Atomic uint32_t recent, touched;
 };
 
 struct arena {
@@ -108,6 +110,14 @@ void arena_forked(void)
 	own = NULL;
 }
 
+static void mark_raise(_Atomic uint32_t *mark, uint32_t to)
+{
+	uint32_t before = atomic_load_explicit(mark, memory_order_relaxed);
+
+	while (before < to && !atomic_compare_exchange_weak(mark, &before, to))
+		;
+}
+
 static void *piece_get(struct pieces *p)
 {
 	uint32_t at = atomic_load_explicit(&p->hint, memory_order_relaxed);
@@ -119,6 +129,8 @@ static void *piece_get(struct pieces *p)
 		    atomic_exchange_explicit(&p->taken[at], true, memory_order_acquire))
 			continue;
 		atomic_store_explicit(&p->hint, at, memory_order_relaxed);
+		mark_raise(&p->recent, at + 1);
+		mark_raise(&p->touched, at + 1);
 		return p->base + at * p->size;
 	}
 	return NULL;
@@ -166,6 +178,36 @@ void arena_buffer_put(struct arena *arena, uint8_t *buffer)
 {
 	if (buffer)
 		piece_put(&arena->buffers, buffer);
+}
+
+/* Gives back the memory of those that nobody has, or has had since the last time. False: there is
+ * none that may go the next time. */
+static bool pieces_trim(struct pieces *p)
+{
+	const uint32_t recent = atomic_exchange(&p->recent, 0);
+	uint32_t touched = atomic_load(&p->touched), left = recent;
+	const uint32_t end = touched;
+
+	for (uint32_t i = recent; i < end; i++) {
+		if (atomic_exchange_explicit(&p->taken[i], true, memory_order_acquire)) {
+			left = i + 1;
+			continue;
+		}
+		madvise(p->base + i * p->size, p->size, MADV_REMOVE);
+		atomic_store_explicit(&p->taken[i], false, memory_order_release);
+	}
+	/* Unless more have been taken meanwhile. */
+	atomic_compare_exchange_strong(&p->touched, &touched, left);
+	return left;
+}
+
+bool arena_trim(void)
+{
+	bool more = false;
+
+	for (struct large *a = newest; a; a = a->before)
+		more = pieces_trim(&a->arena.buffers) || more;
+	return more;
 }
 
 struct arena_share *arena_share(struct arena *arena, const void *slot, life name)

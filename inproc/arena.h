@@ -49,6 +49,10 @@ static inline void arena_buffer_drop(struct arena *arena, uint8_t **buffer)
 	arena_buffer_put(arena, dropped);
 }
 
+/* The memory of buffers that nobody has, or has had since the last call, goes back to the system. False:
+ * another call will have nothing to do unless buffers are used. */
+bool arena_trim(void);
+
 /*
  * What one process has of a slot: descriptors and others that keep it (conn.h). A process that is
  * killed does not give them back. Counts are rather too small than too large.

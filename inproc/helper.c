@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "inproc/arena.h"
 #include "inproc/kept.h"
 #include "inproc/moment.h"
 #include "inproc/next.h"
@@ -28,6 +29,7 @@
 #define PAUSE_MS       2     /* how long a program may leave a connection alone */
 #define FINISH_MS      10000 /* how long the program's end waits while nothing is sent */
 #define SWEEP_MS       1000
+#define TRIM_MS	       1000
 #define EVENTS_AT_ONCE 64
 #define STACK_SIZE     (256 << 10)
 
@@ -313,12 +315,30 @@ static void handle(uint64_t id)
 		return;
 }
 
+static int sooner(int one, int other)
+{
+	return one < 0 || (other >= 0 && other < one) ? other : one;
+}
+
+/* Memory is given back a second after it was needed last, when this thread is awake, and once more
+ * where some has stayed. */
+static int trim(uint64_t now)
+{
+	static uint64_t next_ms;
+	static bool more;
+
+	if (now < next_ms)
+		return more ? (int)(next_ms - now) : -1;
+	more = arena_trim();
+	next_ms = now + TRIM_MS;
+	return more ? TRIM_MS : -1;
+}
+
 static int timeout(void)
 {
-	int report = report_work(now_ms());
-	int watches = due();
+	const uint64_t now = now_ms();
 
-	return watches < 0 || (report >= 0 && report < watches) ? report : watches;
+	return sooner(sooner(report_work(now), due()), trim(now));
 }
 
 static void *run(void *data)

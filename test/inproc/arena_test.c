@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* What a process has of an arena comes back, however it ends, and only then. */
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -196,12 +197,59 @@ static void never_forked(void **state)
 	assert_true(lives_ended(name));
 }
 
+#define PEAK 20
+
+/* Has the buffer's last page memory? */
+static bool is_there(uint8_t *buffer)
+{
+	unsigned char there;
+
+	assert_int_equal(mincore(buffer + ARENA_BUFFER_SIZE - 4096, 4096, &there), 0);
+	return there & 1;
+}
+
+/* After a peak: what was not needed since the last trim goes, what somebody has stays as it is. */
+static void trimmed(void **state)
+{
+	uint8_t *buffers[PEAK], *last;
+
+	(void)state;
+	for (int i = 0; i < PEAK; i++) {
+		buffers[i] = arena_buffer_get(arena);
+		memset(buffers[i], i + 1, ARENA_BUFFER_SIZE);
+	}
+	for (int i = 0; i < PEAK; i++)
+		if (i != PEAK / 2)
+			arena_buffer_put(arena, buffers[i]);
+	assert_true(arena_trim());
+	assert_true(is_there(buffers[PEAK - 1]));
+	/* Meanwhile one is enough: the first. */
+	last = arena_buffer_get(arena);
+	assert_ptr_equal(last, buffers[0]);
+	arena_buffer_put(arena, last);
+	assert_true(arena_trim());
+	for (int i = 0; i < PEAK; i++)
+		assert_int_equal(is_there(buffers[i]), i == 0 || i == PEAK / 2);
+	assert_int_equal(buffers[PEAK / 2][ARENA_BUFFER_SIZE - 1], PEAK / 2 + 1);
+	arena_buffer_put(arena, buffers[PEAK / 2]);
+	assert_false(arena_trim());
+	assert_false(is_there(buffers[0]));
+	assert_false(is_there(buffers[PEAK / 2]));
+	/* They can be used as before. */
+	last = arena_buffer_get(arena);
+	assert_ptr_equal(last, buffers[0]);
+	memset(last, 1, ARENA_BUFFER_SIZE);
+	arena_buffer_put(arena, last);
+	assert_true(arena_trim());
+	assert_false(arena_trim());
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(killed),	   cmocka_unit_test(never_born),
 		cmocka_unit_test(becomes_another), cmocka_unit_test(places_come_again),
-		cmocka_unit_test(never_forked),
+		cmocka_unit_test(never_forked),	   cmocka_unit_test(trimmed),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);
