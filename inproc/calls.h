@@ -43,7 +43,7 @@ void calls_new(int fd);
  */
 char *const *calls_environment(char *const envp[], char *image, size_t *ret_size);
 
-/* The C library's streams of the standard descriptors, as far as those are connections. */
+/* The C library's streams of the standard descriptors are to be connections' where those are. */
 void calls_streams(void);
 /* A stream on fd, whose pclose() waits for a process; NULL: no memory. */
 FILE *calls_stream_on(int fd, const char *mode, pid_t pid);

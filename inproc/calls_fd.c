@@ -132,6 +132,14 @@ CALL int shutdown(int fd, int how)
 	return calls_result(r);
 }
 
+/* A connection has come to copy. */
+static void copied(int fd, int copy)
+{
+	table_copied(fd, copy);
+	if (copy <= STDERR_FILENO && table_get(copy))
+		calls_streams();
+}
+
 CALL int dup(int fd)
 {
 	int copy;
@@ -142,7 +150,7 @@ CALL int dup(int fd)
 	copy = next()->dup(fd);
 	calls_new(copy);
 	if (copy >= 0)
-		table_copied(fd, copy);
+		copied(fd, copy);
 	return copy;
 }
 
@@ -178,7 +186,7 @@ static int duplicate(int fd, int copy, int flags)
 	r = flags < 0 ? next()->dup2(fd, copy) : next()->dup3(fd, copy, flags);
 	if (r >= 0 && fd != copy) {
 		table_replaced(copy);
-		table_copied(fd, copy);
+		copied(fd, copy);
 	}
 	table_closed(copy);
 	if (closes)
@@ -260,7 +268,7 @@ CALL int fcntl(int fd, int command, ...)
 		owner_set(fd);
 	if (r >= 0 && (command == F_DUPFD || command == F_DUPFD_CLOEXEC)) {
 		calls_new(r);
-		table_copied(fd, r);
+		copied(fd, r);
 	}
 	return r;
 }

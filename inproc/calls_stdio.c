@@ -2,7 +2,9 @@
 /* Streams of the C library on connections: it would read and write past us. */
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -19,6 +21,15 @@ struct stream {
 };
 
 static struct stream *_Atomic streams;
+
+static const struct stream *stream_of(const FILE *file)
+{
+	const struct stream *s = atomic_load(&streams);
+
+	while (s && s->file != file)
+		s = s->next;
+	return s;
+}
 
 /* NULL: no memory. */
 static struct stream *stream_take(int fd)
@@ -109,10 +120,9 @@ CALL FILE *fdopen(int fd, const char *mode)
 /* The C library has no answer for such streams. */
 CALL int fileno(FILE *file)
 {
-	for (const struct stream *s = atomic_load(&streams); s; s = s->next)
-		if (s->file == file)
-			return s->fd;
-	return next()->fileno(file);
+	const struct stream *s = stream_of(file);
+
+	return s ? s->fd : next()->fileno(file);
 }
 
 CALL int fileno_unlocked(FILE *file)
@@ -120,24 +130,69 @@ CALL int fileno_unlocked(FILE *file)
 	return fileno(file);
 }
 
-/* The program's stream is the one that the variable names. */
+/* The C library would look for a descriptor in the stream. It reads and writes whatever is there. */
+CALL FILE *freopen(const char *restrict path, const char *restrict mode, FILE *restrict file)
+{
+	const struct stream *s = stream_of(file);
+	FILE *opened;
+	int r;
+
+	if (!s)
+		return next()->freopen(path, mode, file);
+	if (!path)
+		return file;
+	fflush(file);
+	clearerr(file);
+	opened = fopen(path, mode);
+	if (!opened) {
+		fclose(file);
+		return NULL;
+	}
+	if (fileno(opened) == s->fd)
+		return opened;
+	r = dup2(fileno(opened), s->fd);
+	fclose(opened);
+	return r < 0 ? NULL : file;
+}
+
+CALL FILE *freopen64(const char *restrict path, const char *restrict mode, FILE *restrict file)
+{
+	return freopen(path, mode, file);
+}
+
+/* As it was: what waits in it is written to the connection, too, when the other's would have been. */
+static void stream_like(FILE *file, FILE *before)
+{
+	if (__fbufsize(before) == 1 || before == stderr)
+		setvbuf(file, NULL, _IONBF, 0);
+	else if (__flbf(before))
+		setvbuf(file, NULL, _IOLBF, BUFSIZ);
+	if (!__fpending(before))
+		return;
+	fwrite(before->_IO_write_base, 1, __fpending(before), file);
+	__fpurge(before);
+}
+
+/* The program's stream is the one that the variable names; not while there is something to be read in it. */
 static void stream_replace(FILE **file, int fd, const char *mode)
 {
-	FILE *opened = table_get(fd) ? stream_open(fd, mode) : NULL;
+	FILE *before = *file, *opened;
 
-	if (opened)
-		*file = opened;
+	if (!table_get(fd) || !before || stream_of(before) ||
+	    before->_IO_read_ptr < before->_IO_read_end)
+		return;
+	opened = stream_open(fd, mode);
+	if (!opened)
+		return;
+	stream_like(opened, before);
+	*file = opened;
 }
 
 void calls_streams(void)
 {
-	FILE *before = stderr;
-
 	stream_replace(&stdin, STDIN_FILENO, "r");
 	stream_replace(&stdout, STDOUT_FILENO, "w");
 	stream_replace(&stderr, STDERR_FILENO, "w");
-	if (stderr != before)
-		setvbuf(stderr, NULL, _IONBF, 0);
 }
 
 void calls_streams_flush(void)

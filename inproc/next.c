@@ -53,6 +53,7 @@ __attribute__((constructor(101))) void next_find(void)
 	FIND(epoll_wait);
 	FIND(epoll_pwait);
 	FIND(fdopen);
+	FIND(freopen);
 	FIND(fileno);
 	FIND(_exit);
 	FIND(execve);
@@ -71,5 +72,7 @@ __attribute__((constructor(101))) void next_find(void)
 	FIND(siginterrupt);
 	FIND(vfork);
 	FIND(syscall);
+	FIND(prctl);
+	FIND(capset);
 	atomic_store_explicit(&next_found, true, memory_order_release);
 }

@@ -61,6 +61,7 @@ struct next {
 	int (*epoll_wait)(int, struct epoll_event *, int, int);
 	int (*epoll_pwait)(int, struct epoll_event *, int, int, const sigset_t *);
 	FILE *(*fdopen)(int, const char *);
+	FILE *(*freopen)(const char *, const char *, FILE *);
 	int (*fileno)(FILE *);
 	void (*_exit)(int);
 	int (*execve)(const char *, char *const[], char *const[]);
@@ -81,6 +82,8 @@ struct next {
 	int (*siginterrupt)(int, int);
 	pid_t (*vfork)(void);
 	long (*syscall)(long, ...);
+	int (*prctl)(int, ...);
+	int (*capset)(void *, const void *);
 };
 
 extern struct next next_calls;

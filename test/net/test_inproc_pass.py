@@ -79,6 +79,49 @@ def inetd():
     each_role("inetd", body)
 
 
+# Servers that use the C library's streams of the connection that they have made their standard files.
+STREAMS_SERVER = FORKING + """
+import ctypes
+libc = ctypes.CDLL(None)
+stream = lambda name: ctypes.c_void_p.in_dll(libc, name)
+sock = client(7114)
+buffer = ctypes.create_string_buffer(4096)
+libc.setvbuf(stream("stdout"), buffer, 0, len(buffer))
+libc.printf(b"before ")
+for fd in (0, 1, 2): os.dup2(sock.fileno(), fd)
+sock.close()
+line = ctypes.create_string_buffer(1000)
+while libc.fgets(line, len(line), stream("stdin")):
+    libc.printf(b"heard %s", line)
+    libc.fflush(stream("stdout"))
+    libc.fprintf(stream("stderr"), b"at once\\n")
+libc.printf(b"the end\\n")
+libc.exit(0)
+"""
+STREAMS_CLIENT = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+f = s.makefile("rw")
+for n in range(2):
+    f.write(sys.argv[3] + "\\n")
+    f.flush()
+    print((f.readline() + f.readline()).replace(sys.argv[3], "text"))
+s.shutdown(socket.SHUT_WR)
+print(f.read())
+"""
+
+
+def streams():
+    """What the program has not flushed before, and what it reads and writes then."""
+    def body(pair, name):
+        talk(pair, f"{name}: they carry it", 7114, STREAMS_SERVER, STREAMS_CLIENT,
+             "before heard text\nat once\n\nheard text\nat once\n\nthe end")
+        pair.check(name, 7114)
+
+    each_role("streams", body)
+
+
+
 # As telnetd does: the connection is its standard input and output, those of what it starts a terminal;
 # and so does freopen() for a file.
 TERMINAL_SERVER = FORKING + """
@@ -656,6 +699,7 @@ if __name__ == "__main__":
     main(
         "encrypted connections that other programs go on with",
         inetd,
+        streams,
         terminal,
         becoming,
         lending,
