@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "inproc/calls.h"
+#include "inproc/calls_confine.h"
 #include "inproc/next.h"
 #include "inproc/settings.h"
 
@@ -149,6 +150,8 @@ CALL long syscall(long number, ...)
 	va_start(ap, number);
 	arguments_take(ap, a);
 	va_end(ap);
+	if (calls_confine(number, a, &r))
+		return r;
 	/* From there on nobody sees what it writes: see calls_refused.c. */
 	if (number == SYS_io_uring_setup)
 		settings_off();

@@ -51,6 +51,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct watches waiting = TAILQ_HEAD_INITIALIZER(waiting); /* the program may come back */
 static struct watches polled = TAILQ_HEAD_INITIALIZER(polled);
 static bool started, asleep;
+static atomic_bool stopping;
+static pthread_t thread;		       /* if started */
 static atomic_int epoll_fd = -1, wake_fd = -1; /* nobody else closes them: kept.h */
 static atomic_uint n_adopted, n_moved; /* n_moved: each time that something of those was sent */
 static atomic_ullong last_id;	       /* 0 is wake_fd's */
@@ -346,7 +348,7 @@ static void *run(void *data)
 	struct epoll_event events[EVENTS_AT_ONCE];
 	int n;
 
-	for (;;) {
+	while (!atomic_load(&stopping)) {
 		n = next()->epoll_wait(epoll_fd, events, EVENTS_AT_ONCE, timeout());
 		for (int i = 0; i < n; i++)
 			handle(events[i].data.u64);
@@ -356,32 +358,71 @@ static void *run(void *data)
 }
 
 /* With our lock. */
-static bool start(void)
+static bool set_make(void)
 {
 	struct epoll_event wake = { .events = EPOLLIN };
-	pthread_attr_t attributes;
-	sigset_t all, before;
-	pthread_t thread;
 
-	if (started)
+	if (epoll_fd >= 0 && wake_fd >= 0)
 		return true;
 	epoll_fd = kept_move_up(epoll_create1(EPOLL_CLOEXEC));
 	wake_fd = kept_move_up(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	kept_set(epoll_fd, true);
 	kept_set(wake_fd, true);
-	if (epoll_fd < 0 || wake_fd < 0 ||
-	    next()->epoll_ctl(epoll_fd, EPOLL_CTL_ADD, wake_fd, &wake))
+	return epoll_fd >= 0 && wake_fd >= 0 &&
+	       !next()->epoll_ctl(epoll_fd, EPOLL_CTL_ADD, wake_fd, &wake);
+}
+
+/* With our lock. */
+static bool start(void)
+{
+	pthread_attr_t attributes;
+	sigset_t all, before;
+
+	if (started)
+		return true;
+	if (!set_make())
 		return false;
 	/* The program's signals are the program's. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	pthread_attr_init(&attributes);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attributes, STACK_SIZE);
 	started = !pthread_create(&thread, &attributes, run, NULL);
 	pthread_attr_destroy(&attributes);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return started;
+}
+
+bool helper_stop(void)
+{
+	const uint64_t one = 1;
+	const int saved = errno;
+	pthread_t ending;
+	int cancel;
+	bool runs;
+
+	section_enter();
+	pthread_mutex_lock(&lock);
+	/* Another thread stops it already, or it does not run. */
+	runs = started && !atomic_exchange(&stopping, true);
+	ending = thread;
+	pthread_mutex_unlock(&lock);
+	section_leave();
+	if (!runs)
+		return false;
+	if (next()->write(wake_fd, &one, sizeof(one)) < 0)
+		errno = saved;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	pthread_join(ending, NULL);
+	pthread_setcancelstate(cancel, NULL);
+	section_enter();
+	pthread_mutex_lock(&lock);
+	started = asleep = false;
+	atomic_store(&stopping, false);
+	pthread_mutex_unlock(&lock);
+	section_leave();
+	errno = saved;
+	return true;
 }
 
 static bool add(struct conn *c, int fd, bool adopted)
@@ -578,11 +619,12 @@ void helper_forked(void)
 	TAILQ_INIT(&waiting);
 	kept_set(epoll_fd, false);
 	kept_set(wake_fd, false);
-	if (started) {
+	if (epoll_fd >= 0)
 		next()->close(epoll_fd);
+	if (wake_fd >= 0)
 		next()->close(wake_fd);
-	}
 	epoll_fd = wake_fd = -1;
 	started = asleep = false;
+	atomic_store(&stopping, false);
 	atomic_store(&n_adopted, 0);
 }

@@ -21,8 +21,11 @@ void helper_adopt(struct conn *c, int fd);
  * next step. */
 void helper_leave(struct conn *c);
 
-/* Something is to be reported (report.h). */
+/* Something is to be reported (report.h). Begins the thread if it does not run. */
 void helper_wake(void);
+
+/* Ends the thread, which goes on where it was when it is needed again. False: it did not run. */
+bool helper_stop(void);
 
 /* The channel's descriptor, whose events are report_ready()'s. (This and the next one libtcpcrypt has, too.) */
 void helper_poll(int fd);

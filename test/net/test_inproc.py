@@ -457,6 +457,43 @@ def own_names():
         pair.check("own names", server.port)
 
 
+# As proftpd does: the main thread keeps capabilities that other threads lose, to become root again for a moment.
+CAPABLE = """
+import ctypes, os, socket, struct, sys, time
+libc = ctypes.CDLL(None)
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+s.sendall(b"one")
+s.recv(3)
+time.sleep(.01)
+PR_SET_KEEPCAPS, CAP_SETUID = 8, 7
+if sys.argv[3] == "keeps": libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
+os.setresuid(-1, 65534, 0)
+os.setresuid(-1, 0, -1)
+head, own = struct.pack("Ii", 0x20080522, 0), struct.pack("6I", *[1 << CAP_SETUID] * 2, *[0] * 4)
+if sys.argv[3] == "keeps": os.setresuid(65534, 65534, 65534)
+assert not libc.capset(head, own)
+os.setresuid(-1, 65534, -1)
+os.setresuid(-1, 0 if sys.argv[3] == "keeps" else 65534, -1)
+s.sendall(b"two")
+print(s.recv(3), {t: open(f"/proc/self/task/{t}/status").read().split("CapPrm:")[1].split()[0]
+                  for t in os.listdir("/proc/self/task")}.values())
+"""
+
+
+def capabilities():
+    """What the program's thread gives up or keeps, the helper does."""
+    for how in ("drops", "keeps"):
+        with Net() as net:
+            pair = Pair(net, "client")
+            server = net.use(Server(pair.b, echo))
+            args = [sys.executable, "-c", CAPABLE, pair.b.addresses[V4], server.port, how]
+            done = pair.a.run(pair.client(args), check=False)
+            check_equal((done.returncode, done.stdout),
+                        (0, "b'two' dict_values(['0000000000000080', '0000000000000080'])\n"),
+                        f"capabilities, {how}: it goes on, with as much as it asked for")
+            pair.check_carried("capabilities", server.port)
+
+
 SSHD_CONF = """
 Port 2222
 HostKey {dir}/key
@@ -529,6 +566,7 @@ if __name__ == "__main__":
         wishes,
         guard,
         own_names,
+        capabilities,
         confined,
         refusals,
     )
