@@ -36,6 +36,11 @@ test/behaviour, which run.py --inproc plays, and "programs" are those of test_in
     threads using one socket                         behaviour/data.py: both_ways; test_inproc_calls.py: cancelled
     EINTR                                            here: eintr; test_inproc_wait.py: interruptions, restarts
     stdio on sockets                                 here: stdio
+    stdin, stdout, freopen on a connection           test_inproc_pass.py: streams, terminal
+    login_tty, forkpty                               test_inproc_pass.py: terminal
+    epoll_ctl, and events of nothing to read         test_inproc_wait.py: trusting
+    prctl, capset                                    test_inproc.py: capabilities
+    calls that the program has itself, sodium_init   test_inproc.py: own_names
     io_uring                                         test_inproc.py; what goes past: test_inproc_guard.py
     system calls by number                           test_inproc.py; here: sendmmsg, recvmmsg, close_range
 """
