@@ -50,6 +50,7 @@ struct flow_end {
 	/* What epoll has told, so that nothing is asked in vain. */
 	bool connected; /* its handshake is over */
 	bool readable;	/* and no read has found less than it had room for since */
+	bool doubtful;	/* though one was short, it may have been for want of pages */
 	bool ending;	/* its end can be read: short reads do not tell that all was read, */
 	bool finished;	/* but where that is FIN, they do, */
 	bool empty;	/* and one has: nothing is left but the end */

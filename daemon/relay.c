@@ -51,13 +51,14 @@ int relay_call_failed(struct flow *f, struct flow_end *end)
 	return RELAY_ENDED;
 }
 
-void relay_end_was_read(struct flow_end *end, ssize_t n, size_t room)
+void relay_end_was_read(struct flow_end *end, ssize_t n, size_t room, bool sure)
 {
 	bool all = n < 0 ? errno == EAGAIN : (size_t)n < room && !end->urgent;
 
 	if (all && (n < 0 || !end->ending))
 		end->readable = false;
-	/* TCP has put FIN behind all that comes before it. So it is if the kernel had pages to write to. */
+	end->doubtful = all && n > 0 && !sure;
+	/* TCP has put FIN behind all that comes before it. */
 	if (all && n > 0 && end->finished)
 		end->empty = true;
 }
@@ -166,13 +167,25 @@ static void watch_app(struct flow *f)
 	f->watched = true;
 }
 
+/* epoll does not tell again of what a read has left that was short. */
+static bool look_again(struct flow_end *end)
+{
+	bool doubtful = end->doubtful;
+
+	end->readable |= doubtful;
+	end->doubtful = false;
+	return doubtful;
+}
+
 void relay_tick(struct flow *f)
 {
+	bool net = look_again(&f->net), app = look_again(&f->app);
+
 	if ((f->outward.shut || f->plain_out.shut) && !f->watched && f->app.open)
 		watch_app(f);
 	f->inward.rekeys = 0;
 	f->inward.rekey_data = 0;
-	if (f->inward.throttled || f->starved)
+	if (f->inward.throttled || f->starved || net || app)
 		loop_queue(f->worker->loop, &f->again);
 	f->starved = false;
 }

@@ -55,9 +55,10 @@ int relay_starve(struct flow *f);
 /* A negative result, with its reason, for the caller to pass on. */
 int relay_fail(struct relay_outcome *ret, const char *reason);
 
-/* After a read of n bytes into so much room. An urgent byte makes reads short as well. Once end->empty
- * is set, a read would return 0, unless there was no memory for the room. */
-void relay_end_was_read(struct flow_end *end, ssize_t n, size_t room);
+/* After a read of n bytes into so much room. An urgent byte makes reads short as well, and so does the
+ * want of pages, unless all of the room is in one (sure). Once end->empty is set and not end->doubtful, a
+ * read would return 0. */
+void relay_end_was_read(struct flow_end *end, ssize_t n, size_t room, bool sure);
 
 /* A step of one direction of an encrypted flow; and its buffer goes back to the worker's pool. */
 int relay_inward_step(struct flow *f, struct relay_outcome *ret);
@@ -65,8 +66,8 @@ int relay_outward_step(struct flow *f, struct relay_outcome *ret);
 void relay_inward_release(struct flow *f);
 void relay_outward_release(struct flow *f);
 
-/* Once a second: a peer that was throttled may go on, and a flow that waits for memory; an app that
- * has ended its stream is watched. */
+/* Once a second: a peer that was throttled may go on, and a flow that waits for memory; what may have
+ * been left where it was is read; an app that has ended its stream is watched. */
 void relay_tick(struct flow *f);
 
 /* Gives buffers and pipes back to the worker's pools. */

@@ -257,7 +257,7 @@ static int inward_read(struct flow *f, struct relay_outcome *ret)
 	/* FINp vouches for it. */
 	if (!f->net.empty || !in->eof)
 		n = recv(f->net.source.fd, in->buffer + in->end, BUFFER_SIZE - in->end, 0);
-	relay_end_was_read(&f->net, n, BUFFER_SIZE - in->end);
+	relay_end_was_read(&f->net, n, BUFFER_SIZE - in->end, false);
 	if (n < 0)
 		return relay_call_failed(f, &f->net);
 	if (in->eof && f->app.open && relay_end_failed(f, &f->net))

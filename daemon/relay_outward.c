@@ -79,6 +79,7 @@ static ssize_t outward_read(struct flow *f, size_t *ret_capacity)
 	*ret_capacity = CHUNK_FIRST;
 	if (f->app.empty)
 		return 0;
+	/* In the buffer's first page. */
 	if (out->small)
 		return recv(f->app.source.fd, out->buffer + TCPCRYPT_FRAME_HEADROOM, CHUNK_FIRST,
 			    0);
@@ -177,10 +178,9 @@ int relay_outward_step(struct flow *f, struct relay_outcome *ret)
 	if ((f->app.urgent || out->full) && relay_at_mark(f->app.source.fd))
 		return outward_urgent(f, ret);
 	n = outward_read(f, &capacity);
-	relay_end_was_read(&f->app, n, capacity);
-	/* Where there is no memory for a page of the buffer, a read is short as well, and FINp must not
-	 * vouch for what it has left. What is small goes into the first page. */
-	f->app.empty &= out->small;
+	relay_end_was_read(&f->app, n, capacity, out->small);
+	/* FINp must not vouch for what was left. */
+	f->app.empty &= !f->app.doubtful;
 	if (n < 0)
 		return relay_call_failed(f, &f->app);
 	/* The kernel tells of a reset once; after that there is only the end of what came before

@@ -6,6 +6,7 @@ New connections are plain or wait for their turn, those that live go on, nothing
 when there is enough again everything is as before, without a restart.
 """
 import contextlib
+import itertools
 import os
 import pathlib
 import re
@@ -247,11 +248,10 @@ def few_pages(pid, pages):
 
 
 def in_small_pieces(sock):
-    """Sends what the kernel keeps in some pieces and not in one, and ends the stream."""
+    """Sends what the kernel keeps in some pieces and not in one."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for at in range(0, len(STREAM), 1380):
         sock.sendall(STREAM[at : at + 1380])
-    sock.close()
 
 
 def until_end(sock, got):
@@ -261,13 +261,17 @@ def until_end(sock, got):
         got.append(None)
 
 
+def length(got):
+    return sum(len(data) for data in got if data)
+
+
 def no_pages():
     """The kernel has no pages for all that the daemon reads, and so gives it less: what is left is not
-    lost, and the stream does not end before it."""
+    lost, whether or not the stream goes on, and it does not end before that."""
     if not memory_group():
         print("     no control group for memory that spares its processes: left out")
         return
-    for pages in range(3, 11):
+    for pages, ends in itertools.product(range(3, 8), (True, False)):
         # One that has few yet.
         with Net() as net, contextlib.ExitStack() as stack:
             a, b = net.pair()
@@ -286,13 +290,19 @@ def no_pages():
             with few_pages(daemon.pid(), pages) as waits:
                 with stopped(daemon):
                     in_small_pieces(server)
+                    if ends:
+                        server.close()
                 wait_for(
-                    lambda: not reader.is_alive() or waits() or "left alone" in daemon.log(),
+                    lambda: got and (not reader.is_alive() or not ends) or waits()
+                    or "left alone" in daemon.log(),
                     "the stream to end, or the pages",
                 )
+            if not ends:
+                wait_for(lambda: length(got) == len(STREAM), f"{pages} pages: all of a stream that goes on")
+                server.close()
             reader.join()
             check_equal(got[-1:], [None], f"{pages} pages: the stream ends, cleanly")
-            check_equal(sum(map(len, got[:-1])), len(STREAM), f"{pages} pages: and not before its end")
+            check_equal(length(got), len(STREAM), f"{pages} pages: and not before its end")
 
 
 def syn_sent(host):
