@@ -25,6 +25,8 @@
  * retransmission. */
 #define TIME_OUT_SECONDS 10
 
+#define PENDING_TURNS 1000
+
 static void flow_again(struct loop_work *work)
 {
 	struct flow *f = container_of(work, struct flow, again);
@@ -463,16 +465,29 @@ static int recorded(const struct flow *f, struct eno_sock *ret)
 				  : engine_eno(e, fd, ret);
 }
 
+/* On another CPU the kernel may be between the connection's state, which epoll tells of, and the programs:
+ * asked again in the loop's next turns, for so many. */
+static bool is_just_deciding(struct flow *f)
+{
+	if (f->record.outgoing)
+		f->asked++;
+	return f->asked && f->asked <= PENDING_TURNS;
+}
+
 int flow_negotiated(struct flow *f)
 {
 	struct tcpcrypt_eno_result result = { .reason = TCPCRYPT_ENO_NO_OPTION };
 	struct eno_sock eno = {};
 	int error;
 
-	if (recorded(f, &eno) || eno.state == ENO_SOCK_PENDING) {
+	if (recorded(f, &eno) || (eno.state == ENO_SOCK_PENDING && !is_just_deciding(f))) {
 		/* Not knowing is no licence for plain text (8547-4.6-8, 8547-4.6-9). */
 		flow_abort(f, "daemon", ECONNRESET);
 		return -EIO;
+	}
+	if (eno.state == ENO_SOCK_PENDING) {
+		loop_queue(f->worker->loop, &f->again);
+		return -EAGAIN;
 	}
 	if (f->record.outgoing) {
 		f->record.local = eno.client.end;

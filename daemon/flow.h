@@ -120,6 +120,7 @@ struct flow {
 	bool plain;			  /* decided: no session */
 	bool starved;			  /* waits for memory or a pipe until the next tick */
 	bool required;			  /* by policy: never plain */
+	unsigned int asked;		  /* what was negotiated, before it was decided */
 	bool watched;		 /* TCP asks whether the app, whose stream has ended, is there */
 	const char *gone_reason; /* why the end that is gone is; then the flow only drains */
 	struct flow_inward inward;
@@ -162,8 +163,8 @@ void flow_close_net(struct flow *f);
 
 /*
  * The handshake with the other host is over: finds out what was negotiated on the net
- * socket and goes on encrypted or plain. 0, or negative: the flow was aborted and is gone, or makes
- * another attempt.
+ * socket and goes on encrypted or plain. 0, or negative: the flow was aborted and is gone, makes
+ * another attempt, or will ask again.
  */
 int flow_negotiated(struct flow *f);
 

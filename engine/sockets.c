@@ -52,7 +52,9 @@ static bool opening_offer(struct engine *e, int fd, const struct eno_sock *sock)
 	o->token = e->token;
 	o->sock = *sock;
 	__atomic_store_n(&o->stage, offered, __ATOMIC_RELEASE);
-	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &value, sizeof(value));
+	/* Others' programs may not like its length. */
+	if (setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &value, sizeof(value)))
+		setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &value.on, sizeof(value.on));
 	/* Otherwise it is marked by our caller. */
 	return !stage_change(o, offered, marked);
 }
