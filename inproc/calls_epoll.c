@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "inproc/epolled.h"
 
+#include <dlfcn.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <sys/epoll.h>
@@ -11,7 +12,8 @@
 #include "inproc/moment.h"
 #include "inproc/next.h"
 
-#define READABLE (EPOLLIN | EPOLLRDNORM)
+#define READABLE    (EPOLLIN | EPOLLRDNORM)
+#define NS_A_SECOND 1000000000
 
 /* How a descriptor was put into an epoll set; if into several, into the last. */
 static struct {
@@ -199,4 +201,44 @@ CALL int epoll_pwait(int set, struct epoll_event *events, int n, int timeout, co
 		left = found > 0 ? corrected(set, events, found) : found;
 	} while (found > 0 && !left && !is_over(end, &timeout));
 	return left;
+}
+
+/* What is left of a time that has begun at the given moment; false: nothing. */
+static bool is_left(int64_t begun, const struct timespec *timeout, struct timespec *ret)
+{
+	const int64_t gone = now_ns() - begun;
+
+	ret->tv_sec = timeout->tv_sec - gone / NS_A_SECOND;
+	ret->tv_nsec = timeout->tv_nsec - gone % NS_A_SECOND;
+	if (ret->tv_nsec < 0) {
+		ret->tv_nsec += NS_A_SECOND;
+		ret->tv_sec--;
+	}
+	return ret->tv_sec >= 0 && (ret->tv_sec || ret->tv_nsec);
+}
+
+/* Since glibc 2.35. */
+CALL int epoll_pwait2(int set, struct epoll_event *events, int n, const struct timespec *timeout,
+		      const sigset_t *mask)
+{
+	static int (*following)(int, struct epoll_event *, int, const struct timespec *,
+				const sigset_t *);
+	const struct timespec *wait = timeout;
+	const int64_t begun = now_ns();
+	struct timespec rest;
+	int found, left;
+
+	if (!following)
+		*(void **)&following = dlsym(RTLD_NEXT, "epoll_pwait2");
+	if (!following)
+		return calls_result(-ENOSYS);
+	calls_send_held();
+	for (;;) {
+		found = following(set, events, n, wait, mask);
+		left = found > 0 ? corrected(set, events, found) : found;
+		if (found <= 0 || left || (timeout && !is_left(begun, timeout, &rest)))
+			return left;
+		if (timeout)
+			wait = &rest;
+	}
 }

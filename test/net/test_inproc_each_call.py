@@ -22,7 +22,7 @@ test/behaviour, which run.py --inproc plays, and "programs" are those of test_in
     ioctl(FIONREAD)                                  behaviour/data.py: peeks
     getsockopt, setsockopt                           behaviour/options.py; test_inproc_calls.py: options
     accept, accept4, connect                         behaviour/connecting.py; here: eintr
-    poll, ppoll, select, pselect, epoll              behaviour/data.py, connecting.py; test_inproc_wait.py; here: eintr
+    poll, ppoll, select, pselect, epoll_*wait*       behaviour/data.py, connecting.py; test_inproc_wait.py; here: eintr
     __read_chk, __recv_chk, __recvfrom_chk,
     __poll_chk, __ppoll_chk                          here: fortified, overflow
     __read, __write and other names of glibc's own   here: alias
