@@ -8,7 +8,7 @@ import threading
 
 from apps import Server, bound_time, connect, echo, errno_of, exchange, family_name, read_exactly
 from harness import Net, check, check_equal, main, wait_for
-from load import map_values
+from load import map_number, map_values
 from middlebox import Delay, Duplicate, Lose, Reorder
 from packets import INIT1_MAGIC, INIT2_MAGIC, Capture, frames
 from peers import neighbour
@@ -133,7 +133,7 @@ def stirred():
         with Capture(b, "eth1") as capture, Server(b, echo) as server:
             talk(a, server, b.addresses[IPV4])
             closed(db, server.port, 1)
-            values = map_values(db.process.pid, "resumptions")
+            values = map_values(map_number(db.process.pid, "resumptions"))
             talk(a, server, b.addresses[IPV4])
             check_how(db, server.port, ["no-session", True], "another connection")
             answer = capture.flows(server.port)[1].synack.eno()
