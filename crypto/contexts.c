@@ -56,19 +56,43 @@ static struct context *take(struct contexts *set, struct context_hint *hint, con
 	}
 }
 
+/* Without memory for another kind of context the old one stays. */
 static int load(const struct tcpcrypt_crypto *backend, struct context *c, uint16_t aead,
 		const uint8_t *key)
 {
-	int r = 0;
+	struct tcpcrypt_aead *made;
+	int r;
 
-	if (c->ctx && c->aead != aead) {
+	c->serial = 0;
+	if (!c->ctx || c->aead != aead) {
+		r = backend->aead_new(aead, &made);
+		if (r)
+			return r;
 		backend->aead_free(c->ctx);
-		c->ctx = NULL;
+		c->ctx = made;
+		c->aead = aead;
 	}
-	if (!c->ctx)
-		r = backend->aead_new(aead, &c->ctx);
-	c->aead = aead;
-	return r ? r : backend->aead_set_key(c->ctx, key);
+	return backend->aead_set_key(c->ctx, key);
+}
+
+/* Busy: whoever has it, one that takes no memory for such a key. NULL: there is none, or they are busy. */
+static struct context *take_made(struct contexts *set, struct context_hint *hint, const void *owner,
+				 uint16_t aead)
+{
+	for (unsigned int i = 0; i < CONTEXTS; i++) {
+		struct context *c = &set->places[i];
+
+		if (!try(c))
+			continue;
+		if (c->ctx && c->aead == aead) {
+			c->owner = owner;
+			c->serial = 0;
+			hint->place = i + 1;
+			return c;
+		}
+		contexts_put(c);
+	}
+	return NULL;
 }
 
 int contexts_get(struct contexts *set, const struct tcpcrypt_crypto *backend,
@@ -82,6 +106,15 @@ int contexts_get(struct contexts *set, const struct tcpcrypt_crypto *backend,
 		c = take(set, hint, owner);
 	if (c->serial != serial)
 		r = load(backend, c, aead, key);
+	/* A connection that lives goes on without memory. */
+	if (r) {
+		c->owner = NULL;
+		contexts_put(c);
+		c = take_made(set, hint, owner, aead);
+		if (!c)
+			return r;
+		r = load(backend, c, aead, key);
+	}
 	c->serial = r ? 0 : serial;
 	c->used = true;
 	if (r)

@@ -399,18 +399,21 @@ bool rx_has_unread(struct conn *c, int fd)
 }
 
 /* Is there a whole frame with data, and not only an urgent byte? That is cheaper to see than to open
- * it here already; of small ones with one call. */
-static bool has_frame(const struct conn *c, int fd)
+ * it here already; of small ones with one call. Positive: yes; negative: the connection is broken. */
+static int has_frame(struct conn *c, int fd)
 {
 	uint8_t begin[FRAME_SMALL];
 	int queued, frame;
 	ssize_t n;
 
 	if (c->rx.held || c->rx.start != c->rx.end)
-		return false;
+		return 0;
 	n = next()->recv(fd, begin, sizeof(begin), MSG_DONTWAIT | MSG_PEEK);
+	/* The kernel tells it once. */
+	if (n < 0 && errno != EAGAIN && errno != EINTR)
+		return conn_broken(c, errno);
 	if (n < FRAME_HEADER)
-		return false;
+		return 0;
 	frame = FRAME_HEADER + (begin[1] << 8 | begin[2]);
 	if (frame <= (int)FRAME_URGENT || frame <= n)
 		return frame > (int)FRAME_URGENT;

@@ -415,6 +415,38 @@ def headers():
             Talk(net, HEADERS % how, ASKER).end(["True", "b'alone'"], how)
 
 
+# It resets the connection when it has been heard.
+RESETTING = """
+import socket, struct, sys
+l = socket.create_server(("0.0.0.0", int(sys.argv[1])))
+s, _ = l.accept()
+s.sendall(b"k")
+s.recv(1)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+s.close()
+"""
+RESET = """
+s = connected()
+s.recv(1)
+s.send(b"x")
+while s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != 7: time.sleep(.001)
+print(select.select([s], [], [], 5)[0] == [s])
+p = select.poll()
+p.register(s, select.POLLIN | select.POLLOUT | select.POLLRDHUP)
+print(hex(p.poll(0)[0][1] & ~select.POLLERR))
+try:
+    print(s.recv(1))
+except OSError as e:
+    print(errno.errorcode[e.errno])
+"""
+
+
+def resets():
+    """Who only asks whether there is something to read takes nothing of a reset away."""
+    with Net() as net:
+        Talk(net, RESETTING, RESET).end(["True", "0x2015", "ECONNRESET"], "a reset, after select()")
+
+
 if __name__ == "__main__":
     main(
         "in-process mode: calls that wait, and what ends that",
@@ -425,6 +457,7 @@ if __name__ == "__main__":
         shared,
         edges,
         trusting,
+        resets,
         peeks,
         passed_on,
         shutdowns,

@@ -2,6 +2,7 @@
 /* Contexts are fewer than their owners, and each use has its owner's own key all the same. */
 #include <pthread.h>
 #include <sys/wait.h>
+#include <tcpcrypt/error.h>
 #include <tcpcrypt/session.h>
 #include <unistd.h>
 
@@ -135,11 +136,61 @@ static void test_fork(void **state)
 	contexts_drop(&set, tcpcrypt_crypto_openssl(), &owners[0].hint, &owners[0]);
 }
 
+static bool exhausted;
+
+static int new_or_not(uint16_t aead, struct tcpcrypt_aead **ret)
+{
+	return exhausted ? TCPCRYPT_E_NOMEM : tcpcrypt_crypto_openssl()->aead_new(aead, ret);
+}
+
+/* Who had a context has one without memory for more, though there are fewer than owners. */
+static void test_without_memory(void **state)
+{
+	static struct owner owners[OWNERS];
+	static struct contexts few;
+	struct tcpcrypt_crypto backend = *tcpcrypt_crypto_openssl();
+	uint8_t got[SEALED_LEN], want[SEALED_LEN];
+	struct context *c;
+
+	backend.aead_new = new_or_not;
+	for (int round = 0; round < 4; round++) {
+		exhausted = round > 0;
+		for (int i = 0; i < OWNERS; i++) {
+			struct owner *o = &owners[i];
+
+			if (!round || i % 2)
+				make_key(o, 1 + i + OWNERS * round * 3);
+			assert_int_equal(contexts_get(&few, &backend, &o->hint, o, o->serial,
+						      o->aead, o->key, &c),
+					 0);
+			seal(context_aead(c), got);
+			contexts_put(c);
+			seal_alone(o, want);
+			assert_memory_equal(got, want, sizeof(want));
+		}
+	}
+	exhausted = false;
+	contexts_deinit(&few, &backend);
+	/* With none of its kind there is nothing to be done. */
+	memset(&few, 0, sizeof(few));
+	exhausted = true;
+	assert_int_equal(contexts_get(&few, &backend, &owners[0].hint, &owners[0], owners[0].serial,
+				      owners[0].aead, owners[0].key, &c),
+			 TCPCRYPT_E_NOMEM);
+	exhausted = false;
+	assert_int_equal(contexts_get(&few, &backend, &owners[0].hint, &owners[0], owners[0].serial,
+				      owners[0].aead, owners[0].key, &c),
+			 0);
+	contexts_put(c);
+	contexts_deinit(&few, &backend);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_fork),
+		cmocka_unit_test(test_without_memory),
 	};
 
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
