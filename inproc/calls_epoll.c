@@ -170,7 +170,9 @@ CALL int epoll_ctl(int set, int what, int fd, struct epoll_event *event)
 	/* Before the first event. */
 	struct epoll_event given = ours ? *event : (struct epoll_event){};
 
-	if (ours && !atomic_load_explicit(&expects_nothing, memory_order_relaxed))
+	/* Who asks for edges has to expect EAGAIN. */
+	if (ours && !(given.events & EPOLLET) &&
+	    !atomic_load_explicit(&expects_nothing, memory_order_relaxed))
 		enter(fd, set, &given);
 	else
 		epolled_new(fd);
