@@ -96,31 +96,60 @@ static struct context *take_made(struct contexts *set, struct context_hint *hint
 }
 
 int contexts_get(struct contexts *set, const struct tcpcrypt_crypto *backend,
-		 struct context_hint *hint, const void *owner, uint64_t serial, uint16_t aead,
-		 const uint8_t *key, struct context **ret)
+		 const struct context_user *user, struct context **ret)
 {
-	struct context *c = find(set, hint, owner);
+	struct context *c = find(set, user->hint, user->owner);
 	int r = 0;
 
 	if (!c)
-		c = take(set, hint, owner);
-	if (c->serial != serial)
-		r = load(backend, c, aead, key);
+		c = take(set, user->hint, user->owner);
+	if (c->serial != user->serial)
+		r = load(backend, c, user->aead, user->key);
 	/* A connection that lives goes on without memory. */
 	if (r) {
 		c->owner = NULL;
 		contexts_put(c);
-		c = take_made(set, hint, owner, aead);
+		c = take_made(set, user->hint, user->owner, user->aead);
 		if (!c)
 			return r;
-		r = load(backend, c, aead, key);
+		r = load(backend, c, user->aead, user->key);
 	}
-	c->serial = r ? 0 : serial;
+	c->serial = r ? 0 : user->serial;
 	c->used = true;
 	if (r)
 		contexts_put(c);
 	else
 		*ret = c;
+	return r;
+}
+
+int contexts_seal(struct contexts *set, const struct tcpcrypt_crypto *backend,
+		  const struct context_user *user, const uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN],
+		  const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
+		  uint8_t tag[TCPCRYPT_AEAD_TAG_LEN])
+{
+	struct context *c;
+	int r = contexts_get(set, backend, user, &c);
+
+	if (r)
+		return r;
+	r = backend->aead_seal(c->ctx, nonce, aad, aad_len, data, len, tag);
+	contexts_put(c);
+	return r;
+}
+
+int contexts_open(struct contexts *set, const struct tcpcrypt_crypto *backend,
+		  const struct context_user *user, const uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN],
+		  const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
+		  const uint8_t tag[TCPCRYPT_AEAD_TAG_LEN])
+{
+	struct context *c;
+	int r = contexts_get(set, backend, user, &c);
+
+	if (r)
+		return r;
+	r = backend->aead_open(c->ctx, nonce, aad, aad_len, data, len, tag);
+	contexts_put(c);
 	return r;
 }
 

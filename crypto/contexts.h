@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <tcpcrypt/crypto.h>
 
@@ -35,16 +36,32 @@ struct context_hint {
 	uint16_t place; /* counts from 1 */
 };
 
-/*
- * The context for this owner's key, which has this serial number; no other thread asks for the
- * same owner meanwhile. 0 with *ret, to be given back by contexts_put(), or the backend's error.
- */
+/* Whose turn it is. No other thread asks for the same owner meanwhile. */
+struct context_user {
+	struct context_hint *hint;
+	const void *owner;
+	uint64_t serial; /* of the key: another one for each that the owner has */
+	uint16_t aead;
+	const uint8_t *key;
+};
+
+/* The context for the user's key: 0 with *ret, to be given back by contexts_put(), or the backend's
+ * error. */
 int contexts_get(struct contexts *set, const struct tcpcrypt_crypto *backend,
-		 struct context_hint *hint, const void *owner, uint64_t serial, uint16_t aead,
-		 const uint8_t *key, struct context **ret);
+		 const struct context_user *user, struct context **ret);
 void contexts_put(struct context *c);
 
 struct tcpcrypt_aead *context_aead(struct context *c);
+
+/* aead_seal() and aead_open() of the backend, with the user's key. */
+int contexts_seal(struct contexts *set, const struct tcpcrypt_crypto *backend,
+		  const struct context_user *user, const uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN],
+		  const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
+		  uint8_t tag[TCPCRYPT_AEAD_TAG_LEN]);
+int contexts_open(struct contexts *set, const struct tcpcrypt_crypto *backend,
+		  const struct context_user *user, const uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN],
+		  const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
+		  const uint8_t tag[TCPCRYPT_AEAD_TAG_LEN]);
 
 /* Wipes owner's context if there is one. */
 void contexts_drop(struct contexts *set, const struct tcpcrypt_crypto *backend,

@@ -29,9 +29,9 @@ static struct key *key_of(struct tcpcrypt_aead *ctx)
 	return (struct key *)(void *)ctx;
 }
 
-static int context_of(struct key *k, struct context **ret)
+static struct context_user user_of(struct key *k)
 {
-	return contexts_get(k->set, backend, &k->hint, k, k->serial, k->aead, k->bytes, ret);
+	return (struct context_user){ &k->hint, k, k->serial, k->aead, k->bytes };
 }
 
 static int key_new(uint16_t aead, struct tcpcrypt_aead **ret)
@@ -53,12 +53,14 @@ static int key_new(uint16_t aead, struct tcpcrypt_aead **ret)
 static int key_set(struct tcpcrypt_aead *ctx, const uint8_t *bytes)
 {
 	struct key *k = key_of(ctx);
+	struct context_user user;
 	struct context *c;
 	int error;
 
 	memcpy(k->bytes, bytes, k->aead == TCPCRYPT_AEAD_AES_128_GCM ? 16 : 32);
 	k->serial = ++last_serial;
-	error = context_of(k, &c);
+	user = user_of(k);
+	error = contexts_get(k->set, backend, &user, &c);
 	if (!error)
 		contexts_put(c);
 	return error;
@@ -68,28 +70,20 @@ static int key_seal(struct tcpcrypt_aead *ctx, const uint8_t nonce[TCPCRYPT_AEAD
 		    const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
 		    uint8_t tag[TCPCRYPT_AEAD_TAG_LEN])
 {
-	struct context *c;
-	int error = context_of(key_of(ctx), &c);
+	struct key *k = key_of(ctx);
+	const struct context_user user = user_of(k);
 
-	if (error)
-		return error;
-	error = backend->aead_seal(context_aead(c), nonce, aad, aad_len, data, len, tag);
-	contexts_put(c);
-	return error;
+	return contexts_seal(k->set, backend, &user, nonce, aad, aad_len, data, len, tag);
 }
 
 static int key_open(struct tcpcrypt_aead *ctx, const uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN],
 		    const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
 		    const uint8_t tag[TCPCRYPT_AEAD_TAG_LEN])
 {
-	struct context *c;
-	int error = context_of(key_of(ctx), &c);
+	struct key *k = key_of(ctx);
+	const struct context_user user = user_of(k);
 
-	if (error)
-		return error;
-	error = backend->aead_open(context_aead(c), nonce, aad, aad_len, data, len, tag);
-	contexts_put(c);
-	return error;
+	return contexts_open(k->set, backend, &user, nonce, aad, aad_len, data, len, tag);
 }
 
 static void key_free(struct tcpcrypt_aead *ctx)

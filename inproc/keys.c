@@ -101,10 +101,10 @@ static struct context_hint *hint_of(const struct keys_aead *a)
 	return &local_of(a->shared)->aead[a - a->shared->aead];
 }
 
-/* The backend's context for the key as it is now. */
-static int context(struct keys_aead *a, struct context **ret)
+/* With the key as it is now. */
+static struct context_user user_of(const struct keys_aead *a)
 {
-	return contexts_get(&contexts, backend, hint_of(a), a, a->serial, a->aead, a->key, ret);
+	return (struct context_user){ hint_of(a), a, a->serial, a->aead, a->key };
 }
 
 static int shared_aead_new(uint16_t aead, struct tcpcrypt_aead **ret)
@@ -135,28 +135,18 @@ static int shared_aead_seal(struct tcpcrypt_aead *ctx, const uint8_t nonce[TCPCR
 			    const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
 			    uint8_t tag[TCPCRYPT_AEAD_TAG_LEN])
 {
-	struct context *own;
-	int r = context(aead_of(ctx), &own);
+	const struct context_user user = user_of(aead_of(ctx));
 
-	if (r)
-		return r;
-	r = backend->aead_seal(context_aead(own), nonce, aad, aad_len, data, len, tag);
-	contexts_put(own);
-	return r;
+	return contexts_seal(&contexts, backend, &user, nonce, aad, aad_len, data, len, tag);
 }
 
 static int shared_aead_open(struct tcpcrypt_aead *ctx, const uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN],
 			    const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
 			    const uint8_t tag[TCPCRYPT_AEAD_TAG_LEN])
 {
-	struct context *own;
-	int r = context(aead_of(ctx), &own);
+	const struct context_user user = user_of(aead_of(ctx));
 
-	if (r)
-		return r;
-	r = backend->aead_open(context_aead(own), nonce, aad, aad_len, data, len, tag);
-	contexts_put(own);
-	return r;
+	return contexts_open(&contexts, backend, &user, nonce, aad, aad_len, data, len, tag);
 }
 
 static void shared_aead_free(struct tcpcrypt_aead *ctx)

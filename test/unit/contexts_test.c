@@ -34,6 +34,14 @@ static void make_key(struct owner *o, uint64_t number)
 	o->aead = number % 3 ? TCPCRYPT_AEAD_AES_128_GCM : TCPCRYPT_AEAD_CHACHA20_POLY1305;
 }
 
+static int get(struct contexts *from, const struct tcpcrypt_crypto *backend, struct owner *o,
+	       struct context **ret)
+{
+	const struct context_user user = { &o->hint, o, o->serial, o->aead, o->key };
+
+	return contexts_get(from, backend, &user, ret);
+}
+
 static void seal(struct tcpcrypt_aead *ctx, uint8_t out[static SEALED_LEN])
 {
 	const uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN] = {};
@@ -61,8 +69,7 @@ static bool has_own_key(struct owner *o)
 	uint8_t got[SEALED_LEN], want[SEALED_LEN];
 	struct context *c;
 
-	if (contexts_get(&set, tcpcrypt_crypto_openssl(), &o->hint, o, o->serial, o->aead, o->key,
-			 &c))
+	if (get(&set, tcpcrypt_crypto_openssl(), o, &c))
 		return false;
 	seal(context_aead(c), got);
 	contexts_put(c);
@@ -116,9 +123,7 @@ static void test_fork(void **state)
 	pid_t pid;
 
 	make_key(&owners[0], 1);
-	assert_int_equal(contexts_get(&set, tcpcrypt_crypto_openssl(), &owners[0].hint, &owners[0],
-				      owners[0].serial, owners[0].aead, owners[0].key, &held),
-			 0);
+	assert_int_equal(get(&set, tcpcrypt_crypto_openssl(), &owners[0], &held), 0);
 	pid = fork();
 	if (!pid) {
 		bool right = true;
@@ -160,9 +165,7 @@ static void test_without_memory(void **state)
 
 			if (!round || i % 2)
 				make_key(o, 1 + i + OWNERS * round * 3);
-			assert_int_equal(contexts_get(&few, &backend, &o->hint, o, o->serial,
-						      o->aead, o->key, &c),
-					 0);
+			assert_int_equal(get(&few, &backend, o, &c), 0);
 			seal(context_aead(c), got);
 			contexts_put(c);
 			seal_alone(o, want);
@@ -174,13 +177,9 @@ static void test_without_memory(void **state)
 	/* With none of its kind there is nothing to be done. */
 	memset(&few, 0, sizeof(few));
 	exhausted = true;
-	assert_int_equal(contexts_get(&few, &backend, &owners[0].hint, &owners[0], owners[0].serial,
-				      owners[0].aead, owners[0].key, &c),
-			 TCPCRYPT_E_NOMEM);
+	assert_int_equal(get(&few, &backend, &owners[0], &c), TCPCRYPT_E_NOMEM);
 	exhausted = false;
-	assert_int_equal(contexts_get(&few, &backend, &owners[0].hint, &owners[0], owners[0].serial,
-				      owners[0].aead, owners[0].key, &c),
-			 0);
+	assert_int_equal(get(&few, &backend, &owners[0], &c), 0);
 	contexts_put(c);
 	contexts_deinit(&few, &backend);
 }
