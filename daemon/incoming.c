@@ -10,6 +10,7 @@
 #include "daemon/address.h"
 #include "daemon/carry.h"
 #include "daemon/log.h"
+#include "daemon/relay.h"
 #include "daemon/rule.h"
 
 /* Loopback: only a server whose backlog is full lets it wait. */
@@ -108,15 +109,25 @@ void incoming_again(struct flow *f)
 		server_try(f);
 }
 
+/* Not a refusal: the server had accepted. */
+static bool is_broken(int error)
+{
+	return error == ECONNRESET || error == EPIPE;
+}
+
 int incoming_server_ready(struct flow *f)
 {
-	const struct flow_end *app = &f->app;
+	struct flow_end *app = &f->app;
 	socklen_t len = sizeof(int);
 	int error = 0;
 
 	if (app->ending && !app->connected)
 		getsockopt(app->source.fd, SOL_SOCKET, SO_ERROR, &error, &len);
-	if (error) {
+	/* It was made and has ended since the loop's last turn: what the server said goes to the client. */
+	if (is_broken(error)) {
+		app->connected = true;
+		relay_end_gone(f, app, error);
+	} else if (error) {
 		flow_abort(f, "refused", ECONNRESET);
 		return -error;
 	}

@@ -27,7 +27,7 @@ int relay_fail(struct relay_outcome *ret, const char *reason)
 	return -1;
 }
 
-static void end_gone(struct flow *f, struct flow_end *end, int error)
+void relay_end_gone(struct flow *f, struct flow_end *end, int error)
 {
 	end->gone = true;
 	end->readable = true;
@@ -47,7 +47,7 @@ int relay_call_failed(struct flow *f, struct flow_end *end)
 	/* No memory for a page of ours. */
 	if (errno == EFAULT)
 		return relay_starve(f);
-	end_gone(f, end, errno);
+	relay_end_gone(f, end, errno);
 	return RELAY_ENDED;
 }
 
@@ -77,7 +77,7 @@ bool relay_end_failed(struct flow *f, struct flow_end *end)
 
 	if (!end->hung || getsockopt(end->source.fd, SOL_SOCKET, SO_ERROR, &error, &len) || !error)
 		return false;
-	end_gone(f, end, error);
+	relay_end_gone(f, end, error);
 	return true;
 }
 

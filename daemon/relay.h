@@ -32,6 +32,10 @@ bool relay_at_mark(int fd);
 #define RELAY_BLOCKED 2 /* nothing more can move now */
 #define RELAY_ENDED   3 /* nothing more will, because one of the ends is gone */
 
+/* The end has failed with this error, of which the kernel tells no more; what came before may still be
+ * read. */
+void relay_end_gone(struct flow *f, struct flow_end *end, int error);
+
 /*
  * After a socket call on end that failed: RELAY_BLOCKED when it would have blocked, else the end
  * is gone and the direction has ended.

@@ -6,12 +6,14 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from apps import BROKEN, Server, connect, errno_of, family_name, read_exactly, read_to_end
 from harness import Net, check, check_equal, main, sockets_of, wait_for
 
 CLIENTS = 200
+PORT = 7061
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
@@ -144,6 +146,40 @@ def orderly_end():
             check_equal({c["reason"] for c in found}, {None}, "and nobody calls it a failure")
 
 
+# It has said all and reset the connection before anybody else on its CPU goes on.
+HASTY = """
+import socket, struct, sys
+l = socket.create_server(("0.0.0.0", int(sys.argv[1])))
+while True:
+    s, _ = l.accept()
+    s.sendall(b"x" * 3000)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    s.close()
+"""
+
+
+def hasty_server():
+    """What a server says and then resets is not lost when the daemon hears of all that at once."""
+    with Net() as net:
+        a, b, _, db = two_daemons(net)
+        a.run(["taskset", "-acp", "0", db.process.pid])
+        b.start(["taskset", "-c", "0", "chrt", "-f", "50", sys.executable, "-c", HASTY, PORT])
+        b.wait_listening(PORT)
+        for number in range(20):
+            with connect(a, b.addresses[socket.AF_INET], PORT) as sock:
+                got, ended = b"", None
+                try:
+                    while more := sock.recv(65536):
+                        got += more
+                except ConnectionResetError:
+                    ended = "reset"
+                if (len(got), ended) != (3000, "reset"):
+                    break
+        check_equal((len(got), ended), (3000, "reset"), f"connection {number}: the bytes, then the reset")
+        found = db.wait_list(port=PORT, state="closed", encrypted=True)[-1]
+        check_equal(found["reason"], "local-reset", "the server's end says so")
+
+
 if __name__ == "__main__":
     main(
         "a reset is a reset at the other end, and only then",
@@ -153,4 +189,5 @@ if __name__ == "__main__":
         client_leaves_early,
         reset_behind_the_end,
         orderly_end,
+        hasty_server,
     )
