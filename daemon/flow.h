@@ -158,15 +158,11 @@ void flow_prepare_app(int fd);
 /* Takes over a connected or connecting descriptor, in every case. 0 or a negative errno. */
 int flow_adopt(struct flow *f, struct flow_end *end, int fd);
 
+/* What close() of this end means from now on: RST, or an orderly end. */
+void flow_close_resets(struct flow_end *end, bool reset);
+
 /* Closes the connection to the other host, with RST: there will be another one. */
 void flow_close_net(struct flow *f);
-
-/*
- * The handshake with the other host is over: finds out what was negotiated on the net
- * socket and goes on encrypted or plain. 0, or negative: the flow was aborted and is gone, makes
- * another attempt, or will ask again.
- */
-int flow_negotiated(struct flow *f);
 
 /* The session has keys. */
 void flow_established(struct flow *f);

@@ -10,6 +10,7 @@
 #include "daemon/address.h"
 #include "daemon/carry.h"
 #include "daemon/log.h"
+#include "daemon/negotiated.h"
 #include "daemon/relay.h"
 #include "daemon/rule.h"
 

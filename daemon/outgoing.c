@@ -14,6 +14,7 @@
 #include "daemon/carry.h"
 #include "daemon/container.h"
 #include "daemon/log.h"
+#include "daemon/negotiated.h"
 #include "daemon/resume.h"
 #include "daemon/wish.h"
 #include "engine/packet.h"
