@@ -110,12 +110,6 @@ void incoming_again(struct flow *f)
 		server_try(f);
 }
 
-/* Not a refusal: the server had accepted. */
-static bool is_broken(int error)
-{
-	return error == ECONNRESET || error == EPIPE;
-}
-
 int incoming_server_ready(struct flow *f)
 {
 	struct flow_end *app = &f->app;
@@ -125,9 +119,9 @@ int incoming_server_ready(struct flow *f)
 	if (app->ending && !app->connected)
 		getsockopt(app->source.fd, SOL_SOCKET, SO_ERROR, &error, &len);
 	/* It was made and has ended since the loop's last turn: what the server said goes to the client. */
-	if (is_broken(error)) {
+	if (relay_is_broken(error)) {
 		app->connected = true;
-		relay_end_gone(f, app, error);
+		app->broken = error;
 	} else if (error) {
 		flow_abort(f, "refused", ECONNRESET);
 		return -error;

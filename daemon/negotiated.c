@@ -197,7 +197,7 @@ static int recorded(const struct flow *f, struct eno_sock *ret)
  * asked again in the loop's next turns, for so many. */
 static bool is_just_deciding(struct flow *f)
 {
-	if (f->record.outgoing)
+	if (f->record.outgoing && !f->net.broken)
 		f->asked++;
 	return f->asked && f->asked <= PENDING_TURNS;
 }

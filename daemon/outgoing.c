@@ -15,6 +15,7 @@
 #include "daemon/container.h"
 #include "daemon/log.h"
 #include "daemon/negotiated.h"
+#include "daemon/relay.h"
 #include "daemon/resume.h"
 #include "daemon/wish.h"
 #include "engine/packet.h"
@@ -375,7 +376,11 @@ void outgoing_upstream_ready(struct flow *f)
 		return;
 	if (state == TCP_CLOSE)
 		getsockopt(f->net.source.fd, SOL_SOCKET, SO_ERROR, &error, &len);
-	if (error) {
+	/* It was made and has ended since the loop's last turn: the program gets what came meanwhile. */
+	if (relay_is_broken(error)) {
+		f->net.connected = true;
+		f->net.broken = error;
+	} else if (error) {
 		upstream_failed(f, error);
 		return;
 	}

@@ -27,7 +27,7 @@ int relay_fail(struct relay_outcome *ret, const char *reason)
 	return -1;
 }
 
-void relay_end_gone(struct flow *f, struct flow_end *end, int error)
+static void end_gone(struct flow *f, struct flow_end *end, int error)
 {
 	end->gone = true;
 	end->readable = true;
@@ -40,6 +40,11 @@ void relay_end_gone(struct flow *f, struct flow_end *end, int error)
 		f->gone_reason = end == &f->net ? "reset" : "local-reset";
 }
 
+bool relay_is_broken(int error)
+{
+	return error == ECONNRESET || error == EPIPE;
+}
+
 int relay_call_failed(struct flow *f, struct flow_end *end)
 {
 	if (errno == EAGAIN || errno == EINTR)
@@ -47,7 +52,7 @@ int relay_call_failed(struct flow *f, struct flow_end *end)
 	/* No memory for a page of ours. */
 	if (errno == EFAULT)
 		return relay_starve(f);
-	relay_end_gone(f, end, errno);
+	end_gone(f, end, errno);
 	return RELAY_ENDED;
 }
 
@@ -70,14 +75,22 @@ bool relay_at_mark(int fd)
 	return !ioctl(fd, SIOCATMARK, &mark) && mark;
 }
 
+bool relay_end_is_gone(struct flow *f, struct flow_end *end)
+{
+	if (!end->gone && end->broken)
+		end_gone(f, end, end->broken);
+	return end->gone;
+}
+
 bool relay_end_failed(struct flow *f, struct flow_end *end)
 {
 	socklen_t len = sizeof(int);
-	int error = 0;
+	int error = end->broken;
 
-	if (!end->hung || getsockopt(end->source.fd, SOL_SOCKET, SO_ERROR, &error, &len) || !error)
+	if (!error && (!end->hung ||
+		       getsockopt(end->source.fd, SOL_SOCKET, SO_ERROR, &error, &len) || !error))
 		return false;
-	relay_end_gone(f, end, error);
+	end_gone(f, end, error);
 	return true;
 }
 

@@ -32,15 +32,17 @@ bool relay_at_mark(int fd);
 #define RELAY_BLOCKED 2 /* nothing more can move now */
 #define RELAY_ENDED   3 /* nothing more will, because one of the ends is gone */
 
-/* The end has failed with this error, of which the kernel tells no more; what came before may still be
- * read. */
-void relay_end_gone(struct flow *f, struct flow_end *end, int error);
+/* Is this, of a socket that connects, no refusal, but the reset of a connection that was made? */
+bool relay_is_broken(int error);
 
 /*
  * After a socket call on end that failed: RELAY_BLOCKED when it would have blocked, else the end
  * is gone and the direction has ended.
  */
 int relay_call_failed(struct flow *f, struct flow_end *end);
+
+/* After a read that found nothing more: is that no end of the stream, because the end is gone? */
+bool relay_end_is_gone(struct flow *f, struct flow_end *end);
 
 /* Has the connection failed, though there was nothing more to read from it? The relay's reads
  * would not tell. Takes the error off the socket; then the end is gone. */

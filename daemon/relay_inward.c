@@ -262,7 +262,7 @@ static int inward_read(struct flow *f, struct relay_outcome *ret)
 		return relay_call_failed(f, &f->net);
 	if (in->eof && f->app.open && relay_end_failed(f, &f->net))
 		return RELAY_ENDED;
-	if (n == 0 && f->net.gone)
+	if (n == 0 && relay_end_is_gone(f, &f->net))
 		return RELAY_ENDED;
 	if (n == 0) {
 		/* 8548-3.7-3: TCP's FIN alone is no end of file. */

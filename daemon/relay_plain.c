@@ -24,7 +24,7 @@ static int plain_urgent(struct flow *f, const struct plain_direction *d)
 	if (n < 0)
 		return relay_call_failed(f, d->from);
 	if (n == 0) {
-		d->splice->eof = !d->from->gone;
+		d->splice->eof = !relay_end_is_gone(f, d->from);
 		return d->from->gone ? RELAY_ENDED : 0;
 	}
 	if (send(d->to->source.fd, &byte, 1, MSG_OOB | MSG_NOSIGNAL) < 0)
@@ -66,7 +66,7 @@ static int plain_step(struct flow *f, const struct plain_direction *d)
 		   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
 	if (n < 0)
 		return relay_call_failed(f, d->from);
-	if (!n && d->from->gone)
+	if (!n && relay_end_is_gone(f, d->from))
 		return RELAY_ENDED;
 	s->inside = n;
 	/* Nothing comes before an urgent byte that has only just arrived, and its end. */
