@@ -68,22 +68,34 @@ def read_line(sock):
 class Server:
     """A TCP server in a host: calls handler(conn, peer) in a thread for each connection.
 
-    What handlers return is collected in `results`, what they raise in `errors`.
+    What handlers return is collected in `results`, what they raise in `errors`. No two servers of a
+    test have the same port: lists and captures are searched by it.
     """
+
+    ports = set()
 
     def __init__(self, host, handler, family=socket.AF_INET, dual=False):
         self.handler = handler
         self.results = []
         self.errors = []
         self.threads = []
-        self.socket = host.socket(family)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not dual))
-        self.socket.bind(("", 0))
+        self.socket = self.bind(host, family, dual)
         self.socket.listen(512)
         self.port = self.socket.getsockname()[1]
         self.thread = threading.Thread(target=self.accept, daemon=True)
+
+    def bind(self, host, family, dual):
+        while True:
+            sock = host.socket(family)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not dual))
+            sock.bind(("", 0))
+            port = sock.getsockname()[1]
+            if port not in self.ports:
+                self.ports.add(port)
+                return sock
+            sock.close()
 
     def __enter__(self):
         self.thread.start()
