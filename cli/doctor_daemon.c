@@ -48,9 +48,13 @@ static json_t *status_ask(struct doctor *d)
 static void look_at_state(struct doctor *d, const json_t *status)
 {
 	const char *state = json_string_value(json_object_get(status, "state"));
-	bool good = !strcmp(state, "intercepting");
+	bool engine_only = !strcmp(state, "engine-only");
+	bool good = engine_only || !strcmp(state, "intercepting");
 
-	doctor_say(d, "daemon", good ? DOCTOR_GOOD : DOCTOR_LACKS, "start it again", "%s", state);
+	doctor_say(d, "daemon", good ? DOCTOR_GOOD : DOCTOR_LACKS, "start it again", "%s%s", state,
+		   engine_only
+			   ? ": only programs that encrypt by themselves (tcpcrypt run) are served"
+			   : "");
 }
 
 static void look_at_namespace(struct doctor *d, const json_t *engine)

@@ -34,8 +34,8 @@
 #define VERIFY_INPROC -1
 
 static const char not_listed[] =
-	"plain: tcpcryptd does not handle this connection; its port is one of those left alone, "
-	"or the destination is remembered as plain";
+	"plain: tcpcryptd does not handle this connection; its port or a rule says to leave it "
+	"alone, it stays on this host, or the destination is remembered as plain";
 
 /* What is so about the connection although there is no answer to print. */
 static int report_plain(const struct command_options *options, const struct probe *probe,

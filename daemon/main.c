@@ -151,7 +151,11 @@ int main(int argc, char **argv)
 			log_init(d.verbose);
 		}
 		heritage_close(&d.heritage);
-		log_info("intercepting; control socket in %s", d.run_dir);
+		log_info("%s; control socket in %s",
+			 d.engine_only
+				 ? "engine only: programs that encrypt by themselves are served"
+				 : "intercepting",
+			 d.run_dir);
 		sd_notify(0, "READY=1");
 		error = loop_run(d.loop);
 	}

@@ -372,6 +372,11 @@ class Doctor(Case):
         self.assertEqual(found["daemon"]["verdict"], "good")
         self.assertEqual(found["sandbox"]["verdict"], "lacks")
 
+    def test_engine_only(self):
+        found = self.checks(b'{"state":"engine-only"}\n')
+        self.assertEqual(found["daemon"]["verdict"], "good")
+        self.assertIn("only programs that encrypt by themselves", found["daemon"]["text"])
+
 
 class Flush(Case):
     """Goal: flush asks for it and believes only the daemon's word."""
@@ -644,6 +649,8 @@ class Verify(Case):
         out, err = self.verify(host, status=1)
         self.assertEqual(out, "")
         self.assertIn("plain: tcpcryptd does not handle this connection", err)
+        for why in ("its port", "a rule", "on this host", "remembered"):
+            self.assertIn(why, err)
         self.assertGreater(len(daemon.requests), 1)
         self.assertLess(len(daemon.requests), 20)
         out, _ = self.verify(host, "--json", status=1)

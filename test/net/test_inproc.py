@@ -392,7 +392,8 @@ def engine_only():
     with Net() as net:
         a, b = net.pair()
         for host in (a, b):
-            net.daemon(host, options=["--engine-only"])
+            log = net.daemon(host, options=["--engine-only"]).log()
+            check("engine only" in log and "intercepting" not in log, "the log says so", log)
         directory = net.directory()
         (directory / "x").write_bytes(SECRET)
         args = [sys.executable, "-m", "http.server", "-d", directory]
