@@ -24,7 +24,7 @@ SOAK_MINUTES ?= 30
 
 export DEBIAN_FRONTEND = noninteractive
 
-.PHONY: all deps check check-tsan demo fuzz soak bench bench-quick install clean
+.PHONY: all deps check check-tsan demo fuzz soak bench bench-quick install uninstall clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -103,6 +103,12 @@ install: all
 	meson configure --prefix=$(PREFIX) $(BUILD)
 	DESTDIR=$(DESTDIR) meson install -C $(BUILD)
 	[ -n "$(DESTDIR)" ] || tools/make-user
+	[ -n "$(DESTDIR)" ] || /sbin/ldconfig
+
+# What `install` has put there but for the user, with the DESTDIR and PREFIX of then.
+uninstall:
+	ninja -C $(BUILD) uninstall
+	[ -n "$(DESTDIR)" ] || /sbin/ldconfig
 
 clean:
 	rm -rf $(BUILD) $(BUILD)-sanitized $(BUILD)-clang $(BUILD)-tsan

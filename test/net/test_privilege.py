@@ -322,6 +322,26 @@ def run_dir_of_others():
         check_equal(process.wait(30), 0, "and the daemon ends well")
 
 
+# Over a copy of /etc that has no such user, in a mount namespace that ends with it.
+MAKE_USER = """set -e
+mount -t tmpfs tmpfs "$1"
+cp -a /etc/. "$1"
+sed -i '/^tcpcrypt:/d' "$1"/passwd "$1"/group "$1"/shadow "$1"/gshadow
+mount --bind "$1" /etc
+tools/make-user
+getent passwd tcpcrypt
+"""
+
+
+def user_is_made():
+    """`make install` makes the user, as the Makefile does: from the top of the tree."""
+    with Net() as net:
+        make = ["unshare", "--mount", "sh", "-c", MAKE_USER, "sh", net.directory()]
+        done = subprocess.run(make, cwd=REPO, capture_output=True, text=True, check=False)
+        check_equal(done.returncode, 0, "there is a user tcpcrypt then")
+        check(":/usr/sbin/nologin" in done.stdout, "who cannot log in", done.stdout + done.stderr)
+
+
 def config_of(net):
     path = net.directory() / "tcpcryptd.conf"
     path.write_text(f"user = {USER}\n")
@@ -338,6 +358,7 @@ if __name__ == "__main__":
         "the daemon keeps only the rights it needs, and needs no more",
         becomes_its_user,
         goes_on_without_a_user,
+        user_is_made,
         sandbox_off,
         interfaces_that_come_later,
         options_that_take_a_right,
