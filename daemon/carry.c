@@ -18,6 +18,7 @@
 #define IPV6_MINHOPCOUNT 73
 #endif
 
+/* 8548-3.9-4, 8548-8.2-1: TCP's keep-alives are sent where a program wants them, encrypted or not. */
 static const struct {
 	int level, name;
 } options[APP_OPTIONS] = {

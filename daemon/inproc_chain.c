@@ -304,6 +304,7 @@ static struct ring *ring_get(struct inproc_cache *c, uint32_t uid,
 	return ring_new(c, &key);
 }
 
+/* 8548-3.5-23: in the direction of the connection that began it, and no other. */
 void inproc_chain_begin(struct inproc_cache *c, uint32_t uid, const struct shared_tuple *ends,
 			bool active,
 			const struct tcpcrypt_next_secret secrets[static WINDOW_STEP + 1],

@@ -194,6 +194,7 @@ def shown_at_last(me, field):
 
 CARRIED = (
     ("TCP_CONGESTION", ((TCP, TCP_CONGESTION, b"reno"),), r"\breno\b"),
+    # 8548-3.9-4, 8548-8.2-1
     ("SO_KEEPALIVE", ((SOL, socket.SO_KEEPALIVE, 1), (TCP, socket.TCP_KEEPIDLE, 5000)),
      r"timer:\(keepalive,\d\dmin|timer:\(keepalive,\dhour"),
     ("SO_MAX_PACING_RATE", ((SOL, SO_MAX_PACING_RATE, 125_000),),

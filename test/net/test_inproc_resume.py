@@ -142,6 +142,21 @@ def stirred():
         test_resume.check_nonce(made[1], answer[4:13], answer[13:], "passive")
 
 
+def one_direction():
+    """8548-3.5-23: what a connection has left is for later ones in its direction; the other one has its own."""
+    with Net() as net:
+        hosts = Hosts(net)
+        hosts.a.start(loaded(python(ECHO, PORT), hosts.da), stderr=subprocess.DEVNULL)
+        hosts.a.wait_listening(PORT)
+        for _ in range(2):
+            hosts.connect()
+        for n in (3, 4):
+            hosts.b.run(loaded(python(CLIENT, hosts.a.addresses[V4], PORT, 1), hosts.db))
+            wait_for(lambda: hosts.ended(PORT) == [n, n], f"the daemons to know of connection {n}")
+        hosts.connect()
+        hosts.how(["no-session", True, "no-session", True, True], "there, back, and there")
+
+
 def workers():
     """Whichever process accepts: none of them was asked what the SYN-ACK should say."""
     with Net() as net:
@@ -496,6 +511,7 @@ if __name__ == "__main__":
         "in-process mode: sessions are resumed across processes, by those of one user, each secret once",
         processes,
         stirred,
+        one_direction,
         workers,
         parallel,
         users,
