@@ -2,7 +2,8 @@
 /*
  * The table of cryptographic operations that a session is given. The protocol
  * core calls nothing else, so that the same core runs over any backend and, in
- * tests, over frozen randomness. The backend in crypto/ is OpenSSL 3 libcrypto.
+ * tests, over frozen randomness. The backends in crypto/ are OpenSSL 3 libcrypto and
+ * what is faster for some of it.
  *
  * All functions return 0 or a negative enum tcpcrypt_error. A table is constant
  * and may be shared by threads; contexts made by it belong to one thread at a time.
@@ -83,8 +84,8 @@ const struct tcpcrypt_crypto *tcpcrypt_crypto_openssl(void);
 
 /*
  * The same, with AES-GCM by Intel's multi-buffer crypto library, X25519 by libsodium and HMAC by nettle
- * where they were there when tcpcrypt was built and the machine has the instructions: several times as
- * fast. What sockets use. Never freed. Thread-safe.
+ * where they were there when tcpcrypt was built and the machine has the instructions, which is faster.
+ * What sockets use. NULL where tcpcrypt_crypto_openssl() is. Never freed. Thread-safe.
  */
 const struct tcpcrypt_crypto *tcpcrypt_crypto_fastest(void);
 

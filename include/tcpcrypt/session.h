@@ -156,8 +156,8 @@ struct tcpcrypt_received {
  * be presented again after it was consumed. Unconsumed bytes are left unchanged.
  *
  * Returns 0: ret_rx says what came and how much was consumed; call again with the rest.
- * TCPCRYPT_AGAIN: nothing consumed (or only ignored Init bytes), ret_rx->need > len says
- * how long the input must be. Negative: abort; nothing of this input may be delivered.
+ * TCPCRYPT_AGAIN: nothing consumed, ret_rx->need > len says how long the input must be.
+ * Negative: abort; nothing of this input may be delivered, and *ret_rx is as it was.
  * Afterwards tcpcrypt_session_has_output() may be true in the first two cases.
  */
 int tcpcrypt_session_receive(struct tcpcrypt_session *s, uint8_t *in, size_t len,
@@ -165,8 +165,8 @@ int tcpcrypt_session_receive(struct tcpcrypt_session *s, uint8_t *in, size_t len
 
 /*
  * The peer's TCP FIN came after unconsumed bytes that receive() could not use (0 when all
- * was consumed). Returns 0 when FINp came before it, else TCPCRYPT_E_TRUNCATED
- * (8548-3.7-2, 8548-3.7-3).
+ * was consumed). Returns 0 when FINp came before it and nothing behind that, else
+ * TCPCRYPT_E_TRUNCATED or TCPCRYPT_E_AFTER_FIN (8548-3.7-2, 8548-3.7-3).
  */
 int tcpcrypt_session_receive_fin(struct tcpcrypt_session *s, size_t unconsumed);
 

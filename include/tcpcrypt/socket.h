@@ -111,7 +111,8 @@ int tcpcrypt_socket_read(struct tcpcrypt_socket *s, void *buf, size_t len, size_
  * Writes. 0: *ret_len bytes were taken, at least one (none only for len 0); a socket that waits
  * takes them all unless its time is up. What was taken may be under way in part: as long as
  * tcpcrypt_socket_events() has POLLOUT, tcpcrypt_socket_flush() or any other call must follow.
- * After tcpcrypt_socket_shutdown() TCPCRYPT_E_STATE (EPIPE).
+ * After tcpcrypt_socket_shutdown() TCPCRYPT_E_STATE, of a plain connection TCPCRYPT_E_SYSTEM, both
+ * with EPIPE.
  */
 int tcpcrypt_socket_write(struct tcpcrypt_socket *s, const void *buf, size_t len, size_t *ret_len);
 
@@ -162,7 +163,8 @@ short tcpcrypt_socket_events(struct tcpcrypt_socket *s, short wanted);
 /*
  * Changes the keys (8548-3.8-2), also as a proof that the peer is alive: its answer shows in
  * tcpcrypt_socket_info() once it was read (8548-3.9-2). 0; TCPCRYPT_AGAIN: the last one is still
- * under way, or the handshake; TCPCRYPT_E_STATE: the connection is plain.
+ * under way, or the handshake, or this direction has ended; TCPCRYPT_E_STATE: the connection is
+ * plain.
  */
 int tcpcrypt_socket_rekey(struct tcpcrypt_socket *s);
 
