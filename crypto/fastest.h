@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The daemon's table: OpenSSL's, with AES-GCM by Intel's multi-buffer crypto library, several
+ * The daemon's table: OpenSSL's, with AES-GCM by Intel's multi-buffer crypto library, two to three
  * times as fast as OpenSSL 3.0 where the CPU has the instructions, X25519 by libsodium (public
  * keys with GMP's help), and HMAC by nettle.
  */

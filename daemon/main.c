@@ -17,11 +17,22 @@
 
 static void usage(FILE *to)
 {
-	fprintf(to, "usage: tcpcryptd [--config FILE] [--check-config] [--engine-only] [--guard]\n"
-		    "                 [--upgrade] [--run-dir DIR] [--verbose]\n"
-		    "\n"
-		    "Encrypts the TCP connections of every program in this network namespace\n"
-		    "with hosts that do the same. See tcpcryptd(8).\n");
+	fputs("usage: tcpcryptd [OPTIONS]\n"
+	      "\n"
+	      "Encrypts the TCP connections of every program in this network namespace\n"
+	      "with hosts that do the same. See tcpcryptd(8).\n"
+	      "\n"
+	      "options:\n"
+	      "  --config FILE   settings; none are needed\n"
+	      "  --check-config  only say whether the configuration is right\n"
+	      "  --engine-only   serve only programs that encrypt by themselves (tcpcrypt run)\n"
+	      "  --guard         only refuse, until a daemon runs, what must be encrypted\n"
+	      "  --upgrade       take over from the tcpcryptd that runs\n"
+	      "  --run-dir DIR   where its sockets are (" DEFAULT_RUN_DIR ")\n"
+	      "  --verbose       say more on standard error\n"
+	      "  --help          this text\n"
+	      "  --version       the version\n",
+	      to);
 }
 
 /* Returns -1 to go on, or the exit status. */

@@ -112,7 +112,7 @@ void daemon_reload(struct daemon *d)
 		return;
 	}
 	if (workers_count(config->workers) != d->workers.n)
-		log_warning("another number of workers takes a restart");
+		log_warning("another number of workers takes --upgrade or a restart");
 	policy = daemon_policy(config);
 	engine_configure(d->engine, &policy);
 	control_set_key_log(d->control, config->key_log);

@@ -87,7 +87,7 @@ struct tcpcrypt_eno_result {
  * Writes the active opener's SYN-form option (kind and length included): an explicit global
  * suboption only when it is not zero, TEPs in reverse preference so that the last is the
  * most wanted, the resumption suboption last of all. out has TCPCRYPT_ENO_OPTION_MAX bytes.
- * TCPCRYPT_E_ARGUMENT when the settings do not fit.
+ * TCPCRYPT_E_ARGUMENT when the settings do not fit, or are a passive opener's.
  */
 int tcpcrypt_eno_offer(const struct tcpcrypt_eno_settings *settings,
 		       uint8_t out[TCPCRYPT_ENO_OPTION_MAX], size_t *ret_len);
@@ -96,7 +96,8 @@ int tcpcrypt_eno_offer(const struct tcpcrypt_eno_settings *settings,
  * The passive opener's answer to the option in a SYN (peer, peer_len; NULL and 0: none):
  * writes the option for the SYN-ACK to out, or *ret_len 0 when the SYN-ACK goes without
  * (decision D4). cache holds the n sessions it would resume, each with the nonce to send;
- * *ret_hit is the one used, or NULL. The return value is 0; *ret_reason says why.
+ * *ret_hit is the one used, or NULL. 0 whatever the peer has sent, and *ret_reason says why;
+ * TCPCRYPT_E_ARGUMENT for settings that are no passive opener's or do not fit.
  */
 int tcpcrypt_eno_answer(const struct tcpcrypt_eno_settings *settings, const uint8_t *peer,
 			size_t peer_len, const struct tcpcrypt_eno_resume *cache, size_t n,
