@@ -62,7 +62,7 @@ static struct arena *arena_map(uint32_t buffers)
 {
 	size_t head = page_round(sizeof(struct large));
 	size_t slots = page_round((size_t)ARENA_SLOTS * ARENA_SLOT_SIZE);
-	size_t size = head + slots + (size_t)buffers * ARENA_BUFFER_SIZE;
+	size_t size = head + slots + (size_t)buffers * ARENA_BUFFER_ROOM;
 	uint8_t *base = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			     MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	struct large *large = (void *)base;
@@ -78,7 +78,7 @@ static struct arena *arena_map(uint32_t buffers)
 				    .n = ARENA_SLOTS,
 				    .taken = large->slots_taken };
 	a->buffers = (struct pieces){ .base = base + head + slots,
-				      .size = ARENA_BUFFER_SIZE,
+				      .size = ARENA_BUFFER_ROOM,
 				      .n = buffers,
 				      .taken = large->buffers_taken };
 	robust_lock_make(&large->reaping);
@@ -171,13 +171,15 @@ size_t arena_slot_index(const struct arena *arena, const void *slot)
 
 uint8_t *arena_buffer_get(struct arena *arena)
 {
-	return piece_get(&arena->buffers);
+	uint8_t *room = piece_get(&arena->buffers);
+
+	return room ? room + ARENA_BUFFER_AT : NULL;
 }
 
 void arena_buffer_put(struct arena *arena, uint8_t *buffer)
 {
 	if (buffer)
-		piece_put(&arena->buffers, buffer);
+		piece_put(&arena->buffers, buffer - ARENA_BUFFER_AT);
 }
 
 /* Gives back the memory of those that nobody has, or has had since the last time. False: there is
@@ -284,7 +286,7 @@ struct arena *arena_single(size_t index, uint8_t *slot, uint8_t *buffers,
 		.base = slot, .size = ARENA_SLOT_SIZE, .n = 1, .taken = &taken->slot
 	};
 	a->buffers = (struct pieces){ .base = buffers,
-				      .size = ARENA_BUFFER_SIZE,
+				      .size = ARENA_BUFFER_ROOM,
 				      .n = ARENA_SINGLE_BUFFERS,
 				      .taken = taken->buffers };
 	return a;

@@ -28,7 +28,7 @@
 #define PAGE_LEN   4096u
 #define PLACES_MIN 64u
 #define SLOT_AT	   1024u /* in the first page */
-#define SIZE	   (PAGE_LEN + ARENA_SINGLE_BUFFERS * ARENA_BUFFER_SIZE)
+#define SIZE	   (PAGE_LEN + ARENA_SINGLE_BUFFERS * ARENA_BUFFER_ROOM)
 #define SEALS	   (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 /* How long a thread may take from a look at the table to the connection. */
@@ -127,6 +127,8 @@ static void layout_write(char layout[static 64])
 	layout[35] = tcpcrypt_session_size() & 255;
 	layout[36] = tcpcrypt_session_size() >> 8;
 	layout[37] = sizeof(pthread_mutex_t);
+	layout[38] = SIZE / PAGE_LEN & 255;
+	layout[39] = SIZE / PAGE_LEN >> 8;
 }
 
 /* With the lock. A limited address space has room for fewer. */

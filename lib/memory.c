@@ -93,7 +93,10 @@ uint8_t *arena_buffer_get(struct arena *arena)
 	if (arena->n_buffers)
 		buffer = arena->buffers[--arena->n_buffers];
 	pthread_mutex_unlock(&arena->lock);
-	return buffer ? buffer : map(ARENA_BUFFER_SIZE);
+	if (buffer)
+		return buffer;
+	buffer = map(ARENA_BUFFER_ROOM);
+	return buffer ? buffer + ARENA_BUFFER_AT : NULL;
 }
 
 void arena_buffer_put(struct arena *arena, uint8_t *buffer)
@@ -107,7 +110,7 @@ void arena_buffer_put(struct arena *arena, uint8_t *buffer)
 	}
 	pthread_mutex_unlock(&arena->lock);
 	if (buffer)
-		munmap(buffer, ARENA_BUFFER_SIZE);
+		munmap(buffer - ARENA_BUFFER_AT, ARENA_BUFFER_ROOM);
 }
 
 /* Nobody else has what is in here. */

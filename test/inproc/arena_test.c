@@ -202,9 +202,10 @@ static void never_forked(void **state)
 /* Has the buffer's last page memory? */
 static bool is_there(uint8_t *buffer)
 {
+	uint8_t *last = buffer + ARENA_BUFFER_SIZE - 1;
 	unsigned char there;
 
-	assert_int_equal(mincore(buffer + ARENA_BUFFER_SIZE - 4096, 4096, &there), 0);
+	assert_int_equal(mincore(last - (uintptr_t)last % 4096, 4096, &there), 0);
 	return there & 1;
 }
 
@@ -244,12 +245,31 @@ static void trimmed(void **state)
 	assert_false(arena_trim());
 }
 
+/* Far from where the bytes lie that programs and kernel copy from and to. */
+static void in_the_middle_of_a_page(void **state)
+{
+	uint8_t *buffers[2];
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		buffers[i] = arena_buffer_get(arena);
+		assert_int_equal((uintptr_t)buffers[i] % 4096, 2048);
+	}
+	assert_true(labs(buffers[1] - buffers[0]) >= ARENA_BUFFER_SIZE);
+	for (int i = 0; i < 2; i++)
+		arena_buffer_put(arena, buffers[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(killed),	   cmocka_unit_test(never_born),
-		cmocka_unit_test(becomes_another), cmocka_unit_test(places_come_again),
-		cmocka_unit_test(never_forked),	   cmocka_unit_test(trimmed),
+		cmocka_unit_test(killed),
+		cmocka_unit_test(never_born),
+		cmocka_unit_test(becomes_another),
+		cmocka_unit_test(places_come_again),
+		cmocka_unit_test(never_forked),
+		cmocka_unit_test(trimmed),
+		cmocka_unit_test(in_the_middle_of_a_page),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);
