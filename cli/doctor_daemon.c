@@ -108,13 +108,14 @@ static void look_at_user(struct doctor *d, const json_t *sandbox)
 	const char *user = json_string_value(json_object_get(sandbox, "user"));
 	bool missing = sandbox ? json_is_true(json_object_get(sandbox, "user_missing"))
 			       : !getpwnam(DEFAULT_USER);
+	char mend[DOCTOR_TEXT_MAX];
 
 	if (!user)
 		user = DEFAULT_USER;
+	snprintf(mend, sizeof(mend),
+		 "useradd --system --shell /usr/sbin/nologin %s, and start tcpcryptd again", user);
 	if (missing)
-		doctor_say(d, "user", DOCTOR_LACKS,
-			   "useradd --system --shell /usr/sbin/nologin for it, and start "
-			   "tcpcryptd again",
+		doctor_say(d, "user", DOCTOR_LACKS, mend,
 			   "there is no user %s for the daemon to become", user);
 	else
 		doctor_say(d, "user", DOCTOR_GOOD, NULL, "%s", user);

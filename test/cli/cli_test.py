@@ -362,6 +362,7 @@ class Doctor(Case):
         found = self.checks(lines(status))
         for name in ("daemon", "interfaces", "user", "sandbox", "memory", "key-log", "namespace"):
             self.assertEqual(found[name]["verdict"], "lacks", name)
+        self.assertIn("nologin us\x1b[31mer, ", found["user"]["mend"])
         out, _ = self.run_tool("doctor", status=1)
         self.assertIn("us\\x1b[31mer", out)
 
