@@ -81,6 +81,8 @@ def check_options(flow, text):
     check(early, f"{text}: ENO in all segments until the server's first that is no SYN")
     late = [p for p in flow.packets if p.eno() not in (None, OFFER, ANSWER, ACK_OPTION)]
     check_equal(len(late), 0, f"{text}: no other ENO option")
+    last = [flow.sent_by(end)[-1].eno() for end in (flow.client, flow.server)]
+    check_equal(last, [None, None], f"{text}: and none any more in the last segments")
 
 
 def check_init(flow, text):
