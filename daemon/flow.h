@@ -47,6 +47,7 @@ struct flow_end {
 	bool resets; /* what close() means as the socket is: RST */
 	bool hung;   /* the kernel has ended the connection, in error or because both ends had */
 	bool gone;   /* a call has said that it failed; what came before may still be read */
+	bool fin;    /* and FIN was among that */
 	int broken;  /* the error has been taken off the socket, for who reads to the end */
 	/* What epoll has told, so that nothing is asked in vain. */
 	bool connected; /* its handshake is over */

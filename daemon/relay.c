@@ -29,7 +29,12 @@ int relay_fail(struct relay_outcome *ret, const char *reason)
 
 static void end_gone(struct flow *f, struct flow_end *end, int error)
 {
+	/* The first one tells; without it on the socket each later call would have the same. */
+	if (end->broken)
+		error = end->broken;
 	end->gone = true;
+	/* A RST behind FIN. */
+	end->fin = error == EPIPE;
 	end->readable = true;
 	if (f->gone_reason)
 		return;
@@ -80,6 +85,11 @@ bool relay_end_is_gone(struct flow *f, struct flow_end *end)
 	if (!end->gone && end->broken)
 		end_gone(f, end, end->broken);
 	return end->gone;
+}
+
+bool relay_end_is_cut(struct flow *f, struct flow_end *end)
+{
+	return relay_end_is_gone(f, end) && !end->fin;
 }
 
 bool relay_end_failed(struct flow *f, struct flow_end *end)

@@ -41,8 +41,11 @@ bool relay_is_broken(int error);
  */
 int relay_call_failed(struct flow *f, struct flow_end *end);
 
-/* After a read that found nothing more: is that no end of the stream, because the end is gone? */
+/* After a read that found nothing more: is the end gone? */
 bool relay_end_is_gone(struct flow *f, struct flow_end *end);
+
+/* And is that no end of the stream, because no FIN had come before? */
+bool relay_end_is_cut(struct flow *f, struct flow_end *end);
 
 /* Has the connection failed, though there was nothing more to read from it? The relay's reads
  * would not tell. Takes the error off the socket; then the end is gone. */

@@ -103,7 +103,7 @@ static int outward_urgent(struct flow *f, struct relay_outcome *ret)
 
 	if (n < 0)
 		return relay_call_failed(f, &f->app);
-	if (!n && relay_end_is_gone(f, &f->app))
+	if (!n && relay_end_is_cut(f, &f->app))
 		return RELAY_ENDED;
 	out->eof = !n;
 	error = tcpcrypt_session_send(f->session, out->buffer, n,
@@ -185,7 +185,7 @@ int relay_outward_step(struct flow *f, struct relay_outcome *ret)
 		return relay_call_failed(f, &f->app);
 	/* The kernel tells of a reset once; after that there is only the end of what came before
 	 * it, and FINp must not vouch for that. */
-	if (!n && relay_end_is_gone(f, &f->app))
+	if (!n && relay_end_is_cut(f, &f->app))
 		return RELAY_ENDED;
 	out->eof = !n;
 	outcome = outward_seal(f, n, ret);

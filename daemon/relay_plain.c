@@ -24,8 +24,8 @@ static int plain_urgent(struct flow *f, const struct plain_direction *d)
 	if (n < 0)
 		return relay_call_failed(f, d->from);
 	if (n == 0) {
-		d->splice->eof = !relay_end_is_gone(f, d->from);
-		return d->from->gone ? RELAY_ENDED : 0;
+		d->splice->eof = !relay_end_is_cut(f, d->from);
+		return d->splice->eof ? 0 : RELAY_ENDED;
 	}
 	if (send(d->to->source.fd, &byte, 1, MSG_OOB | MSG_NOSIGNAL) < 0)
 		return relay_call_failed(f, d->to);
@@ -39,24 +39,28 @@ static int plain_step(struct flow *f, const struct plain_direction *d)
 {
 	struct flow_splice *s = d->splice;
 	ssize_t n;
+	bool some = false;
 
 	if (d->to->gone)
 		return RELAY_ENDED;
 	while (s->inside) {
 		n = splice(s->pipe.read_fd, NULL, d->to->source.fd, NULL, s->inside,
 			   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+		/* A splice() that has moved some keeps the error to itself that stopped it, and
+		 * takes it off the socket: the next one's EPIPE says nothing of a FIN. */
+		if (n < 0 && some && errno == EPIPE)
+			errno = ECONNRESET;
 		if (n < 0)
 			return relay_call_failed(f, d->to);
 		s->inside -= n;
 		*d->count += n;
+		some = true;
 	}
 	if (s->eof) {
-		if (d->from->gone || relay_end_failed(f, d->from))
-			return RELAY_ENDED;
 		if (!s->shut)
 			shutdown(d->to->source.fd, SHUT_WR);
 		s->shut = true;
-		return RELAY_BLOCKED;
+		return d->from->gone || relay_end_failed(f, d->from) ? RELAY_ENDED : RELAY_BLOCKED;
 	}
 	if (relay_at_mark(d->from->source.fd))
 		return plain_urgent(f, d);
@@ -66,7 +70,7 @@ static int plain_step(struct flow *f, const struct plain_direction *d)
 		   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
 	if (n < 0)
 		return relay_call_failed(f, d->from);
-	if (!n && relay_end_is_gone(f, d->from))
+	if (!n && relay_end_is_cut(f, d->from))
 		return RELAY_ENDED;
 	s->inside = n;
 	/* Nothing comes before an urgent byte that has only just arrived, and its end. */

@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """A connection that one program breaks is broken for the other one too."""
+import contextlib
 import errno
+import os
+import pathlib
 import signal
 import socket
 import struct
@@ -9,7 +12,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from apps import BROKEN, Server, connect, errno_of, family_name, read_exactly, read_to_end
+from apps import BROKEN, Server, bound_time, connect, errno_of, family_name, read_exactly, read_to_end
 from harness import Net, check, check_equal, main, sockets_of, wait_for
 
 CLIENTS = 200
@@ -131,6 +134,78 @@ def reset_behind_the_end():
             check(True, f"no connection is left at the {name}'s end")
 
 
+def is_stopped(pid):
+    tasks = pathlib.Path(f"/proc/{pid}/task").glob("*/stat")
+    return all(task.read_text().rpartition(")")[2].split()[0] == "T" for task in tasks)
+
+
+@contextlib.contextmanager
+def stopped(daemon):
+    """What happens meanwhile the daemon hears of at once."""
+    pid = daemon.process.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_for(lambda: is_stopped(pid), "the daemon to stop")
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def has_unread(daemon):
+    return any(s.unread for s in sockets_of(daemon.host, daemon.process.pid))
+
+
+def end_then_reset():
+    """A stream that has ended before its program resets has ended, and was not cut off: though the daemon
+    may hear of both at once, and of the reset first, as it sends."""
+    for text, both in (("encrypted", True), ("plain", False)):
+        with Net() as net:
+            a, b = net.pair()
+            daemons = [net.daemon(host) for host in ((a, b) if both else (a,))]
+            with Server(b, lambda conn, peer: conn.dup()) as server:
+                with connect(a, b.addresses[socket.AF_INET], server.port) as sock:
+                    conn = server.wait_results()[0]
+                    daemons[-1].wait_list(port=server.port, state=text)
+                    with stopped(daemons[-1]):
+                        sock.sendall(b"hello")
+                        wait_for(lambda: has_unread(daemons[-1]), "the daemon to have it")
+                        conn.sendall(b"bye")
+                        conn.shutdown(socket.SHUT_WR)
+                        reset(conn)
+                    check_equal(read_to_end(sock), b"bye", f"{text}: the bytes, then the end")
+                    error = errno_of(lambda: [sock.sendall(b"x") for _ in range(1 << 20)])
+                check(error in BROKEN, f"{text}: and then the reset", f"{error}")
+
+
+def send_all_it_takes(sock):
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 18)
+    sock.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            sock.send(bytes(65536))
+
+
+def cut_by_an_answer():
+    """A program that closes while it has more to send than there is room for, and is then sent something
+    itself, is cut off: what had come from it must not pass for all of it."""
+    for text, both in (("encrypted", True), ("plain", False)):
+        with Net() as net:
+            a, b = net.pair()
+            a.sysctl("ipv4/tcp_wmem", "4096 4096 4096")  # more than one call for all of it
+            daemons = [net.daemon(host) for host in ((a, b) if both else (a,))]
+            with Server(b, lambda conn, peer: conn.dup()) as server:
+                with connect(a, b.addresses[socket.AF_INET], server.port) as sock:
+                    conn = bound_time(server.wait_results()[0])
+                    daemons[0].wait_list(port=server.port, state=text)
+                    with stopped(daemons[0]):
+                        conn.sendall(bytes(60000))
+                        wait_for(lambda: has_unread(daemons[0]), "the daemon to have some of it")
+                        send_all_it_takes(sock)
+                        sock.close()
+                    error = errno_of(lambda: read_to_end(conn))
+                check_equal(error, errno.ECONNRESET, f"{text}: it ends with a reset")
+
+
 def orderly_end():
     """What is no reset must not look like one, even when it ends at once."""
     with Net() as net:
@@ -153,6 +228,8 @@ l = socket.create_server(("0.0.0.0", int(sys.argv[1])))
 while True:
     s, _ = l.accept()
     s.sendall(b"x" * 3000)
+    if sys.argv[2] == "end":
+        s.shutdown(socket.SHUT_WR)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     s.close()
 """
@@ -175,18 +252,22 @@ def what_comes(host, address):
 
 
 def hasty_server():
-    """What a server says and then resets is not lost when the daemon hears of all that at once."""
-    with Net() as net:
-        a, b, _, db = two_daemons(net)
-        a.run(["taskset", "-acp", "0", db.process.pid])
-        b.start(["taskset", "-c", "0", "chrt", "-f", "50", sys.executable, "-c", HASTY, PORT])
-        b.wait_listening(PORT)
-        ends = [what_comes(a, b.addresses[socket.AF_INET]) for _ in range(40)]
-        met = [end for end in ends if end]
-        check(met, "some are connected before they are reset")
-        check_equal(set(met), {(3000, "reset")}, "the bytes, then the reset")
-        found = db.wait_list(count=len(ends), port=PORT, state="closed")
-        check_equal({c["reason"] for c in found}, {"local-reset"}, "the server's end knows no refusal")
+    """What a server says and then resets is not lost when the daemon hears of all that at once, nor is its
+    end where the server has said that, too."""
+    for how, seen in (("cut", "reset"), ("end", None)):
+        with Net() as net:
+            a, b, _, db = two_daemons(net)
+            a.run(["taskset", "-acp", "0", db.process.pid])
+            program = [sys.executable, "-c", HASTY, PORT, how]
+            b.start(["taskset", "-c", "0", "chrt", "-f", "50", *program])
+            b.wait_listening(PORT)
+            ends = [what_comes(a, b.addresses[socket.AF_INET]) for _ in range(40)]
+            met = [end for end in ends if end]
+            check(met, f"{how}: some are connected before they are reset")
+            check_equal(set(met), {(3000, seen)}, f"{how}: the bytes, then {seen or 'the end'}")
+            found = db.wait_list(count=len(ends), port=PORT, state="closed")
+            reasons = {c["reason"] for c in found}
+            check_equal(reasons, {"local-reset"}, f"{how}: the server's end knows no refusal")
 
 
 if __name__ == "__main__":
@@ -197,6 +278,8 @@ if __name__ == "__main__":
         server_killed,
         client_leaves_early,
         reset_behind_the_end,
+        end_then_reset,
+        cut_by_an_answer,
         orderly_end,
         hasty_server,
     )
