@@ -104,12 +104,13 @@ bool relay_end_failed(struct flow *f, struct flow_end *end)
 	return true;
 }
 
-/* Has everything been sent that was written? Closing with RST takes back what has not. */
+/* Has everything been sent that was written, or that ever will be? Closing with RST takes back what has
+ * not; a connection that has failed meanwhile keeps its count of it for ever. */
 static bool end_has_sent(const struct flow_end *end)
 {
 	int unsent = 0;
 
-	return ioctl(end->source.fd, SIOCOUTQNSD, &unsent) || !unsent;
+	return end->hung || ioctl(end->source.fd, SIOCOUTQNSD, &unsent) || !unsent;
 }
 
 int relay_conclude(struct flow *f, bool in_ended, bool out_ended, struct relay_outcome *ret)

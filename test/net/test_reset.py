@@ -206,6 +206,26 @@ def cut_by_an_answer():
                 check_equal(error, errno.ECONNRESET, f"{text}: it ends with a reset")
 
 
+def unsent_and_reset():
+    """What a program sent before it reset cannot be sent any more when the other end has reset as well."""
+    with Net() as net:
+        a, b = net.pair()
+        daemon = net.daemon(a)
+        with Server(b, lambda conn, peer: conn.dup()) as server:
+            server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            with connect(a, b.addresses[socket.AF_INET], server.port) as sock:
+                conn = server.wait_results()[0]
+                conn.shutdown(socket.SHUT_WR)
+                check_equal(read_to_end(sock), b"", "the server has ended its stream, and does not read")
+                sock.sendall(bytes(30000))
+                daemon.wait_list(port=server.port, bytes_out=30000)
+                with stopped(daemon):
+                    reset(sock)
+                    reset(conn)
+                daemon.wait_list(port=server.port, state="closed")
+                check(True, "both reset: the connection is over")
+
+
 def orderly_end():
     """What is no reset must not look like one, even when it ends at once."""
     with Net() as net:
@@ -280,6 +300,7 @@ if __name__ == "__main__":
         reset_behind_the_end,
         end_then_reset,
         cut_by_an_answer,
+        unsent_and_reset,
         orderly_end,
         hasty_server,
     )
