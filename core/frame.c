@@ -94,8 +94,9 @@ int frame_seal(const struct frame_key *key, uint8_t *frame, const struct frame_c
 {
 	struct writer w = writer_over(frame, TCPCRYPT_FRAME_HEADROOM_URGENT);
 	uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN];
+	const struct tcpcrypt_span text = { content->from, content->data_len };
 	uint8_t *plain = frame + WIRE_FRAME_HEADER_LEN;
-	size_t plain_len;
+	size_t plain_len, elsewhere = content->from ? content->data_len : 0;
 	int r;
 
 	if (content->data_len > frame_data_max(content->has_urgent))
@@ -111,7 +112,8 @@ int frame_seal(const struct frame_key *key, uint8_t *frame, const struct frame_c
 	if (content->has_urgent)
 		writer_u16(&w, content->urgent);
 	frame_nonce(key, nonce);
-	r = key->crypto->aead_seal(key->aead, nonce, frame, WIRE_FRAME_HEADER_LEN, plain, plain_len,
+	r = key->crypto->aead_seal(key->aead, nonce, frame, WIRE_FRAME_HEADER_LEN, plain,
+				   plain_len - elsewhere, elsewhere ? &text : NULL,
 				   plain + plain_len);
 	if (r < 0)
 		return r;

@@ -22,6 +22,7 @@ struct frame_content {
 	bool has_urgent;
 	uint16_t urgent;
 	uint8_t *data;
+	const uint8_t *from; /* to be sealed: where the data lies; NULL: in the frame */
 	size_t data_len;
 };
 
@@ -45,8 +46,8 @@ int frame_open(const struct frame_key *key, uint8_t *frame, size_t len, struct f
 size_t frame_data_max(bool has_urgent);
 
 /*
- * Seals content->data_len bytes that stand at frame + TCPCRYPT_FRAME_HEADROOM (or _URGENT);
- * content->data is not used. *ret_len is the whole frame's length.
+ * Seals content->data_len bytes that stand at content->from, or at frame + TCPCRYPT_FRAME_HEADROOM
+ * (or _URGENT); content->data is not used. *ret_len is the whole frame's length.
  */
 int frame_seal(const struct frame_key *key, uint8_t *frame, const struct frame_content *content,
 	       size_t *ret_len);

@@ -411,10 +411,18 @@ static bool may_rekey_now(const struct tcpcrypt_session *s, size_t data_len)
 int tcpcrypt_session_send(struct tcpcrypt_session *s, uint8_t *frame, size_t data_len,
 			  unsigned int flags, uint16_t urgent, size_t *ret_len)
 {
+	return tcpcrypt_session_send_from(s, frame, NULL, data_len, flags, urgent, ret_len);
+}
+
+int tcpcrypt_session_send_from(struct tcpcrypt_session *s, uint8_t *frame, const uint8_t *data,
+			       size_t data_len, unsigned int flags, uint16_t urgent,
+			       size_t *ret_len)
+{
 	struct frame_content content = {
 		.fin = flags & TCPCRYPT_TX_FIN,
 		.has_urgent = flags & TCPCRYPT_TX_URGENT,
 		.urgent = urgent,
+		.from = data,
 		.data_len = data_len,
 	};
 	int r;

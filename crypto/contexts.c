@@ -126,14 +126,14 @@ int contexts_get(struct contexts *set, const struct tcpcrypt_crypto *backend,
 int contexts_seal(struct contexts *set, const struct tcpcrypt_crypto *backend,
 		  const struct context_user *user, const uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN],
 		  const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
-		  uint8_t tag[TCPCRYPT_AEAD_TAG_LEN])
+		  const struct tcpcrypt_span *text, uint8_t tag[TCPCRYPT_AEAD_TAG_LEN])
 {
 	struct context *c;
 	int r = contexts_get(set, backend, user, &c);
 
 	if (r)
 		return r;
-	r = backend->aead_seal(c->ctx, nonce, aad, aad_len, data, len, tag);
+	r = backend->aead_seal(c->ctx, nonce, aad, aad_len, data, len, text, tag);
 	contexts_put(c);
 	return r;
 }

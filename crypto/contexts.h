@@ -57,7 +57,7 @@ struct tcpcrypt_aead *context_aead(struct context *c);
 int contexts_seal(struct contexts *set, const struct tcpcrypt_crypto *backend,
 		  const struct context_user *user, const uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN],
 		  const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
-		  uint8_t tag[TCPCRYPT_AEAD_TAG_LEN]);
+		  const struct tcpcrypt_span *text, uint8_t tag[TCPCRYPT_AEAD_TAG_LEN]);
 int contexts_open(struct contexts *set, const struct tcpcrypt_crypto *backend,
 		  const struct context_user *user, const uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN],
 		  const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,

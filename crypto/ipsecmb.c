@@ -74,21 +74,49 @@ static int mb_set_key(struct tcpcrypt_aead *ctx, const uint8_t *key)
 	return 0;
 }
 
+static void seal_128(struct mb_aead *a, struct gcm_context_data *state, const uint8_t *nonce,
+		     const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
+		     const struct tcpcrypt_span *text, uint8_t *tag)
+{
+	if (!text) {
+		IMB_AES128_GCM_ENC(manager, &a->key, state, data, data, len, nonce, aad, aad_len,
+				   tag, TCPCRYPT_AEAD_TAG_LEN);
+		return;
+	}
+	IMB_AES128_GCM_INIT(manager, &a->key, state, nonce, aad, aad_len);
+	IMB_AES128_GCM_ENC_UPDATE(manager, &a->key, state, data, data, len);
+	IMB_AES128_GCM_ENC_UPDATE(manager, &a->key, state, data + len, text->data, text->len);
+	IMB_AES128_GCM_ENC_FINALIZE(manager, &a->key, state, tag, TCPCRYPT_AEAD_TAG_LEN);
+}
+
+static void seal_256(struct mb_aead *a, struct gcm_context_data *state, const uint8_t *nonce,
+		     const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
+		     const struct tcpcrypt_span *text, uint8_t *tag)
+{
+	if (!text) {
+		IMB_AES256_GCM_ENC(manager, &a->key, state, data, data, len, nonce, aad, aad_len,
+				   tag, TCPCRYPT_AEAD_TAG_LEN);
+		return;
+	}
+	IMB_AES256_GCM_INIT(manager, &a->key, state, nonce, aad, aad_len);
+	IMB_AES256_GCM_ENC_UPDATE(manager, &a->key, state, data, data, len);
+	IMB_AES256_GCM_ENC_UPDATE(manager, &a->key, state, data + len, text->data, text->len);
+	IMB_AES256_GCM_ENC_FINALIZE(manager, &a->key, state, tag, TCPCRYPT_AEAD_TAG_LEN);
+}
+
 static int mb_seal(struct tcpcrypt_aead *ctx, const uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN],
 		   const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
-		   uint8_t tag[TCPCRYPT_AEAD_TAG_LEN])
+		   const struct tcpcrypt_span *text, uint8_t tag[TCPCRYPT_AEAD_TAG_LEN])
 {
 	struct mb_aead *a = mb_of(ctx);
 	struct gcm_context_data state;
 
 	if (a->other)
-		return others.aead_seal(a->other, nonce, aad, aad_len, data, len, tag);
+		return others.aead_seal(a->other, nonce, aad, aad_len, data, len, text, tag);
 	if (a->aead == TCPCRYPT_AEAD_AES_128_GCM)
-		IMB_AES128_GCM_ENC(manager, &a->key, &state, data, data, len, nonce, aad, aad_len,
-				   tag, TCPCRYPT_AEAD_TAG_LEN);
+		seal_128(a, &state, nonce, aad, aad_len, data, len, text, tag);
 	else
-		IMB_AES256_GCM_ENC(manager, &a->key, &state, data, data, len, nonce, aad, aad_len,
-				   tag, TCPCRYPT_AEAD_TAG_LEN);
+		seal_256(a, &state, nonce, aad, aad_len, data, len, text, tag);
 	OPENSSL_cleanse(&state, sizeof(state));
 	return 0;
 }

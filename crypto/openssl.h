@@ -20,7 +20,7 @@ int openssl_aead_new(uint16_t aead, struct tcpcrypt_aead **ret);
 int openssl_aead_set_key(struct tcpcrypt_aead *ctx, const uint8_t *key);
 int openssl_aead_seal(struct tcpcrypt_aead *ctx, const uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN],
 		      const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
-		      uint8_t tag[TCPCRYPT_AEAD_TAG_LEN]);
+		      const struct tcpcrypt_span *text, uint8_t tag[TCPCRYPT_AEAD_TAG_LEN]);
 int openssl_aead_open(struct tcpcrypt_aead *ctx, const uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN],
 		      const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
 		      const uint8_t tag[TCPCRYPT_AEAD_TAG_LEN]);

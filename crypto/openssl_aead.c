@@ -80,16 +80,18 @@ int openssl_aead_set_key(struct tcpcrypt_aead *ctx, const uint8_t *key)
 
 int openssl_aead_seal(struct tcpcrypt_aead *ctx, const uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN],
 		      const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
-		      uint8_t tag[TCPCRYPT_AEAD_TAG_LEN])
+		      const struct tcpcrypt_span *text, uint8_t tag[TCPCRYPT_AEAD_TAG_LEN])
 {
 	uint8_t nothing[EVP_MAX_BLOCK_LENGTH];
 	int n;
 
-	if (len > INT_MAX || aad_len > INT_MAX)
+	if (len > INT_MAX || aad_len > INT_MAX || (text && text->len > INT_MAX))
 		return TCPCRYPT_E_ARGUMENT;
 	if (EVP_EncryptInit_ex2(ctx->ctx, NULL, NULL, nonce, NULL) != 1 ||
 	    EVP_EncryptUpdate(ctx->ctx, NULL, &n, aad, (int)aad_len) != 1 ||
 	    (len && EVP_EncryptUpdate(ctx->ctx, data, &n, data, (int)len) != 1) ||
+	    (text &&
+	     EVP_EncryptUpdate(ctx->ctx, data + len, &n, text->data, (int)text->len) != 1) ||
 	    EVP_EncryptFinal_ex(ctx->ctx, nothing, &n) != 1 ||
 	    EVP_CIPHER_CTX_ctrl(ctx->ctx, EVP_CTRL_AEAD_GET_TAG, TCPCRYPT_AEAD_TAG_LEN, tag) != 1)
 		return failed(TCPCRYPT_E_CRYPTO);

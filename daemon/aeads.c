@@ -68,12 +68,12 @@ static int key_set(struct tcpcrypt_aead *ctx, const uint8_t *bytes)
 
 static int key_seal(struct tcpcrypt_aead *ctx, const uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN],
 		    const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
-		    uint8_t tag[TCPCRYPT_AEAD_TAG_LEN])
+		    const struct tcpcrypt_span *text, uint8_t tag[TCPCRYPT_AEAD_TAG_LEN])
 {
 	struct key *k = key_of(ctx);
 	const struct context_user user = user_of(k);
 
-	return contexts_seal(k->set, backend, &user, nonce, aad, aad_len, data, len, tag);
+	return contexts_seal(k->set, backend, &user, nonce, aad, aad_len, data, len, text, tag);
 }
 
 static int key_open(struct tcpcrypt_aead *ctx, const uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN],

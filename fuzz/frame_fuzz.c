@@ -56,7 +56,7 @@ static void open_authentic(const uint8_t *data, size_t len)
 	frame[1] = (uint8_t)(clen >> 8);
 	frame[2] = (uint8_t)clen;
 	memcpy(frame + 3, data + 1, plain_len);
-	FUZZ_EXPECT(k.crypto->aead_seal(k.aead, k.randomizer, frame, 3, frame + 3, plain_len,
+	FUZZ_EXPECT(k.crypto->aead_seal(k.aead, k.randomizer, frame, 3, frame + 3, plain_len, NULL,
 					frame + 3 + plain_len) == 0);
 	r = frame_open(&k, frame, 3 + clen, &content);
 	header = data[1] & WIRE_FLAG_URGP ? 3 : 1;

@@ -46,7 +46,8 @@ static size_t peer_seal(struct peer *p, uint8_t *out, uint8_t control, const uin
 	out[1] = (uint8_t)(clen >> 8);
 	out[2] = (uint8_t)clen;
 	memcpy(out + 3, plain, len);
-	FUZZ_EXPECT(crypto->aead_seal(p->tx.aead, nonce, out, 3, out + 3, len, out + 3 + len) == 0);
+	FUZZ_EXPECT(crypto->aead_seal(p->tx.aead, nonce, out, 3, out + 3, len, NULL,
+				      out + 3 + len) == 0);
 	p->tx.offset += 3 + clen;
 	return 3 + clen;
 }

@@ -71,6 +71,15 @@ static ssize_t file_take(struct bytes *b, uint8_t *to, size_t max)
 	return n;
 }
 
+const uint8_t *bytes_lent(struct bytes *from, size_t len)
+{
+	size_t n;
+
+	if (from->file >= 0 || len > from->left || from->iov->iov_len - from->at < len)
+		return NULL;
+	return piece(from, len, &n);
+}
+
 ssize_t bytes_take(struct bytes *from, uint8_t *to, size_t max)
 {
 	size_t len = max < from->left ? max : from->left;

@@ -25,6 +25,10 @@ struct bytes bytes_of(const struct iovec *iov, size_t n);
 void bytes_put(struct bytes *to, const uint8_t *from, size_t len);
 void bytes_skip(struct bytes *b, size_t len);
 
+/* Memory that is to be read where it lies: the next len bytes, which are then taken, or NULL when they
+ * do not lie in one place. */
+const uint8_t *bytes_lent(struct bytes *from, size_t len);
+
 /* Copies at most max of what is left: how many bytes, 0 at the file's end, or a negative errno
  * value. */
 ssize_t bytes_take(struct bytes *from, uint8_t *to, size_t max);

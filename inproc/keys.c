@@ -133,11 +133,11 @@ static int shared_aead_set_key(struct tcpcrypt_aead *ctx, const uint8_t *key)
 
 static int shared_aead_seal(struct tcpcrypt_aead *ctx, const uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN],
 			    const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
-			    uint8_t tag[TCPCRYPT_AEAD_TAG_LEN])
+			    const struct tcpcrypt_span *text, uint8_t tag[TCPCRYPT_AEAD_TAG_LEN])
 {
 	const struct context_user user = user_of(aead_of(ctx));
 
-	return contexts_seal(&contexts, backend, &user, nonce, aad, aad_len, data, len, tag);
+	return contexts_seal(&contexts, backend, &user, nonce, aad, aad_len, data, len, text, tag);
 }
 
 static int shared_aead_open(struct tcpcrypt_aead *ctx, const uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN],

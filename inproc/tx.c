@@ -21,6 +21,9 @@
 #define CHUNK_MAX   TCPCRYPT_FRAME_DATA_MAX
 #define CHUNK_RUN   8 /* full frames until they become twice as large */
 
+/* From here on to seal from where the program has it is faster than to copy and seal in place. */
+#define LENT_MIN 4096
+
 /*
  * Servers write a response's header, and the file behind it by sendfile(): two segments, without
  * us, and two system calls. Once a program has done so so often in a row, the header waits for the
@@ -99,16 +102,21 @@ static ssize_t seal_frame(struct conn *c, int fd, struct bytes *from, size_t max
 	struct conn_tx *tx = &c->tx;
 	bool last = urgent && from->left == 1;
 	size_t head = last ? TCPCRYPT_FRAME_HEADROOM_URGENT : TCPCRYPT_FRAME_HEADROOM, frame;
+	const uint8_t *lent = NULL;
 	ssize_t n;
 	int r;
 
 	if (urgent && !last && max >= from->left)
 		max = from->left - 1;
-	n = bytes_take(from, tx->buffer + tx->end + head, max);
+	if (max > from->left)
+		max = from->left;
+	if (max >= LENT_MIN)
+		lent = bytes_lent(from, max);
+	n = lent ? (ssize_t)max : bytes_take(from, tx->buffer + tx->end + head, max);
 	if (n <= 0)
 		return n;
-	r = tcpcrypt_session_send(c->session, tx->buffer + tx->end, n,
-				  last ? TCPCRYPT_TX_URGENT : 0, 0, &frame);
+	r = tcpcrypt_session_send_from(c->session, tx->buffer + tx->end, lent, n,
+				       last ? TCPCRYPT_TX_URGENT : 0, 0, &frame);
 	if (r)
 		return conn_fail_for(c, fd, r);
 	tx->end += frame;

@@ -61,7 +61,8 @@ struct tcpcrypt_crypto {
 	/*
 	 * AEAD by its RFC 8548 identifier (TCPCRYPT_AEAD_*). aead_new allocates a
 	 * context once per direction; aead_set_key rekeys it without allocating.
-	 * seal and open work in place on len bytes of data; the tag is apart.
+	 * seal and open work in place on len bytes of data; the tag is apart. seal goes on with
+	 * text, if there is one: it is only read, and goes, sealed, behind data's len bytes.
 	 * open gives TCPCRYPT_E_AUTH and leaves the bytes unspecified when the tag is
 	 * wrong. aead_free wipes the key and accepts NULL.
 	 */
@@ -69,7 +70,7 @@ struct tcpcrypt_crypto {
 	int (*aead_set_key)(struct tcpcrypt_aead *ctx, const uint8_t *key);
 	int (*aead_seal)(struct tcpcrypt_aead *ctx, const uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN],
 			 const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
-			 uint8_t tag[TCPCRYPT_AEAD_TAG_LEN]);
+			 const struct tcpcrypt_span *text, uint8_t tag[TCPCRYPT_AEAD_TAG_LEN]);
 	int (*aead_open)(struct tcpcrypt_aead *ctx, const uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN],
 			 const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
 			 const uint8_t tag[TCPCRYPT_AEAD_TAG_LEN]);

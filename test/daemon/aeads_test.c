@@ -36,7 +36,7 @@ static struct sealed seal(const struct tcpcrypt_crypto *crypto, struct tcpcrypt_
 	struct sealed s;
 
 	memcpy(s.text, TEXT, TEXT_LEN);
-	assert_int_equal(crypto->aead_seal(ctx, nonce, nonce, 1, s.text, TEXT_LEN, s.tag), 0);
+	assert_int_equal(crypto->aead_seal(ctx, nonce, nonce, 1, s.text, TEXT_LEN, NULL, s.tag), 0);
 	return s;
 }
 

@@ -48,7 +48,7 @@ static void seal(struct tcpcrypt_aead *ctx, uint8_t out[static SEALED_LEN])
 
 	memcpy(out, TEXT, TEXT_LEN);
 	assert_int_equal(tcpcrypt_crypto_openssl()->aead_seal(ctx, nonce, nonce, 1, out, TEXT_LEN,
-							      out + TEXT_LEN),
+							      NULL, out + TEXT_LEN),
 			 0);
 }
 

@@ -21,8 +21,29 @@ struct sealed {
 	uint8_t tag[TCPCRYPT_AEAD_TAG_LEN];
 };
 
-static struct sealed ours, theirs;
+static struct sealed ours, theirs, parts;
 static uint8_t plain[DATA_MAX];
+
+/* Whatever part of the text lies elsewhere, it is sealed as if all of it stood here. */
+static void compare_parts(const struct tcpcrypt_crypto *crypto, struct tcpcrypt_aead *ctx,
+			  const uint8_t *nonce, const uint8_t *aad, size_t len)
+{
+	static const size_t heads[] = { 0, 1, 3, 15, 16, 17 };
+
+	for (size_t i = 0; i < N_ELEMENTS(heads) && heads[i] <= len; i++) {
+		const struct tcpcrypt_span text = { plain + heads[i], len - heads[i] };
+
+		memset(parts.data, 0xa5, sizeof(parts.data));
+		memcpy(parts.data, plain, heads[i]);
+		assert_int_equal(crypto->aead_seal(ctx, nonce, aad, 3, parts.data, heads[i], &text,
+						   parts.tag),
+				 0);
+		assert_memory_equal(parts.data, ours.data, len);
+		assert_memory_equal(parts.tag, ours.tag, sizeof(parts.tag));
+		for (size_t j = len; j < len + 64 && j < sizeof(parts.data); j++)
+			assert_int_equal(parts.data[j], 0xa5);
+	}
+}
 
 static void compare(const struct tcpcrypt_crypto *fast, const struct tcpcrypt_crypto *reference,
 		    uint16_t aead, size_t len)
@@ -40,10 +61,13 @@ static void compare(const struct tcpcrypt_crypto *fast, const struct tcpcrypt_cr
 	assert_int_equal(reference->aead_new(aead, &b), 0);
 	assert_int_equal(fast->aead_set_key(a, key), 0);
 	assert_int_equal(reference->aead_set_key(b, key), 0);
-	assert_int_equal(fast->aead_seal(a, nonce, aad, 3, ours.data, len, ours.tag), 0);
-	assert_int_equal(reference->aead_seal(b, nonce, aad, 3, theirs.data, len, theirs.tag), 0);
+	assert_int_equal(fast->aead_seal(a, nonce, aad, 3, ours.data, len, NULL, ours.tag), 0);
+	assert_int_equal(reference->aead_seal(b, nonce, aad, 3, theirs.data, len, NULL, theirs.tag),
+			 0);
 	assert_memory_equal(ours.data, theirs.data, len);
 	assert_memory_equal(ours.tag, theirs.tag, sizeof(ours.tag));
+	compare_parts(fast, a, nonce, aad, len);
+	compare_parts(reference, b, nonce, aad, len);
 	assert_int_equal(fast->aead_open(a, nonce, aad, 3, ours.data, len, ours.tag), 0);
 	assert_memory_equal(ours.data, plain, len);
 	/* A bit of the data, of the tag, of what is authenticated only. */
@@ -51,12 +75,12 @@ static void compare(const struct tcpcrypt_crypto *fast, const struct tcpcrypt_cr
 	assert_int_equal(fast->aead_open(a, nonce, aad, 3, theirs.data, len, theirs.tag),
 			 TCPCRYPT_E_AUTH);
 	memcpy(theirs.data, plain, len);
-	reference->aead_seal(b, nonce, aad, 3, theirs.data, len, theirs.tag);
+	reference->aead_seal(b, nonce, aad, 3, theirs.data, len, NULL, theirs.tag);
 	theirs.tag[15] ^= 0x80;
 	assert_int_equal(fast->aead_open(a, nonce, aad, 3, theirs.data, len, theirs.tag),
 			 TCPCRYPT_E_AUTH);
 	memcpy(theirs.data, plain, len);
-	reference->aead_seal(b, nonce, aad, 3, theirs.data, len, theirs.tag);
+	reference->aead_seal(b, nonce, aad, 3, theirs.data, len, NULL, theirs.tag);
 	aad[0] ^= 1;
 	assert_int_equal(fast->aead_open(a, nonce, aad, 3, theirs.data, len, theirs.tag),
 			 TCPCRYPT_E_AUTH);

@@ -69,6 +69,10 @@ static void run_frame(uint16_t aead, const json_t *keys, const json_t *c)
 	memcpy(frame + (urgent ? 6 : 4), data.data, data.len);
 	assert_int_equal(frame_seal(&k.key, frame, &content, &len), 0);
 	expect_frame(c, frame, len);
+	memset(frame, 0, TCPCRYPT_FRAME_MAX);
+	content.from = data.data;
+	assert_int_equal(frame_seal(&k.key, frame, &content, &len), 0);
+	expect_frame(c, frame, len);
 	assert_int_equal(frame_measure(frame, len, &measured), 0);
 	assert_int_equal(measured, len);
 	assert_int_equal(frame_open(&k.key, frame, len, &opened), 0);

@@ -31,6 +31,9 @@ static void test_wrong_state(void **state)
 	assert_int_equal(tcpcrypt_session_receive(pair.a.session, frame, 0, &rx), TCPCRYPT_AGAIN);
 	assert_int_equal(tcpcrypt_session_send(pair.a.session, frame, 65519, 0, 0, &len),
 			 TCPCRYPT_E_ARGUMENT);
+	assert_int_equal(tcpcrypt_session_send_from(pair.a.session, frame, frame, 65519, 0, 0,
+						    &len),
+			 TCPCRYPT_E_ARGUMENT);
 	say(&pair.a, "works", 0);
 	pair_run(&pair, ALL);
 	expect_delivered(&pair.a, &pair.b);

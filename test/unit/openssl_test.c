@@ -95,16 +95,18 @@ static void test_aead_context(void **state)
 		assert_int_equal(openssl_aead_new(aeads[i], &ctx), 0);
 		assert_int_equal(openssl_aead_set_key(ctx, key), 0);
 		for (int round = 0; round < 3; round++) {
-			assert_int_equal(openssl_aead_seal(ctx, nonce, key, 3, data, 1000, tag), 0);
+			assert_int_equal(
+				openssl_aead_seal(ctx, nonce, key, 3, data, 1000, NULL, tag), 0);
 			assert_int_not_equal(data[999], 0);
 			assert_int_equal(openssl_aead_open(ctx, nonce, key, 3, data, 1000, tag), 0);
 			assert_int_equal(data[999], 0);
 		}
-		assert_int_equal(openssl_aead_seal(ctx, nonce, key, 3, data, 1000, tag), 0);
+		assert_int_equal(openssl_aead_seal(ctx, nonce, key, 3, data, 1000, NULL, tag), 0);
 		assert_int_equal(openssl_aead_set_key(ctx, other), 0);
 		assert_int_equal(openssl_aead_open(ctx, nonce, key, 3, data, 1000, tag),
 				 TCPCRYPT_E_AUTH);
-		assert_int_equal(openssl_aead_seal(ctx, nonce, key, 3, data, 0, empty_tag), 0);
+		assert_int_equal(openssl_aead_seal(ctx, nonce, key, 3, data, 0, NULL, empty_tag),
+				 0);
 		assert_int_equal(openssl_aead_open(ctx, nonce, key, 3, data, 0, empty_tag), 0);
 		assert_int_equal(openssl_aead_open(ctx, nonce, key, 2, data, 0, empty_tag),
 				 TCPCRYPT_E_AUTH);

@@ -108,9 +108,15 @@ int pair_send(struct pair_end *end, const uint8_t *data, size_t len, unsigned in
 	if (!frame)
 		abort();
 	pair_flush(end);
-	if (len)
+	/* Either way comes to the same. */
+	if (len % 2) {
+		r = tcpcrypt_session_send_from(end->session, frame, data, len, flags, urgent,
+					       &frame_len);
+	} else {
 		memcpy(frame + headroom, data, len);
-	r = note(end, tcpcrypt_session_send(end->session, frame, len, flags, urgent, &frame_len));
+		r = tcpcrypt_session_send(end->session, frame, len, flags, urgent, &frame_len);
+	}
+	r = note(end, r);
 	if (r == 0) {
 		pair_append(&end->wire, frame, frame_len);
 		pair_append(&end->sent, data, len);

@@ -193,10 +193,10 @@ static int count_set_key(struct tcpcrypt_aead *ctx, const uint8_t *key)
 
 static int count_seal(struct tcpcrypt_aead *ctx, const uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN],
 		      const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
-		      uint8_t tag[TCPCRYPT_AEAD_TAG_LEN])
+		      const struct tcpcrypt_span *text, uint8_t tag[TCPCRYPT_AEAD_TAG_LEN])
 {
 	work.frames++;
-	return tcpcrypt_crypto_openssl()->aead_seal(ctx, nonce, aad, aad_len, data, len, tag);
+	return tcpcrypt_crypto_openssl()->aead_seal(ctx, nonce, aad, aad_len, data, len, text, tag);
 }
 
 static int count_open(struct tcpcrypt_aead *ctx, const uint8_t nonce[TCPCRYPT_AEAD_NONCE_LEN],
