@@ -29,12 +29,13 @@ int relay_fail(struct relay_outcome *ret, const char *reason)
 
 static void end_gone(struct flow *f, struct flow_end *end, int error)
 {
-	/* The first one tells; without it on the socket each later call would have the same. */
+	/* The first one tells; without it on the socket each later call would have EPIPE. */
 	if (end->broken)
 		error = end->broken;
-	end->gone = true;
 	/* A RST behind FIN. */
-	end->fin = error == EPIPE;
+	if (!end->gone)
+		end->fin = error == EPIPE;
+	end->gone = true;
 	end->readable = true;
 	if (f->gone_reason)
 		return;
