@@ -137,6 +137,13 @@ static void print_sandbox(const json_t *sandbox)
 		print_warning("SANDBOX", "memory is not locked: keys may be swapped out", NULL);
 }
 
+static void print_limit(const json_t *at_limit)
+{
+	if (json_is_true(at_limit))
+		print_warning("LIMIT", "reached: new connections are left alone until some end",
+			      NULL);
+}
+
 static void print_workers(const json_t *workers)
 {
 	json_int_t least = 0, most = 0;
@@ -208,6 +215,7 @@ static void print_status(const json_t *status)
 	print_key_log(json_object_get(status, "key_log"));
 	print_sandbox(json_object_get(status, "sandbox"));
 	print_count("connections now", json_object_get(status, "connections"), "");
+	print_limit(json_object_get(status, "at_limit"));
 	print_workers(json_object_get(status, "workers"));
 	print_ending(json_object_get(status, "ending"));
 	print_count("encrypted", json_object_get(status, "encrypted"), "");

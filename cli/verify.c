@@ -35,7 +35,8 @@
 
 static const char not_listed[] =
 	"plain: tcpcryptd does not handle this connection; its port or a rule says to leave it "
-	"alone, it stays on this host, or the destination is remembered as plain";
+	"alone, it stays on this host, the destination is remembered as plain, or tcpcryptd is at "
+	"its limits";
 
 /* What is so about the connection although there is no answer to print. */
 static int report_plain(const struct command_options *options, const struct probe *probe,

@@ -50,6 +50,8 @@ static void do_status(struct client *c, const struct request *request)
 	json_object_set_new(o, "resumable",
 			    json_integer(resumption_count(control->status.resumption) +
 					 inproc_cache_count(control->status.inproc->cache)));
+	json_object_set_new(o, "at_limit",
+			    json_boolean(intake_is_at_limit(&control->workers->intake)));
 	json_object_set_new(o, "sandbox", confine_json(control->status.confinement));
 	json_object_set_new(o, "ending", ending(control));
 	client_say(c, o);

@@ -3,7 +3,10 @@
 
 #include <sys/resource.h>
 
+#include "daemon/log.h"
 #include "daemon/pipe.h"
+
+#define QUIET_TICKS 60
 
 #define FILES_RESERVE  16  /* so much of them is for what comes before the programs step aside */
 #define FILES_OTHERS   144 /* the daemon's own: BPF, control clients */
@@ -95,8 +98,29 @@ bool intake_set_exhausted(struct intake *in)
 	return !before;
 }
 
+bool intake_is_at_limit(const struct intake *in)
+{
+	return in->paused && !in->closed;
+}
+
+static void limit_tell(struct intake *in)
+{
+	if (in->quiet) {
+		in->quiet--;
+		return;
+	}
+	/* What was exhausted has been told of. */
+	if (!intake_is_at_limit(in) || in->exhausted)
+		return;
+	log_warning("%zu connections, and no more are taken until some end: the limit is "
+		    "max-connections, or that on open files",
+		    intake_flows(in));
+	in->quiet = QUIET_TICKS;
+}
+
 void intake_tick(struct intake *in)
 {
+	limit_tell(in);
 	in->max_files = files_max(in);
 	in->exhausted = false;
 	settle(in);

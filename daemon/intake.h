@@ -19,6 +19,7 @@ struct intake {
 	atomic_size_t max_flows, max_files; /* max_flows 0: as many as files allow */
 	size_t files_others;		    /* descriptors that flows cannot have */
 	atomic_bool closed, exhausted, paused;
+	unsigned int quiet; /* so many ticks nothing is said of the limit */
 	pthread_mutex_t lock; /* taken only when paused changes */
 };
 
@@ -32,6 +33,9 @@ void intake_set_max_flows(struct intake *in, size_t max_flows);
 void intake_set_closed(struct intake *in, bool closed);
 bool intake_is_closed(const struct intake *in);
 
+/* Are new connections left alone because there are as many as there may be? */
+bool intake_is_at_limit(const struct intake *in);
+
 /* The calling worker has so many flows, and descriptors for them, more or (negative) less. */
 void intake_count(struct intake *in, int flows, int files);
 size_t intake_flows(const struct intake *in);
@@ -43,7 +47,8 @@ bool intake_is_full(const struct intake *in);
  * false if that was known. */
 bool intake_set_exhausted(struct intake *in);
 
-/* Once a second, by the main thread: tries again; the limit of descriptors may have changed. */
+/* Once a second, by the main thread: tries again; the limit of descriptors may have changed. Who is
+ * at a limit reads so in the log, once a minute. */
 void intake_tick(struct intake *in);
 
 #endif

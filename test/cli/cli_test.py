@@ -249,6 +249,12 @@ class Status(Case):
         self.assertRegex(out, r"X25519 +OpenSSL \(built without the other\)\n")
         self.assertLessEqual(max(map(len, out.splitlines())), 100)
 
+    def test_at_limit(self):
+        for at_limit in (True, False):
+            self.daemon(lines(dict(STATUS, at_limit=at_limit)))
+            out, _ = self.run_tool("status")
+            self.assertEqual("LIMIT" in out, at_limit)
+
     def test_sparse(self):
         for status in ({}, {"state": 5, "plain": [], "engine": 1, "pid": "x", "crypto": 1}):
             self.daemon(lines(status))
@@ -650,7 +656,7 @@ class Verify(Case):
         out, err = self.verify(host, status=1)
         self.assertEqual(out, "")
         self.assertIn("plain: tcpcryptd does not handle this connection", err)
-        for why in ("its port", "a rule", "on this host", "remembered"):
+        for why in ("its port", "a rule", "on this host", "remembered", "limits"):
             self.assertIn(why, err)
         self.assertGreater(len(daemon.requests), 1)
         self.assertLess(len(daemon.requests), 20)

@@ -119,6 +119,8 @@ def limit():
         with Server(b, echo) as server:
             with live(a, b, server, 6), live(a, b, server, 3):
                 check_equal(sum(carried(daemon)), 6, "the limit, and not one more")
+                check(daemon.status()["at_limit"], "`status` says that it is reached")
+                wait_for(lambda: "6 connections, and no more are taken" in daemon.log(), "the log to say so")
                 config = daemon.dir / "tcpcryptd.conf"
                 config.write_text(CONFIG + "max-connections = 8\n")
                 daemon.process.send_signal(signal.SIGHUP)
@@ -128,6 +130,7 @@ def limit():
             wait_for(lambda: not sum(carried(daemon)), "all to end")
             with live(a, b, server, 1):
                 check_equal(sum(carried(daemon)), 1, "when some have ended others may come")
+                check(not daemon.status()["at_limit"], "and the limit is not reached any more")
 
 
 def ends():
