@@ -62,7 +62,8 @@ struct tcpcrypt_crypto {
 	 * AEAD by its RFC 8548 identifier (TCPCRYPT_AEAD_*). aead_new allocates a
 	 * context once per direction; aead_set_key rekeys it without allocating.
 	 * seal and open work in place on len bytes of data; the tag is apart. seal goes on with
-	 * text, if there is one: it is only read, and goes, sealed, behind data's len bytes.
+	 * text, unless that is NULL: it is only read, and goes, sealed, behind data's len bytes,
+	 * where there is room for it; the tag is of both.
 	 * open gives TCPCRYPT_E_AUTH and leaves the bytes unspecified when the tag is
 	 * wrong. aead_free wipes the key and accepts NULL.
 	 */
