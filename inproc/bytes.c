@@ -12,7 +12,7 @@ struct bytes bytes_of(const struct iovec *iov, size_t n)
 	struct bytes b = { .iov = iov, .n = n, .file = -1 };
 
 	for (size_t i = 0; i < n; i++)
-		b.left += iov[i].iov_len;
+		b.left += iov[i].iov_len < BYTES_MAX - b.left ? iov[i].iov_len : BYTES_MAX - b.left;
 	return b;
 }
 

@@ -19,6 +19,10 @@ struct bytes {
 	bool pipe; /* which has no offset, and has what is left */
 };
 
+/* Of one call, as in the kernel (MAX_RW_COUNT, with pages of 4 KiB). */
+#define BYTES_MAX ((size_t)0x7ffff000)
+
+/* At most so many. */
 struct bytes bytes_of(const struct iovec *iov, size_t n);
 
 /* len is at most to->left. */

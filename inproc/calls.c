@@ -55,7 +55,7 @@ static ssize_t read_open(struct conn *c, int fd, struct bytes *to, int flags)
 	if (r)
 		return r;
 	if (flags & MSG_PEEK)
-		return rx_peek(c, fd, to);
+		return rx_peek(c, fd, to, flags & MSG_TRUNC);
 	return rx_read(c, fd, to, flags & MSG_TRUNC);
 }
 
@@ -77,12 +77,41 @@ static int wait_readable(int fd)
 	return next()->recv(fd, &byte, 1, MSG_PEEK) < 0 ? -errno : 0;
 }
 
+/* SO_RCVTIMEO or SO_SNDTIMEO; 0: none. */
+static int64_t limit_ms(int fd, int option)
+{
+	struct timeval tv = {};
+	socklen_t len = sizeof(tv);
+
+	if (next()->getsockopt(fd, SOL_SOCKET, option, &tv, &len))
+		return 0;
+	return tv.tv_sec * 1000LL + (tv.tv_usec + 999) / 1000;
+}
+
 /* Does a call wait, as far as the descriptor says? */
 static bool is_blocking(int fd)
 {
 	const int mode = next()->fcntl(fd, F_GETFL);
 
 	return mode >= 0 && !(mode & O_NONBLOCK);
+}
+
+/*
+ * The same once more, for a call that wants several bytes and waits since begun: its time is that of all
+ * its waits together. (Who takes any byte would have had one by now.)
+ */
+static int wait_further(int fd, int64_t begun)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	const int64_t limit = limit_ms(fd, SO_RCVTIMEO), left = begun + limit - now_ms();
+	int n;
+
+	if (!limit || !is_blocking(fd))
+		return wait_readable(fd);
+	if (left <= 0)
+		return -EAGAIN;
+	n = next()->poll(&p, 1, left < INT_MAX ? (int)left : INT_MAX);
+	return n < 0 ? -errno : n ? 0 : -EAGAIN;
 }
 
 /* Has a handler run that ends the call, while this had not begun to wait? One that has done something
@@ -160,7 +189,8 @@ static ssize_t urgent_read(int fd, struct bytes *to, int flags, bool *ret_native
 ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 {
 	const size_t wanted = to->left;
-	bool foreign, more, waits, first = true, waited = false, empty = !to->left;
+	bool foreign, more, waits, several, first = true, waited = false;
+	int64_t begun = 0;
 	ssize_t done = 0, r;
 	size_t had = 0;
 
@@ -170,6 +200,9 @@ ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 	signals_forget();
 	if (flags & MSG_OOB)
 		return urgent_read(fd, to, flags, ret_native);
+	/* recv() waits for the first byte none the less. */
+	if (!wanted)
+		flags |= MSG_PEEK;
 	for (;;) {
 		int error;
 		struct conn *c = table_use(fd, &error);
@@ -181,7 +214,7 @@ ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 		if (waited && !c->may_block)
 			c->may_block = is_blocking(fd);
 		if (first && c->may_block && !c->rx.plain_len && !(flags & MSG_DONTWAIT) &&
-		    !empty && c->phase == CONN_OPEN && !c->eof) {
+		    c->phase == CONN_OPEN && !c->eof) {
 			/* It is going to wait, as the last time. */
 			r = -EAGAIN;
 		} else {
@@ -198,11 +231,12 @@ ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 			had = rx_peek_more(c, fd);
 		if (r == 0 || (r > 0 && urgent_is_next(c)) || (flags & MSG_PEEK && r > 0 && !had) ||
 		    (r > 0 && (size_t)done >= least(c, wanted, flags)) || (r < 0 && r != -EAGAIN) ||
-		    flags & MSG_DONTWAIT || empty) {
+		    flags & MSG_DONTWAIT) {
 			leave(c, fd);
 			break;
 		}
 		more = c->rx.plain_len;
+		several = least(c, wanted, flags) > 1;
 		leave(c, fd);
 		if (r > 0 && flags & MSG_PEEK && !wait_more(fd, had))
 			break;
@@ -212,8 +246,10 @@ ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 		if (foreign)
 			next()->poll(NULL, 0, KEYS_MS);
 		r = interrupted(fd, done);
+		if (!waited && several)
+			begun = now_ms();
 		if (!r)
-			r = wait_readable(fd);
+			r = waited && several ? wait_further(fd, begun) : wait_readable(fd);
 		if (r && (r != -EAGAIN || waits))
 			note(fd, r);
 		if (r)
@@ -245,13 +281,9 @@ void calls_send_held(void)
 /* When a call that begins to wait now gives up: SO_SNDTIMEO; INT64_MAX: never. */
 static int64_t send_end(int fd)
 {
-	struct timeval tv = {};
-	socklen_t len = sizeof(tv);
+	const int64_t limit = limit_ms(fd, SO_SNDTIMEO);
 
-	if (next()->getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, &len) ||
-	    (!tv.tv_sec && !tv.tv_usec))
-		return INT64_MAX;
-	return now_ms() + tv.tv_sec * 1000LL + (tv.tv_usec + 999) / 1000;
+	return limit ? now_ms() + limit : INT64_MAX;
 }
 
 /*

@@ -11,28 +11,47 @@
 #include "inproc/rights.h"
 #include "inproc/settings.h"
 
+/* As the kernel sees it; what it refuses is left to it. */
+static bool is_sound(const struct iovec *iov, size_t n)
+{
+	if (n > IOV_MAX)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (iov[i].iov_len > SSIZE_MAX)
+			return false;
+	return true;
+}
+
 /* Whether to go on with the next definition: always for descriptors that are none of ours. */
 static bool read_here(int fd, const struct iovec *iov, size_t n, int flags, ssize_t *ret)
 {
-	struct bytes to = bytes_of(iov, n);
+	struct bytes to;
 	bool native;
 
 	/* The kernel's own queue of errors. */
-	if (!table_get(fd) || flags & MSG_ERRQUEUE)
+	if (!table_get(fd) || flags & MSG_ERRQUEUE || !is_sound(iov, n))
 		return false;
+	to = bytes_of(iov, n);
 	*ret = calls_read(fd, &to, flags, &native);
 	return !native;
 }
 
 static bool write_here(int fd, const struct iovec *iov, size_t n, int flags, ssize_t *ret)
 {
-	struct bytes from = bytes_of(iov, n);
+	struct bytes from;
 	bool native;
 
-	if (!table_get(fd))
+	if (!table_get(fd) || !is_sound(iov, n))
 		return false;
+	from = bytes_of(iov, n);
 	*ret = calls_write(fd, &from, flags, &native);
 	return !native;
+}
+
+/* Files have nothing to say to who wants nothing. */
+static bool read_file_here(int fd, const struct iovec *iov, size_t n, int flags, ssize_t *ret)
+{
+	return table_get(fd) && bytes_of(iov, n).left && read_here(fd, iov, n, flags, ret);
 }
 
 CALL ssize_t read(int fd, void *buf, size_t len)
@@ -40,14 +59,14 @@ CALL ssize_t read(int fd, void *buf, size_t len)
 	const struct iovec iov = { buf, len };
 	ssize_t r;
 
-	return read_here(fd, &iov, 1, 0, &r) ? r : next()->read(fd, buf, len);
+	return read_file_here(fd, &iov, 1, 0, &r) ? r : next()->read(fd, buf, len);
 }
 
 CALL ssize_t readv(int fd, const struct iovec *iov, int n)
 {
 	ssize_t r;
 
-	return n > 0 && read_here(fd, iov, n, 0, &r) ? r : next()->readv(fd, iov, n);
+	return n > 0 && read_file_here(fd, iov, n, 0, &r) ? r : next()->readv(fd, iov, n);
 }
 
 /* Of preadv2() and pwritev2(), as sockets take them. */
@@ -61,7 +80,7 @@ CALL ssize_t preadv2(int fd, const struct iovec *iov, int n, off_t offset, int f
 	ssize_t r;
 
 	/* Only at the current position: a socket has no other. */
-	if (n > 0 && offset == -1 && read_here(fd, iov, n, flags_of(flags), &r))
+	if (n > 0 && offset == -1 && read_file_here(fd, iov, n, flags_of(flags), &r))
 		return r;
 	return next()->preadv2(fd, iov, n, offset, flags);
 }
@@ -216,10 +235,15 @@ CALL int sendmmsg(int fd, struct mmsghdr *messages, unsigned int n, int flags)
 		done = native;
 	}
 	while (done < n) {
-		r = sendmsg(fd, &messages[done].msg_hdr, flags);
+		const struct msghdr *message = &messages[done].msg_hdr;
+
+		r = sendmsg(fd, message, flags);
 		if (r < 0)
 			break;
 		messages[done++].msg_len = r;
+		/* The rest of a message goes before the next. */
+		if ((size_t)r < bytes_of(message->msg_iov, message->msg_iovlen).left)
+			break;
 	}
 	return done ? (int)done : -1;
 }
@@ -260,8 +284,9 @@ CALL ssize_t sendfile(int out, int in, off_t *offset, size_t len)
 	if (!table_get(out))
 		return next()->sendfile(out, in, offset, len);
 	from.offset = offset ? *offset : lseek(in, 0, SEEK_CUR);
+	/* Only from files that have a position, if it is to move. */
 	if (from.offset < 0)
-		return -1;
+		return calls_result(offset || errno == ESPIPE ? -EINVAL : -errno);
 	r = calls_write(out, &from, 0, &native);
 	if (native)
 		return next()->sendfile(out, in, offset, len);

@@ -3,10 +3,13 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 
 #include "inproc/calls.h"
 #include "inproc/next.h"
+
+#define ALL_FLAGS (SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT)
 
 /* Waits for the pipe unless that is not wanted. 0, or a negative errno value. */
 static int pipe_ready(int fd, short events, unsigned int flags)
@@ -20,7 +23,10 @@ static int pipe_ready(int fd, short events, unsigned int flags)
 		return -errno;
 	if (!n)
 		return -EAGAIN;
-	return p.revents & POLLERR ? -EPIPE : 0;
+	if (!(p.revents & POLLERR))
+		return 0;
+	raise(SIGPIPE);
+	return -EPIPE;
 }
 
 static ssize_t from_pipe(int pipe, int fd, size_t len, unsigned int flags, bool *ret_native)
@@ -53,6 +59,14 @@ static ssize_t to_pipe(int fd, int pipe, size_t len, unsigned int flags, bool *r
 	return r > 0 ? next()->write(pipe, piece, r) : r;
 }
 
+/* Is it a pipe's end, and not one that is only for the other direction? */
+static bool is_pipe(int fd, int other)
+{
+	int mode = next()->fcntl(fd, F_GETFL);
+
+	return mode >= 0 && (mode & O_ACCMODE) != other && next()->fcntl(fd, F_GETPIPE_SZ) >= 0;
+}
+
 CALL ssize_t splice(int in, off_t *in_offset, int out, off_t *out_offset, size_t len,
 		    unsigned int flags)
 {
@@ -61,9 +75,12 @@ CALL ssize_t splice(int in, off_t *in_offset, int out, off_t *out_offset, size_t
 
 	if (table_get(in) && table_get(out))
 		return calls_result(-EINVAL);
-	if (table_get(out))
-		r = from_pipe(in, out, len, flags, &native);
-	else if (table_get(in))
-		r = to_pipe(in, out, len, flags, &native);
+	/* What the kernel refuses is left to it: neither has an offset, and one is a pipe. */
+	if (!in_offset && !out_offset && len && !(flags & ~ALL_FLAGS)) {
+		if (table_get(out) && is_pipe(in, O_WRONLY))
+			r = from_pipe(in, out, len, flags, &native);
+		else if (table_get(in) && is_pipe(out, O_RDONLY))
+			r = to_pipe(in, out, len, flags, &native);
+	}
 	return native ? next()->splice(in, in_offset, out, out_offset, len, flags) : r;
 }

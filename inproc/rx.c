@@ -350,13 +350,13 @@ static int fill(struct conn *c, int fd, size_t wanted)
 	return c->rx.plain_len ? 0 : r;
 }
 
-ssize_t rx_peek(struct conn *c, int fd, const struct bytes *to)
+ssize_t rx_peek(struct conn *c, int fd, const struct bytes *to, bool discard)
 {
 	struct bytes copy = *to;
-	int r = fill(c, fd, to->left);
+	int r = fill(c, fd, to->left ? to->left : 1);
 	size_t len = urgent_before(c, c->rx.plain_len < to->left ? c->rx.plain_len : to->left);
 
-	if (!r)
+	if (!r && !discard)
 		bytes_put(&copy, c->rx.buffer + c->rx.plain_at, len);
 	return r ? r : (ssize_t)len;
 }

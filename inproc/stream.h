@@ -9,8 +9,8 @@
 /* Reads; 0: end of file (8548-3.7-2), or no room. discard: as with MSG_TRUNC, nothing is stored. */
 ssize_t rx_read(struct conn *c, int fd, struct bytes *to, bool discard);
 
-/* The same bytes will be read again. */
-ssize_t rx_peek(struct conn *c, int fd, const struct bytes *to);
+/* The same bytes will be read again. With room for none: 0 when there are some, or the end. */
+ssize_t rx_peek(struct conn *c, int fd, const struct bytes *to, bool discard);
 
 /* How many bytes of the stream the kernel has; 0: to wait for more would show rx_peek() no more. */
 size_t rx_peek_more(struct conn *c, int fd);

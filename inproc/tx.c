@@ -285,7 +285,7 @@ ssize_t tx_write(struct conn *c, int fd, struct bytes *from, int flags)
 	if (c->tx.held)
 		tx_flush(c, fd, 0);
 	/* Of a connection that is gone nothing was taken. */
-	return done && (!r || r == -EAGAIN) ? done : r;
+	return done && c->phase != CONN_FAILED ? done : r;
 }
 
 int tx_finish(struct conn *c, int fd, bool closing)

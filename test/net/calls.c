@@ -4,6 +4,8 @@
  * line; natively and in-process it must be the same. Built with _FORTIFY_SOURCE=2 and
  * _FILE_OFFSET_BITS=64, so that the C library's names for these are called.
  */
+#include "calls.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -28,8 +30,7 @@
 
 static struct sockaddr_in server = { .sin_family = AF_INET };
 
-/* What the call returned, or its error; and what is in the buffer. */
-static void tell(const char *what, ssize_t result, const char *buffer)
+void tell(const char *what, ssize_t result, const char *buffer)
 {
 	if (result < 0)
 		printf("%s: %s\n", what, strerrorname_np(errno));
@@ -40,7 +41,7 @@ static void tell(const char *what, ssize_t result, const char *buffer)
 	fflush(stdout);
 }
 
-static int connected(void)
+int connected(void)
 {
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
@@ -51,7 +52,7 @@ static int connected(void)
 	return fd;
 }
 
-static void send_text(int fd, const char *text)
+void send_text(int fd, const char *text)
 {
 	if (send(fd, text, strlen(text), 0) != (ssize_t)strlen(text)) {
 		perror("send");
@@ -59,8 +60,7 @@ static void send_text(int fd, const char *text)
 	}
 }
 
-/* The next len bytes of the echo. */
-static void echoed(const char *what, int fd, size_t len)
+void echoed(const char *what, int fd, size_t len)
 {
 	char buffer[64];
 
@@ -68,7 +68,7 @@ static void echoed(const char *what, int fd, size_t len)
 	     buffer);
 }
 
-static void all_has_come(int fd, int len)
+void all_has_come(int fd, int len)
 {
 	char buffer[64];
 
@@ -76,8 +76,7 @@ static void all_has_come(int fd, int len)
 		;
 }
 
-/* Unknown to the compiler, so that it asks the fortified function. */
-static size_t run_time(size_t n)
+size_t run_time(size_t n)
 {
 	volatile size_t hidden = n;
 
@@ -609,7 +608,10 @@ int main(int argc, char **argv)
 		{ "waitall", waitall_case },	 { "timeouts", timeouts_case },
 		{ "dup3", dup3_case },		 { "close_range", close_range_case },
 		{ "eintr", eintr_case },	 { "alias", alias_case },
-		{ "stdio", stdio_case },
+		{ "stdio", stdio_case },	 { "peeks", peeks_case },
+		{ "nothing", nothing_case },	 { "limits", limits_case },
+		{ "together", together_case },	 { "partial", partial_case },
+		{ "refused", refused_case },
 	};
 
 	if (argc != 4 || inet_pton(AF_INET, argv[1], &server.sin_addr) != 1)

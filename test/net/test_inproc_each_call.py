@@ -131,6 +131,16 @@ def time_limits():
     play("timeouts", resets=True)
 
 
+def odd():
+    """What few programs ask for."""
+    play("peeks")
+    play("nothing")
+    play("limits")
+    play("together")
+    play("partial", resets=True)
+    play("refused")
+
+
 def descriptors():
     play("dup3")
     play("close_range")
@@ -151,6 +161,7 @@ if __name__ == "__main__":
         streams,
         flags,
         time_limits,
+        odd,
         descriptors,
         signals,
     )

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* More cases of `calls`: what few programs ask for, and the kernel answers all the same. */
+#include "calls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+static void pause_ms(long ms)
+{
+	const struct timespec pause = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
+
+	nanosleep(&pause, NULL);
+}
+
+static void limit_set(int fd, int option, long ms)
+{
+	const struct timeval limit = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+
+	setsockopt(fd, SOL_SOCKET, option, &limit, sizeof(limit));
+}
+
+/* ---- flags, lengths ---- */
+
+void peeks_case(void)
+{
+	char buffer[64] = "untouched";
+	int fd = connected();
+
+	send_text(fd, "0123456789abcdef");
+	all_has_come(fd, 16);
+	tell("counted", recv(fd, buffer, 4, MSG_PEEK | MSG_TRUNC), NULL);
+	printf("buffer: %s\n", buffer);
+	tell("without a buffer", recv(fd, NULL, 5, MSG_PEEK | MSG_TRUNC), NULL);
+	tell("all of it", recv(fd, NULL, 16, MSG_PEEK | MSG_TRUNC | MSG_WAITALL), NULL);
+	echoed("still there", fd, 16);
+}
+
+void nothing_case(void)
+{
+	char byte = 'x';
+	struct iovec iov[3] = { { &byte, 0 }, { NULL, 0 }, { &byte, 0 } };
+	struct msghdr message = { .msg_iov = iov, .msg_iovlen = 3 }, none = { .msg_iov = iov };
+	int fd = connected();
+
+	send_text(fd, "hello");
+	echoed("hello", fd, 5);
+	tell("recv", recv(fd, &byte, 0, MSG_DONTWAIT), NULL);
+	tell("recv, without a buffer", recv(fd, NULL, 0, MSG_DONTWAIT), NULL);
+	tell("recv, peeking", recv(fd, &byte, 0, MSG_DONTWAIT | MSG_PEEK), NULL);
+	tell("recvmsg", recvmsg(fd, &message, MSG_DONTWAIT), NULL);
+	tell("recvmsg, no pieces", recvmsg(fd, &none, MSG_DONTWAIT), NULL);
+	tell("read", read(fd, &byte, 0), NULL);
+	tell("readv", readv(fd, iov, 3), NULL);
+	tell("readv, no pieces", readv(fd, iov, 0), NULL);
+	tell("send", send(fd, &byte, 0, 0), NULL);
+	tell("writev", writev(fd, iov, 3), NULL);
+	tell("sendmsg", sendmsg(fd, &message, 0), NULL);
+	send_text(fd, "y");
+	tell("recv, waiting", recv(fd, &byte, 0, 0), NULL);
+	all_has_come(fd, 1);
+	tell("recv, of something", recv(fd, &byte, 0, MSG_DONTWAIT), NULL);
+	echoed("it is still there", fd, 1);
+	shutdown(fd, SHUT_WR);
+	tell("the end", recv(fd, &byte, 1, 0), NULL);
+	tell("recv, at the end", recv(fd, &byte, 0, MSG_DONTWAIT), NULL);
+}
+
+void limits_case(void)
+{
+	static char buffer[IOV_MAX + 1];
+	static struct iovec iov[IOV_MAX + 1];
+	struct msghdr message = { .msg_iov = iov, .msg_iovlen = IOV_MAX + 1 };
+	int fd = connected();
+
+	for (int i = 0; i <= IOV_MAX; i++)
+		iov[i] = (struct iovec){ buffer + i, 1 };
+	tell("writev", writev(fd, iov, IOV_MAX), NULL);
+	tell("echo", recv(fd, buffer, IOV_MAX, MSG_WAITALL), NULL);
+	tell("writev, one too many", writev(fd, iov, IOV_MAX + 1), NULL);
+	tell("readv, one too many", readv(fd, iov, IOV_MAX + 1), NULL);
+	tell("sendmsg, one too many", sendmsg(fd, &message, 0), NULL);
+	tell("recvmsg, one too many", recvmsg(fd, &message, MSG_DONTWAIT), NULL);
+	iov[1].iov_len = SIZE_MAX;
+	message.msg_iovlen = 2;
+	tell("writev, too long", writev(fd, iov, 2), NULL);
+	tell("readv, too long", readv(fd, iov, 2), NULL);
+	tell("sendmsg, too long", sendmsg(fd, &message, 0), NULL);
+	send_text(fd, "none of them was sent");
+	echoed("what comes", fd, 21);
+}
+
+static void *trickle(void *data)
+{
+	for (int i = 0; i < 20; i++) {
+		pause_ms(100);
+		send(*(int *)data, "x", 1, MSG_NOSIGNAL);
+	}
+	return NULL;
+}
+
+/* One time for all of its waits. */
+void together_case(void)
+{
+	char buffer[20];
+	int fd = connected();
+	pthread_t thread;
+	ssize_t n;
+
+	send_text(fd, "hello");
+	echoed("hello", fd, 5);
+	limit_set(fd, SO_RCVTIMEO, 300);
+	pthread_create(&thread, NULL, trickle, &fd);
+	n = recv(fd, buffer, sizeof(buffer), MSG_WAITALL);
+	printf("until its time is up: %s\n", n < (ssize_t)sizeof(buffer) ? "a part" : "all");
+	pthread_join(thread, NULL);
+}
+
+static void *read_later(void *data)
+{
+	static char buffer[65536];
+
+	pause_ms(700);
+	while (recv(*(int *)data, buffer, sizeof(buffer), 0) > 0)
+		;
+	return NULL;
+}
+
+/* Of a message that was sent in part the rest goes before the next one. */
+void partial_case(void)
+{
+	const size_t size = 64 << 20;
+	char second[] = "second";
+	struct iovec iov[] = { { calloc(1, size), size }, { second, 6 } };
+	struct mmsghdr messages[2] = { { .msg_hdr = { .msg_iov = iov, .msg_iovlen = 1 } },
+				       { .msg_hdr = { .msg_iov = iov + 1, .msg_iovlen = 1 } } };
+	int fd = connected();
+	pthread_t thread;
+
+	send_text(fd, "hello");
+	echoed("hello", fd, 5);
+	limit_set(fd, SO_SNDTIMEO, 500);
+	pthread_create(&thread, NULL, read_later, &fd);
+	tell("sendmmsg", sendmmsg(fd, messages, 2, 0), NULL);
+	printf("the first: %s\n", messages[0].msg_len < size ? "a part" : "all");
+	shutdown(fd, SHUT_RDWR);
+	pthread_join(thread, NULL);
+}
+
+/* ---- splice(), sendfile(): what they are not for ---- */
+
+static void splices(int fd, int file, const int pipes[2], int other)
+{
+	off_t at = 2;
+
+	tell("to a file", splice(fd, NULL, file, NULL, 4, 0), NULL);
+	tell("to a place in a file", splice(fd, NULL, file, &at, 4, 0), NULL);
+	tell("to a socket", splice(fd, NULL, other, NULL, 4, 0), NULL);
+	tell("from a file", splice(file, &at, fd, NULL, 4, 0), NULL);
+	tell("from a place", splice(fd, &at, pipes[1], NULL, 4, 0), NULL);
+	tell("to a place in a pipe", splice(fd, NULL, pipes[1], &at, 4, 0), NULL);
+	tell("to a place", splice(pipes[0], NULL, fd, &at, 4, 0), NULL);
+	tell("to the wrong end", splice(fd, NULL, pipes[0], NULL, 4, 0), NULL);
+	tell("from the wrong end", splice(pipes[1], NULL, fd, NULL, 4, 0), NULL);
+	tell("unknown flags", splice(fd, NULL, pipes[1], NULL, 4, 0x100), NULL);
+	tell("nothing", splice(fd, NULL, pipes[1], NULL, 0, 0), NULL);
+}
+
+static void broken_pipe(int fd)
+{
+	int pipes[2];
+
+	if (pipe(pipes))
+		return;
+	close(pipes[0]);
+	signal(SIGPIPE, SIG_IGN);
+	tell("to a pipe that nobody reads", splice(fd, NULL, pipes[1], NULL, 4, 0), NULL);
+	close(pipes[1]);
+}
+
+void refused_case(void)
+{
+	char path[] = "/tmp/callsXXXXXX";
+	int fd = connected(), file = mkstemp(path), pipes[2], sockets[2];
+	off_t before = -5, at = 8;
+
+	if (pipe(pipes) || socketpair(AF_UNIX, SOCK_STREAM, 0, sockets))
+		return;
+	unlink(path);
+	tell("file", write(file, "abcdefghij", 10), NULL);
+	tell("pipe", write(pipes[1], "pipe", 4), NULL);
+	send_text(fd, "0123456789");
+	all_has_come(fd, 10);
+	splices(fd, file, pipes, sockets[0]);
+	tell("sendfile from a pipe", sendfile(fd, pipes[0], NULL, 4), NULL);
+	tell("from a place there", sendfile(fd, pipes[0], &at, 4), NULL);
+	tell("from a socket", sendfile(fd, sockets[0], NULL, 4), NULL);
+	tell("from before a file", sendfile(fd, file, &before, 4), NULL);
+	tell("from none", sendfile(fd, 999, NULL, 4), NULL);
+	tell("over its end", sendfile(fd, file, &at, 100), NULL);
+	tell("offset", at, NULL);
+	tell("at its end", sendfile(fd, file, &at, 100), NULL);
+	broken_pipe(fd);
+	echoed("all is still there", fd, 12);
+	tell("nothing is in the file", lseek(file, 0, SEEK_END), NULL);
+}
