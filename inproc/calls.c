@@ -12,10 +12,15 @@
 #include "inproc/helper.h"
 #include "inproc/moment.h"
 #include "inproc/next.h"
+#include "inproc/turns.h"
 #include "inproc/urgent.h"
 
 /* Somebody else makes the keys: how often to look whether they are there. */
 #define KEYS_MS 2
+
+/* Another thread shuts down or closes what a call waits to write to, and the kernel, which has frames to
+ * send, does not hear of it yet: how often to look. */
+#define SHUT_MS 100
 
 /* Errors are told once, as the kernel does; but see conn_broken(). */
 static int take_error(int *error)
@@ -24,6 +29,25 @@ static int take_error(int *error)
 
 	*error = 0;
 	return r;
+}
+
+/*
+ * The connection of fd for a step of a call, locked, as from table_use(). The first step notes its turn;
+ * for those behind a wait it must be the same one: otherwise *ret_error is EBADF, or ESHUTDOWN if it
+ * was shut down before it was closed.
+ */
+static struct conn *use(int fd, bool first, uint32_t *turn, int *ret_error)
+{
+	struct conn *c = table_use(fd, ret_error);
+
+	if (first)
+		*turn = turns_now(fd);
+	if (*turn == turns_now(fd))
+		return c;
+	if (c)
+		conn_unlock(c);
+	*ret_error = turns_was_shut(fd, *turn) ? ESHUTDOWN : EBADF;
+	return NULL;
 }
 
 /* Unlocks; what is left to do is done if the program does not come back. */
@@ -132,24 +156,29 @@ static bool wait_more(int fd, size_t had)
 	return next()->recv(fd, NULL, had + 1, MSG_PEEK | MSG_WAITALL | MSG_TRUNC) > (ssize_t)had;
 }
 
-/* The kernel tells of an error once, and it was told when we waited. */
-static void note(int fd, int error)
+/*
+ * The kernel tells of an error once, and it was told when we waited. What the call is to say: behind a
+ * shutdown() of both directions, the end. (The peer's FINp comes as data then, and the kernel resets.)
+ */
+static int note(int fd, uint32_t turn, int error)
 {
 	struct conn *c;
 	int other;
 
 	if (error == -EINTR)
-		return;
-	c = table_use(fd, &other);
+		return error;
+	c = use(fd, false, &turn, &other);
 	if (!c)
-		return;
+		return other == ESHUTDOWN ? 0 : error;
 	if (error == -EAGAIN) {
 		c->may_block = false;
 	} else {
 		conn_broken(c, -error);
 		c->rx_error = c->tx_error = 0;
+		error = c->rx_shut && c->fin_shut ? 0 : error;
 	}
 	conn_unlock(c);
+	return error;
 }
 
 /* How many bytes a call waits for: all that it wants, or what SO_RCVLOWAT says. */
@@ -193,6 +222,7 @@ ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 	int64_t begun = 0;
 	ssize_t done = 0, r;
 	size_t had = 0;
+	uint32_t turn;
 
 	*ret_native = false;
 	calls_send_held();
@@ -205,11 +235,11 @@ ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 		flags |= MSG_PEEK;
 	for (;;) {
 		int error;
-		struct conn *c = table_use(fd, &error);
+		struct conn *c = use(fd, first, &turn, &error);
 
 		if (!c) {
 			*ret_native = !error;
-			return calls_result(-error);
+			return calls_result(done || error == ESHUTDOWN ? done : -error);
 		}
 		if (waited && !c->may_block)
 			c->may_block = is_blocking(fd);
@@ -251,7 +281,7 @@ ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 		if (!r)
 			r = waited && several ? wait_further(fd, begun) : wait_readable(fd);
 		if (r && (r != -EAGAIN || waits))
-			note(fd, r);
+			r = note(fd, turn, r);
 		if (r)
 			break;
 		waited = true;
@@ -294,18 +324,21 @@ static int wait_writable(int fd, bool for_keys, int64_t *end)
 {
 	struct pollfd p = { .fd = fd, .events = for_keys ? POLLIN : POLLOUT };
 	int mode = next()->fcntl(fd, F_GETFL);
+	const int64_t slice = for_keys ? KEYS_MS : SHUT_MS;
 	int64_t left;
-	int n, ms;
+	int n;
 
-	if (mode < 0 || mode & O_NONBLOCK)
+	/* Closed: use() says so. */
+	if (mode < 0)
+		return 0;
+	if (mode & O_NONBLOCK)
 		return -EAGAIN;
 	if (!*end)
 		*end = send_end(fd);
-	left = *end == INT64_MAX ? INT_MAX : *end - now_ms();
+	left = *end == INT64_MAX ? slice : *end - now_ms();
 	if (left <= 0)
 		return -EAGAIN;
-	ms = for_keys && left > KEYS_MS ? KEYS_MS : left < INT_MAX ? (int)left : INT_MAX;
-	n = next()->poll(&p, 1, ms);
+	n = next()->poll(&p, 1, left < slice ? (int)left : (int)slice);
 	return n < 0 && errno == EINTR ? -EINTR : 0;
 }
 
@@ -327,8 +360,9 @@ static ssize_t write_step(struct conn *c, int fd, struct bytes *from, int flags)
 ssize_t calls_write(int fd, struct bytes *from, int flags, bool *ret_native)
 {
 	ssize_t done = 0, r, waited;
-	bool left, for_keys;
+	bool left, for_keys, first = true;
 	int64_t end = 0;
+	uint32_t turn;
 
 	*ret_native = false;
 	if (held_fd != fd)
@@ -337,12 +371,17 @@ ssize_t calls_write(int fd, struct bytes *from, int flags, bool *ret_native)
 	signals_forget();
 	for (;;) {
 		int error;
-		struct conn *c = table_use(fd, &error);
+		struct conn *c = use(fd, first, &turn, &error);
 
+		if (!c && error == ESHUTDOWN) {
+			r = -EPIPE;
+			break;
+		}
 		if (!c) {
 			*ret_native = !error && !done;
 			return calls_result(done ? done : -error);
 		}
+		first = false;
 		r = write_step(c, fd, from, flags);
 		if (r > 0)
 			done += r;

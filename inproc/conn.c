@@ -264,8 +264,9 @@ void conn_reap(void)
 
 int conn_broken(struct conn *c, int error)
 {
-	/* What came before FINp is lost if the program has not read it. */
-	const bool ended = c->eof && !c->rx.plain_len;
+	/* What came before FINp is lost if the program has not read it. Who wants nothing more, and has
+	 * said so, is told of an end: the peer's FINp makes the kernel reset such a connection. */
+	const bool ended = (c->eof && !c->rx.plain_len) || (c->rx_shut && c->fin_shut);
 
 	if (c->phase == CONN_FAILED)
 		return -error;

@@ -14,6 +14,7 @@
 #include "inproc/boarding.h"
 #include "inproc/next.h"
 #include "inproc/stream.h"
+#include "inproc/turns.h"
 #include "inproc/vessel.h"
 
 /* How long to wait for another thread's close(): SO_LINGER may hold it. */
@@ -108,7 +109,8 @@ static struct conn *take(int fd, struct conn *instead)
 	return atomic_compare_exchange_strong(&table[fd], &c, instead) ? c : NULL;
 }
 
-void table_gone(int fd)
+/* What it was goes on as the program's own. */
+static void let_go(int fd)
 {
 	struct conn *c = take(fd, NULL);
 
@@ -117,6 +119,13 @@ void table_gone(int fd)
 	conn_unref(c, lives_own());
 	conn_unlock_release(c);
 	vessel_unuse(c);
+}
+
+void table_gone(int fd)
+{
+	if (table_get(fd))
+		turns_end(fd, false);
+	let_go(fd);
 }
 
 /* What stands for fd when no other thread is closing it; &closing: it goes on doing so. */
@@ -195,7 +204,7 @@ struct conn *table_use(int fd, int *ret_error)
 		return c;
 	inheritance_return(fd);
 	conn_unlock(c);
-	table_gone(fd);
+	let_go(fd);
 	return NULL;
 }
 
@@ -222,7 +231,7 @@ void table_forget(int fd)
 		return;
 	inheritance_return(fd);
 	conn_unlock(c);
-	table_gone(fd);
+	let_go(fd);
 }
 
 void table_copied(int fd, int copy)
@@ -378,6 +387,7 @@ void table_closing(int fd)
 		conn_reap();
 	if (!c || conn_lock(c))
 		return;
+	turns_end(fd, c->rx_shut);
 	leave(c, fd);
 	conn_unlock_release(c);
 	vessel_unuse(c);
@@ -401,8 +411,10 @@ void table_closed(int fd)
 
 void table_replaced(int fd)
 {
-	if (table_get(fd) && table_is_uncounted())
-		atomic_store(&table[fd], NULL);
+	if (!table_get(fd) || !table_is_uncounted())
+		return;
+	turns_end(fd, false);
+	atomic_store(&table[fd], NULL);
 }
 
 void table_ending(void)

@@ -404,8 +404,7 @@ static bool takes(int fd, size_t len)
 	return send(fd, zeros, len, MSG_DONTWAIT) > 0;
 }
 
-/* Until not one byte more is taken, now or in a moment. */
-static void fill(int fd)
+void fill(int fd)
 {
 	struct pollfd polled = { .fd = fd, .events = POLLOUT };
 
@@ -611,7 +610,7 @@ int main(int argc, char **argv)
 		{ "stdio", stdio_case },	 { "peeks", peeks_case },
 		{ "nothing", nothing_case },	 { "limits", limits_case },
 		{ "together", together_case },	 { "partial", partial_case },
-		{ "refused", refused_case },
+		{ "refused", refused_case },	 { "taken", taken_case },
 	};
 
 	if (argc != 4 || inet_pton(AF_INET, argv[1], &server.sin_addr) != 1)

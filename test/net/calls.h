@@ -17,6 +17,9 @@ void send_text(int fd, const char *text);
 void echoed(const char *what, int fd, size_t len);
 void all_has_come(int fd, int len);
 
+/* Until not one byte more is taken, now or in a moment. */
+void fill(int fd);
+
 /* Unknown to the compiler, so that it asks the fortified function. */
 size_t run_time(size_t n);
 
@@ -27,5 +30,6 @@ void limits_case(void);
 void together_case(void);
 void partial_case(void);
 void refused_case(void);
+void taken_case(void);
 
 #endif

@@ -216,3 +216,87 @@ void refused_case(void)
 	echoed("all is still there", fd, 12);
 	tell("nothing is in the file", lseek(file, 0, SEEK_END), NULL);
 }
+
+/* ---- a descriptor that becomes another one while a call waits for it ---- */
+
+struct call {
+	int fd;
+	ssize_t (*run)(int fd);
+	ssize_t result;
+};
+
+static ssize_t read_some(int fd)
+{
+	char buffer[64];
+
+	return recv(fd, buffer, run_time(sizeof(buffer)), 0);
+}
+
+static ssize_t write_much(int fd)
+{
+	static char much[1 << 20];
+
+	memset(much, 'W', sizeof(much));
+	return send(fd, much, sizeof(much), MSG_NOSIGNAL);
+}
+
+static void *run(void *data)
+{
+	struct call *call = data;
+
+	call->result = call->run(call->fd);
+	return NULL;
+}
+
+/* fd's connection is shut down, and other comes to its number, while the call waits. */
+static void taken_from(const char *what, ssize_t (*waits)(int fd), int fd, int other)
+{
+	struct call call = { .fd = fd, .run = waits };
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, run, &call);
+	pause_ms(300);
+	shutdown(fd, SHUT_RDWR);
+	dup2(other, fd);
+	pthread_join(thread, NULL);
+	printf("%s: %s\n", what, call.result < 0 ? "an error" : call.result ? "done" : "the end");
+}
+
+static int begun(void)
+{
+	int fd = connected();
+
+	send_text(fd, "hello");
+	echoed("hello", fd, 5);
+	return fd;
+}
+
+static int filled(void)
+{
+	int fd = begun();
+
+	fill(fd);
+	return fd;
+}
+
+void taken_case(void)
+{
+	int other = begun(), sockets[2];
+	char buffer[16];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sockets))
+		return;
+	send_text(other, "other's");
+	all_has_come(other, 7);
+	taken_from("read", read_some, begun(), other);
+	echoed("of the other nothing was taken", other, 7);
+	taken_from("write", write_much, filled(), other);
+	send_text(other, "its own");
+	echoed("in the other there is", other, 7);
+	send_text(sockets[1], "plain");
+	taken_from("read", read_some, begun(), sockets[0]);
+	tell("in a plain one", recv(sockets[0], buffer, sizeof(buffer), MSG_DONTWAIT), buffer);
+	taken_from("write", write_much, filled(), sockets[0]);
+	tell("and nothing comes from it", recv(sockets[1], buffer, sizeof(buffer), MSG_DONTWAIT),
+	     buffer);
+}

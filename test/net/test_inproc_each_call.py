@@ -141,6 +141,11 @@ def odd():
     play("refused")
 
 
+def taken():
+    """A descriptor becomes another one while a call waits for it."""
+    play("taken", resets=True)
+
+
 def descriptors():
     play("dup3")
     play("close_range")
@@ -162,6 +167,7 @@ if __name__ == "__main__":
         flags,
         time_limits,
         odd,
+        taken,
         descriptors,
         signals,
     )
