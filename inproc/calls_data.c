@@ -279,7 +279,7 @@ CALL ssize_t sendfile(int out, int in, off_t *offset, size_t len)
 	bool native;
 	ssize_t r;
 
-	if (table_get(in))
+	if (table_is_ours(in))
 		return calls_result(-EINVAL);
 	if (!table_get(out))
 		return next()->sendfile(out, in, offset, len);

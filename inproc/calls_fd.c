@@ -132,6 +132,16 @@ CALL int shutdown(int fd, int how)
 	return calls_result(r);
 }
 
+/* What fd is duplicated to; no fork comes in between, which may move its connection. */
+static bool copy_begin(int fd, struct table_close *ret)
+{
+	const bool ours = table_get(fd) && table_is_own();
+
+	if (ours)
+		table_close_begin(ret);
+	return ours;
+}
+
 /* A connection has come to copy. */
 static void copied(int fd, int copy)
 {
@@ -142,15 +152,20 @@ static void copied(int fd, int copy)
 
 CALL int dup(int fd)
 {
+	struct table_close copying;
+	bool ours;
 	int copy;
 
 	if (table_is_foreign(fd))
 		return calls_result(-EBADF);
 	table_shared(fd);
+	ours = copy_begin(fd, &copying);
 	copy = next()->dup(fd);
 	calls_new(copy);
 	if (copy >= 0)
 		copied(fd, copy);
+	if (ours)
+		table_close_end(&copying);
 	return copy;
 }
 
@@ -175,11 +190,11 @@ static int duplicate(int fd, int copy, int flags)
 		return calls_result(-EBADF);
 	table_shared(fd);
 	table_shared(copy);
-	if (fd != copy)
-		table_awaits(fd, copy);
-	closes = table_get(copy) && table_is_own();
+	closes = (table_get(fd) || table_get(copy)) && table_is_own();
 	if (closes)
 		table_close_begin(&closing);
+	if (fd != copy)
+		table_awaits(fd, copy);
 	replace(fd, copy);
 	if (kept_is(copy) && table_is_own())
 		helper_make_way(copy);
@@ -250,6 +265,8 @@ static void owner_set(int fd)
 
 CALL int fcntl(int fd, int command, ...)
 {
+	struct table_close copying;
+	bool ours = false;
 	va_list ap;
 	void *argument;
 	int r;
@@ -257,8 +274,10 @@ CALL int fcntl(int fd, int command, ...)
 	va_start(ap, command);
 	argument = va_arg(ap, void *);
 	va_end(ap);
-	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
+	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) {
 		table_shared(fd);
+		ours = copy_begin(fd, &copying);
+	}
 	if (command == F_GETFD && table_get(fd))
 		return exec_flag_get(fd);
 	if (command == F_SETFD && table_get(fd))
@@ -270,6 +289,8 @@ CALL int fcntl(int fd, int command, ...)
 		calls_new(r);
 		copied(fd, r);
 	}
+	if (ours)
+		table_close_end(&copying);
 	return r;
 }
 

@@ -70,16 +70,17 @@ static bool is_pipe(int fd, int other)
 CALL ssize_t splice(int in, off_t *in_offset, int out, off_t *out_offset, size_t len,
 		    unsigned int flags)
 {
+	const bool reads = table_is_ours(in), writes = table_is_ours(out);
 	bool native = true;
 	ssize_t r = 0;
 
-	if (table_get(in) && table_get(out))
+	if (reads && writes)
 		return calls_result(-EINVAL);
 	/* What the kernel refuses is left to it: neither has an offset, and one is a pipe. */
 	if (!in_offset && !out_offset && len && !(flags & ~ALL_FLAGS)) {
-		if (table_get(out) && is_pipe(in, O_WRONLY))
+		if (writes && is_pipe(in, O_WRONLY))
 			r = from_pipe(in, out, len, flags, &native);
-		else if (table_get(in) && is_pipe(out, O_RDONLY))
+		else if (reads && is_pipe(out, O_RDONLY))
 			r = to_pipe(in, out, len, flags, &native);
 	}
 	return native ? next()->splice(in, in_offset, out, out_offset, len, flags) : r;

@@ -144,6 +144,13 @@ static struct conn *settled(int fd)
 	return c;
 }
 
+bool table_is_ours(int fd)
+{
+	const struct conn *c = table_get(fd) ? settled(fd) : NULL;
+
+	return c && c != &closing;
+}
+
 /* Locked by whichever of the two; NULL: it is not fd's. */
 static struct conn *locked(int fd, int (*lock)(struct conn *))
 {
@@ -236,14 +243,23 @@ void table_forget(int fd)
 
 void table_copied(int fd, int copy)
 {
-	struct conn *c = settled(fd);
+	struct conn *c;
 
-	if (!c || c == &closing || !table_holds(copy) || getpid() != owner || conn_lock_still(c))
+	if (!table_holds(copy) || getpid() != owner)
 		return;
+	do {
+		c = settled(fd);
+		if (!c || c == &closing || conn_lock_still(c))
+			return;
+		if (!is_elsewhere(fd, c))
+			break;
+		conn_unlock(c);
+	} while (true);
 	conn_ref(c, lives_own());
-	conn_unlock(c);
 	inheritance_take(copy);
+	/* With the lock: it must not move in between. */
 	table_set(copy, c);
+	conn_unlock(c);
 }
 
 size_t table_count(const struct conn *c)

@@ -46,6 +46,10 @@ void table_inherits(int fd, bool yes);
  */
 struct conn *table_use(int fd, int *ret_error);
 
+/* Is fd one of ours? Where table_get() says so, another thread may just have closed it, and the number be
+ * that of a file already. */
+bool table_is_ours(int fd);
+
 /* The connection of fd as it is, locked; NULL: none. */
 struct conn *table_lock(int fd);
 

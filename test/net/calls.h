@@ -31,5 +31,6 @@ void together_case(void);
 void partial_case(void);
 void refused_case(void);
 void taken_case(void);
+void copies_case(void);
 
 #endif

@@ -7,6 +7,8 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +17,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -299,4 +302,52 @@ void taken_case(void)
 	taken_from("write", write_much, filled(), sockets[0]);
 	tell("and nothing comes from it", recv(sockets[1], buffer, sizeof(buffer), MSG_DONTWAIT),
 	     buffer);
+}
+
+/* ---- duplicates while another thread forks ---- */
+
+static atomic_bool enough;
+
+static void *forks(void *data)
+{
+	while (!enough) {
+		pid_t pid = fork();
+
+		if (!pid)
+			_exit(0);
+		waitpid(pid, NULL, 0);
+	}
+	return data;
+}
+
+/* The last one is as good as the first. */
+static bool copies_work(void)
+{
+	int fd = connected();
+	bool work = true;
+	char buffer[8];
+
+	for (int i = 0; i < 8; i++) {
+		int copy = dup(fd);
+
+		close(fd);
+		fd = copy;
+		work &= send(fd, "hello", 5, MSG_NOSIGNAL) == 5 &&
+			recv(fd, buffer, 5, MSG_WAITALL) == 5 && !memcmp(buffer, "hello", 5);
+	}
+	close(fd);
+	return work;
+}
+
+void copies_case(void)
+{
+	pthread_t thread;
+	int good = 0;
+
+	pthread_create(&thread, NULL, forks, NULL);
+	for (int i = 0; i < 200; i++)
+		good += copies_work();
+	enough = true;
+	pthread_join(thread, NULL);
+	tell("of 200", good, NULL);
 }

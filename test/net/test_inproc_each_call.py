@@ -146,6 +146,11 @@ def taken():
     play("taken", resets=True)
 
 
+def copies():
+    """Duplicates are made while another thread forks."""
+    play("copies")
+
+
 def descriptors():
     play("dup3")
     play("close_range")
@@ -168,6 +173,7 @@ if __name__ == "__main__":
         time_limits,
         odd,
         taken,
+        copies,
         descriptors,
         signals,
     )
