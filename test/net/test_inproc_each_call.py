@@ -3,7 +3,7 @@
 """
 In-process mode: calls on sockets, one by one, say what they say without the library.
 
-Where each call that programs make on sockets is tested; "here" is calls.c, "behaviour" the suite in
+Where each call that programs make on sockets is tested; "here" is calls.c and calls_odd.c, "behaviour" the suite in
 test/behaviour, which run.py --inproc plays, and "programs" are those of test_inproc_apps.py and its like.
 
     read, write, recv, send                          behaviour/data.py, here: eintr, timeouts
@@ -12,7 +12,7 @@ test/behaviour, which run.py --inproc plays, and "programs" are those of test_in
     recvmmsg                                         here: recvmmsg
     sendfile, sendfile64                             behaviour/data.py: from_file; here: large; programs: nginx
     preadv2, pwritev2, and their 64                  here: large
-    splice                                           behaviour/data.py: spliced; here: eintr; programs: haproxy
+    splice                                           behaviour/data.py: spliced; here: eintr, odd; programs: haproxy
     close                                            behaviour/ends.py; test_inproc_end.py
     close_range, closefrom                           here: close_range; test_inproc_calls.py: closed_all
     shutdown                                         behaviour/ends.py; test_inproc_wait.py: shutdowns
@@ -33,7 +33,7 @@ test/behaviour, which run.py --inproc plays, and "programs" are those of test_in
     fork with a shared listener, fork after accept   behaviour/processes.py, servers.py; test_inproc.py
     exec, SCM_RIGHTS                                 test_inproc_pass.py; test_inproc_calls.py: inherited
     posix_spawn, posix_spawnp, system, popen         test_inproc_spawn.py
-    threads using one socket                         behaviour/data.py: both_ways; test_inproc_calls.py: cancelled
+    threads using one socket                         behaviour/data.py: both_ways; test_inproc_calls.py: cancelled; here: taken, copies
     EINTR                                            here: eintr; test_inproc_wait.py: interruptions, restarts
     stdio on sockets                                 here: stdio
     stdin, stdout, freopen on a connection           test_inproc_pass.py: streams, terminal
