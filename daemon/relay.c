@@ -27,6 +27,11 @@ int relay_fail(struct relay_outcome *ret, const char *reason)
 	return -1;
 }
 
+bool relay_is_broken(int error)
+{
+	return error == ECONNRESET || error == EPIPE;
+}
+
 static void end_gone(struct flow *f, struct flow_end *end, int error)
 {
 	/* The first one tells; without it on the socket each later call would have EPIPE. */
@@ -39,16 +44,12 @@ static void end_gone(struct flow *f, struct flow_end *end, int error)
 	end->readable = true;
 	if (f->gone_reason)
 		return;
-	/* The others are timeouts, too, that follow ICMP errors. */
-	if (error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH)
+	/* If it was neither RST nor an administrator, then nobody answered, whatever ICMP or a route
+	 * of this host said of that. */
+	if (!relay_is_broken(error) && error != ECONNABORTED)
 		f->gone_reason = "timeout";
 	else
 		f->gone_reason = end == &f->net ? "reset" : "local-reset";
-}
-
-bool relay_is_broken(int error)
-{
-	return error == ECONNRESET || error == EPIPE;
 }
 
 int relay_call_failed(struct flow *f, struct flow_end *end)

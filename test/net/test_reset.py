@@ -241,6 +241,25 @@ def orderly_end():
             check_equal({c["reason"] for c in found}, {None}, "and nobody calls it a failure")
 
 
+def way_is_lost():
+    """An end that cannot be reached any more has not reset, whatever the kernel's error is called."""
+    family, patience = socket.AF_INET6, 1000
+    for kind in ("prohibit", "blackhole", "unreachable"):
+        with Net() as net:
+            a, b, da, _ = two_daemons(net)
+            with Server(b, lambda conn, peer: conn.dup(), family) as server:
+                with connect(a, b.addresses[family], server.port, family) as sock:
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience)
+                    sock.sendall(b"hello")
+                    read_exactly(server.wait_results()[0], 5)
+                    a.ip("-6", "route", "add", kind, f"{b.addresses[family]}/128")
+                    sock.sendall(b"Does anybody hear me?")
+                    error = errno_of(lambda: read_to_end(sock))
+            check_equal(error, errno.ETIMEDOUT, f"{kind} route: the program's error")
+            (found,) = da.wait_list(port=server.port, state="closed")
+            check_equal(found["reason"], "timeout", f"{kind} route: the reason")
+
+
 # It has said all and reset the connection before anybody else on its CPU goes on.
 HASTY = """
 import socket, struct, sys
@@ -302,5 +321,6 @@ if __name__ == "__main__":
         cut_by_an_answer,
         unsent_and_reset,
         orderly_end,
+        way_is_lost,
         hasty_server,
     )
