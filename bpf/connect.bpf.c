@@ -145,6 +145,7 @@ static __always_inline void app_forget(struct bpf_sock_addr *ctx)
 	if (!app)
 		return;
 	bpf_map_delete_elem(&released, &app->cookie);
+	bpf_map_delete_elem(&unheard, &app->cookie);
 	bpf_sk_storage_delete(&app_socks, ctx->sk);
 }
 

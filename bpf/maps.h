@@ -68,6 +68,14 @@ struct {
 	__type(value, struct shared_flow_end);
 } released __weak SEC(".maps");
 
+/* Sockets by cookie that gave up when there was no room to say so, for the worker to look for. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, __u8);
+} unheard __weak SEC(".maps");
+
 /* What programs wish for their sockets; connections inherit it from their listener. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);

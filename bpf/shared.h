@@ -284,11 +284,12 @@ struct shared_settings {
 /* An entry of "workers": two cache lines of its own. The first changes with each connection, and that
  * worker alone writes it, but for quiet; the second, which whoever resumes reads of all workers, with each flush. */
 struct shared_worker {
-	uint32_t flows; /* that it carries: new connections go to those who have fewer */
-	uint32_t awake; /* it will look at its ring buffer before it waits */
-	uint64_t begun; /* that the slot has seen: no id comes twice */
-	uint64_t quiet; /* so far its ring has events that nobody was woken for: event_submit() */
-	uint32_t pad[10];
+	uint32_t flows;	  /* that it carries: new connections go to those who have fewer */
+	uint32_t awake;	  /* it will look at its ring buffer before it waits */
+	uint64_t begun;	  /* that the slot has seen: no id comes twice */
+	uint64_t quiet;	  /* so far its ring has events that nobody was woken for: event_submit() */
+	uint32_t unheard; /* how often its ring had no room for the word that a program gave up */
+	uint32_t pad[9];
 	/* How often programs have asked it by TCP_CRYPT_CACHE_FLUSH (setsockopt.bpf.c), */
 	uint32_t flushes;
 	uint32_t flushed; /* and how often it has done so; until then nothing is resumed */

@@ -108,6 +108,21 @@ static __noinline int app_connecting(struct bpf_sock_ops *ops)
 	return 0;
 }
 
+/* The worker's ring is full: it looks for this once a second. */
+static __noinline int gave_up_unheard(struct bpf_sock_ops *ops, __u32 slot)
+{
+	__u64 cookie = bpf_get_socket_cookie(ops);
+	struct shared_worker *w;
+	__u8 yes = 1;
+
+	if (bpf_map_update_elem(&unheard, &cookie, &yes, BPF_ANY))
+		return 0;
+	w = bpf_map_lookup_elem(&workers, &slot);
+	if (w)
+		__sync_fetch_and_add(&w->unheard, 1);
+	return 0;
+}
+
 /* Closed before it was connected: nobody wants the upstream connection any more. */
 static __noinline int app_gave_up(struct bpf_sock_ops *ops)
 {
@@ -117,9 +132,11 @@ static __noinline int app_gave_up(struct bpf_sock_ops *ops)
 	struct app_sock *app;
 
 	app = sk ? bpf_sk_storage_get(&app_socks, sk, NULL, 0) : NULL;
-	e = app ? event_reserve(app->slot) : NULL;
-	if (!e)
+	if (!app)
 		return 0;
+	e = event_reserve(app->slot);
+	if (!e)
+		return gave_up_unheard(ops, app->slot);
 	__builtin_memset(e, 0, sizeof(*e));
 	tuple_set(&ends, ops);
 	e->type = SHARED_EVENT_GAVE_UP;

@@ -28,6 +28,9 @@
  * for so long: a program that tries again gets the very error, and as fast. */
 #define NO_ROUTE_SECONDS 10
 
+/* The SYN of who gave up unheard may be in the ring still. */
+#define UNHEARD_TICKS 5
+
 /* How many held SYNs go on before what they bring is accepted, and in a turn of the loop. */
 #define RELEASE_BATCH  16
 #define RELEASE_BUDGET 256
@@ -305,6 +308,25 @@ void outgoing_resume(struct worker *w)
 {
 	if (!TAILQ_EMPTY(&w->releasing))
 		loop_queue(w->loop, &w->release);
+}
+
+void outgoing_tick(struct worker *w)
+{
+	uint32_t unheard = engine_lane_unheard(w->lane);
+	struct flow *f, *next;
+
+	if (unheard != w->unheard)
+		w->unheard_ticks = UNHEARD_TICKS;
+	w->unheard = unheard;
+	if (!w->unheard_ticks)
+		return;
+	w->unheard_ticks--;
+	for (size_t i = 0; i < WORKER_HELD_BUCKETS; i++)
+		for (f = TAILQ_FIRST(&w->held[i]); f; f = next) {
+			next = TAILQ_NEXT(f, held_entry);
+			if (!f->app.open && engine_gave_up(w->engine, f->syn.cookie))
+				flow_abort(f, "local-reset", ETIMEDOUT);
+		}
 }
 
 static void held_syn(struct worker *w, const struct shared_event *event)

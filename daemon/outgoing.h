@@ -19,6 +19,9 @@ void outgoing_looked(struct worker *w);
 /* Once a second: the listener for programs may accept again. */
 void outgoing_resume(struct worker *w);
 
+/* Once a second: ends flows whose program gave up when there was no room to say so. */
+void outgoing_tick(struct worker *w);
+
 /* The engine's events: held SYNs, programs that gave up, connections that went out natively. */
 void outgoing_event(struct worker *w, const struct shared_event *event);
 

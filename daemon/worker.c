@@ -95,6 +95,7 @@ static void tick(void *data)
 	buffer_pool_tick(&w->buffers);
 	if (w->inproc)
 		inproc_tick(w);
+	outgoing_tick(w);
 	listener_resume(&w->programs);
 	outgoing_resume(w);
 	listener_resume(&w->steered);

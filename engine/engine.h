@@ -224,6 +224,11 @@ uint64_t *engine_lane_begun(struct engine_lane *lane);
 /* How many flows the worker carries: new ones go to those who have fewer. */
 void engine_lane_set_flows(struct engine_lane *lane, size_t n);
 
+/* How often programs have given up unheard, because there was no room for the event; and has this
+ * socket's? (Told once.) */
+uint32_t engine_lane_unheard(const struct engine_lane *lane);
+bool engine_gave_up(struct engine *e, uint64_t cookie);
+
 /* One SHARED_EVENT_CACHE_FLUSH has been served: the session is forgotten. */
 void engine_lane_flushed(struct engine_lane *lane);
 

@@ -110,6 +110,11 @@ void engine_lane_set_flows(struct engine_lane *lane, size_t n)
 	__atomic_store_n(&lane->load->flows, (uint32_t)n, __ATOMIC_RELAXED);
 }
 
+uint32_t engine_lane_unheard(const struct engine_lane *lane)
+{
+	return __atomic_load_n(&lane->load->unheard, __ATOMIC_ACQUIRE);
+}
+
 void engine_lane_flushed(struct engine_lane *lane)
 {
 	__atomic_add_fetch(&lane->load->flushed, 1, __ATOMIC_RELEASE);

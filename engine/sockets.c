@@ -126,6 +126,11 @@ int engine_mark_to_app(struct engine *e, int fd, const struct shared_endpoint *c
 	return error;
 }
 
+bool engine_gave_up(struct engine *e, uint64_t cookie)
+{
+	return !bpf_map_delete_elem(bpf_map__fd(e->programs->maps.unheard), &cookie);
+}
+
 int engine_lead_to(struct engine *e, unsigned int slot, int fd, bool out, bool v6)
 {
 	uint32_t index = shared_listener(slot, out, v6);

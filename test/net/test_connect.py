@@ -6,6 +6,7 @@ import errno
 import pathlib
 import re
 import select
+import signal
 import socket
 import struct
 
@@ -24,7 +25,7 @@ from apps import (
     read_exactly,
 )
 from harness import Net, check, check_equal, main, sockets_of, wait_for
-from load import PLACES, map_number, taken
+from load import PLACES, map_entries, map_number, taken
 
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
 CLOSED = 9999
@@ -351,6 +352,37 @@ def loaded(host, programs):
     return [program for program, done in shown if done.returncode == 0]
 
 
+def begin(address, port):
+    sock = socket.socket()
+    sock.setblocking(False)
+    sock.connect_ex((address, port))
+    return sock
+
+
+def give_up_unheard():
+    """Programs that give up while the daemon has more to look at than there is room for."""
+    with Net() as net:
+        a, b = net.pair()
+        daemon = net.daemon(a)
+        pid = daemon.process.pid
+        with Server(b, echo) as server, a.inside():
+            where = (b.addresses[socket.AF_INET], server.port)
+            daemon.process.send_signal(signal.SIGSTOP)
+            try:
+                waiting = [begin(*where) for _ in range(16)]
+                for _ in range(8000):
+                    begin(*where).close()
+                for sock in waiting:
+                    sock.close()
+                unheard = map_entries(pid, "unheard")
+            finally:
+                daemon.process.send_signal(signal.SIGCONT)
+            check(unheard >= 16, "there is no room for the last ones' word", f"{unheard}")
+            daemon.wait_list(16, port=server.port)
+            wait_for(lambda: not daemon.list(recent=False), "the last connection to end")
+            check(True, "no connection is left that nobody wants")
+
+
 def leaves_nothing():
     with Net() as net:
         a, b = net.pair()
@@ -385,5 +417,6 @@ if __name__ == "__main__":
         more_than_places,
         killed,
         terminated,
+        give_up_unheard,
         leaves_nothing,
     )
