@@ -53,7 +53,7 @@ static void process_unlink(struct inproc_process *p)
 
 static void process_gone(struct inproc_process *p)
 {
-	inproc_conns_gone(&p->channel->conns, &p->holds);
+	inproc_conns_gone(&p->channel->conns, &p->holds, loop_now(p->channel->worker->loop));
 	process_unlink(p);
 }
 

@@ -243,8 +243,7 @@ void inproc_conns_told(struct inproc_conns *c, struct inproc_holds *of, uid_t ui
 	struct inproc_conn *conn = find(c, uid, m->id);
 	struct past_end *over;
 
-	/* One that is known has been told before. */
-	if (!conn || m->type != MESSAGE_ESTABLISHED)
+	if (!conn || !conn->begun || m->type != MESSAGE_ESTABLISHED)
 		remember(c, uid, m, now);
 	switch ((enum message_type)m->type) {
 	case MESSAGE_ESTABLISHED:
@@ -255,12 +254,16 @@ void inproc_conns_told(struct inproc_conns *c, struct inproc_holds *of, uid_t ui
 			begun_late(c, uid, pid, m, over);
 			break;
 		}
+		if (conn && !conn->begun && m->type == MESSAGE_ESTABLISHED)
+			ledger_established(c->ledger, &conn->record);
 		if (!conn)
 			conn = add(c, uid, pid, m);
-		if (conn)
+		if (conn) {
+			conn->begun |= m->type == MESSAGE_ESTABLISHED;
 			hold_add(conn, of);
-		else if (m->type == MESSAGE_ESTABLISHED)
+		} else if (m->type == MESSAGE_ESTABLISHED) {
 			pass(c, uid, pid, m);
+		}
 		break;
 	case MESSAGE_PLAIN:
 		pass(c, uid, pid, m);
@@ -321,7 +324,7 @@ void inproc_conns_tick(struct inproc_conns *c, double now)
 	}
 }
 
-void inproc_conns_gone(struct inproc_conns *c, struct inproc_holds *of)
+void inproc_conns_gone(struct inproc_conns *c, struct inproc_holds *of, double now)
 {
 	struct inproc_hold *h;
 
@@ -329,8 +332,13 @@ void inproc_conns_gone(struct inproc_conns *c, struct inproc_holds *of)
 		struct inproc_conn *conn = h->conn;
 
 		hold_end(h);
-		if (LIST_EMPTY(&conn->holds))
+		if (!LIST_EMPTY(&conn->holds))
+			continue;
+		/* A child's parent has yet to say that it has it. */
+		if (conn->begun)
 			end(c, conn, "local-reset");
+		else
+			conn->left = now;
 	}
 }
 

@@ -11,17 +11,23 @@
 
 #include "inproc/message.h"
 
-#define PAST_MAX 4096 /* a power of two; who comes later may push out others */
+#define PAST_SETS 1024 /* a power of two */
+#define PAST_WAYS 4    /* who comes later pushes out who came first */
+
+struct past_end {
+	uint64_t id; /* 0: none */
+	uid_t uid;
+	bool listed; /* it was known when it ended */
+	int32_t reason;
+	uint64_t bytes_in, bytes_out, rekeys;
+};
 
 /* Zeroed: nothing has ended. */
 struct past {
-	struct past_end {
-		uint64_t id; /* 0: none */
-		uid_t uid;
-		bool listed; /* it was known when it ended */
-		int32_t reason;
-		uint64_t bytes_in, bytes_out, rekeys;
-	} ends[PAST_MAX];
+	struct past_set {
+		struct past_end ends[PAST_WAYS];
+		unsigned int next;
+	} sets[PAST_SETS];
 };
 
 /* One has ended, by this message. */
