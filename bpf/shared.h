@@ -282,7 +282,7 @@ struct shared_settings {
 };
 
 /* An entry of "workers": two cache lines of its own. The first changes with each connection, and that
- * worker alone writes it, but for quiet; the second, which whoever resumes reads of all workers, with each flush. */
+ * worker alone writes it, but for quiet and unheard; the second, which whoever resumes reads of all workers, with each flush. */
 struct shared_worker {
 	uint32_t flows;	  /* that it carries: new connections go to those who have fewer */
 	uint32_t awake;	  /* it will look at its ring buffer before it waits */

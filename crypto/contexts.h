@@ -51,6 +51,7 @@ int contexts_get(struct contexts *set, const struct tcpcrypt_crypto *backend,
 		 const struct context_user *user, struct context **ret);
 void contexts_put(struct context *c);
 
+/* For tests. */
 struct tcpcrypt_aead *context_aead(struct context *c);
 
 /* aead_seal() and aead_open() of the backend, with the user's key. */

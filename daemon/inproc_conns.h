@@ -36,7 +36,7 @@ struct inproc_conn {
 	TAILQ_ENTRY(inproc_conn) entry;
 	uint64_t id; /* the program's, within the user's */
 	struct record record;
-	bool begun; /* it has been told; of a child may be heard first that it has it */
+	bool begun; /* ESTABLISHED was told; a child that has it, too, may be heard before */
 	struct inproc_holds holds; /* by processes that live */
 	double left;		   /* since when there are none; 0: there are */
 };
@@ -70,7 +70,7 @@ struct inproc_conn *inproc_conns_find(struct inproc_conns *c, const struct visit
 /* About once a second: ends what was left, and found nobody else. */
 void inproc_conns_tick(struct inproc_conns *c, double now);
 
-/* The process is gone, and with it what nobody else has. */
+/* The process is gone, and with it what nobody else has, or may yet say that it has. */
 void inproc_conns_gone(struct inproc_conns *c, struct inproc_holds *of, double now);
 
 /* Another daemon will be told of them. */

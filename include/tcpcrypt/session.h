@@ -199,8 +199,7 @@ bool tcpcrypt_session_can_send(const struct tcpcrypt_session *s);
 int tcpcrypt_session_send(struct tcpcrypt_session *s, uint8_t *frame, size_t data_len,
 			  unsigned int flags, uint16_t urgent, size_t *ret_len);
 
-/* The same of data that lies elsewhere, not in the frame, and is only read: saves who has it there to
- * copy it. */
+/* The same of data that lies outside of the frame, and is only read: it need not be copied there. */
 int tcpcrypt_session_send_from(struct tcpcrypt_session *s, uint8_t *frame, const uint8_t *data,
 			       size_t data_len, unsigned int flags, uint16_t urgent,
 			       size_t *ret_len);

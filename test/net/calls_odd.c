@@ -28,6 +28,28 @@ static void pause_ms(long ms)
 	nanosleep(&pause, NULL);
 }
 
+/* Does the thread sleep? */
+static bool waits(pid_t tid)
+{
+	char path[64], state = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	file = fopen(path, "r");
+	if (file && fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+		state = 0;
+	if (file)
+		fclose(file);
+	return state == 'S';
+}
+
+/* Until the thread sleeps, and goes on to: it is in the call that it was to make. */
+static void until_it_waits(pid_t tid)
+{
+	for (int seen = 0; seen < 5; seen = waits(tid) ? seen + 1 : 0)
+		pause_ms(10);
+}
+
 static void limit_set(int fd, int option, long ms)
 {
 	const struct timeval limit = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
@@ -107,6 +129,7 @@ void limits_case(void)
 
 static void *trickle(void *data)
 {
+	until_it_waits(getpid());
 	for (int i = 0; i < 20; i++) {
 		pause_ms(100);
 		send(*(int *)data, "x", 1, MSG_NOSIGNAL);
@@ -135,6 +158,8 @@ static void *read_later(void *data)
 {
 	static char buffer[65536];
 
+	/* Its time is up then. */
+	until_it_waits(getpid());
 	pause_ms(700);
 	while (recv(*(int *)data, buffer, sizeof(buffer), 0) > 0)
 		;
@@ -224,6 +249,7 @@ void refused_case(void)
 
 struct call {
 	int fd;
+	_Atomic pid_t tid;
 	ssize_t (*run)(int fd);
 	ssize_t result;
 };
@@ -247,18 +273,21 @@ static void *run(void *data)
 {
 	struct call *call = data;
 
+	call->tid = gettid();
 	call->result = call->run(call->fd);
 	return NULL;
 }
 
 /* fd's connection is shut down, and other comes to its number, while the call waits. */
-static void taken_from(const char *what, ssize_t (*waits)(int fd), int fd, int other)
+static void taken_from(const char *what, ssize_t (*run_it)(int fd), int fd, int other)
 {
-	struct call call = { .fd = fd, .run = waits };
+	struct call call = { .fd = fd, .run = run_it };
 	pthread_t thread;
 
 	pthread_create(&thread, NULL, run, &call);
-	pause_ms(300);
+	while (!call.tid)
+		pause_ms(1);
+	until_it_waits(call.tid);
 	shutdown(fd, SHUT_RDWR);
 	dup2(other, fd);
 	pthread_join(thread, NULL);

@@ -7,8 +7,8 @@ import os
 import random
 import select
 import socket
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from apps import bound_time
 from harness import PATIENCE, Net, check, check_equal, main, wait_for
@@ -139,8 +139,10 @@ def play(chance, client, listener, address):
         return wrong and f"{how}, {then}, {'client' if first is ends[0] else 'server'} first: {wrong}"
 
 
-def plays(seed, client, server, complaints):
+def plays(seed, client, server):
+    """One after the other; returns what was wrong."""
     chance = random.Random(seed)
+    complaints = []
     with contextlib.ExitStack() as stack:
         listeners = {}
         for family, address in server.addresses.items():
@@ -156,19 +158,14 @@ def plays(seed, client, server, complaints):
                 wrong = repr(error)
             if wrong:
                 complaints.append(f"seed {seed}, connection {number}: {wrong}")
+    return complaints
 
 
 def all_play(text, client, server, daemons):
     seed = int(os.environ.get("SEED", time.time_ns()))
-    complaints = []
-    threads = [
-        threading.Thread(target=plays, args=(seed + i, client, server, complaints)) for i in range(THREADS)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    check_equal(complaints, [], f"{text}: {THREADS * CONNECTIONS} connections")
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = pool.map(lambda i: plays(seed + i, client, server), range(THREADS))
+        check_equal(sum(found, []), [], f"{text}: {THREADS * CONNECTIONS} connections")
     for daemon in daemons:
         wait_for(lambda: not daemon.list(recent=False), "the last connection to end")
         check(True, f"{text}: and none is left")

@@ -113,7 +113,8 @@ int pair_send(struct pair_end *end, const uint8_t *data, size_t len, unsigned in
 		r = tcpcrypt_session_send_from(end->session, frame, data, len, flags, urgent,
 					       &frame_len);
 	} else {
-		memcpy(frame + headroom, data, len);
+		if (len)
+			memcpy(frame + headroom, data, len);
 		r = tcpcrypt_session_send(end->session, frame, len, flags, urgent, &frame_len);
 	}
 	r = note(end, r);
