@@ -15,8 +15,15 @@
 #include "core/eno_scan.h"
 
 #ifdef __bpf__
+#include "bpf/loop.h"
+
 #define ENO_EACH_BYTE(n, fn, ctx) bpf_loop(n, fn, ctx, 0)
 #else
+static inline uint32_t loop_zero(void)
+{
+	return 0;
+}
+
 #define ENO_EACH_BYTE(n, fn, ctx)                         \
 	for (uint32_t eno_i_ = 0; eno_i_ < (n); eno_i_++) \
 		if (fn(eno_i_, ctx))                      \
@@ -100,9 +107,10 @@ static long eno_area_step(uint32_t i, void *ctx)
 	return 0;
 }
 
-/* Walks a->bytes[0..len): sets what was found. The other members must be zero. */
+/* Walks a->bytes[0..len): sets what was found. */
 static inline void eno_area_walk(struct eno_area *a)
 {
+	a->kind = a->skip = a->eno_count = a->eno_at = a->eno_len = loop_zero();
 	ENO_EACH_BYTE(SHARED_OPTION_MAX, eno_area_step, a);
 }
 
@@ -162,18 +170,25 @@ static long eno_match_step(uint32_t i, void *ctx)
 }
 
 /*
- * Reads the ENO option that eno_area_walk() found against teps, this host's, into *m (zeroed).
- * Returns 1 when it is a well-formed option with at least one TEP, and the only one
+ * Reads the ENO option that eno_area_walk() found against teps, this host's, into *m. Returns 1 when it is a well-formed option with at least one TEP, and the only one
  * (8547-4.1-6, 8547-4.4-5, 8547-4.6-11).
  */
 static inline int eno_match_read(struct eno_match *m, struct eno_area *a,
 				 const uint8_t teps[SHARED_TEPS_MAX])
 {
+	uint32_t zero = loop_zero();
+
+	m->area = a;
+	m->scan.expect = m->scan.data_left = zero;
+	m->explicit_global = m->global = m->n_teps = m->ill_formed = zero;
+	for (int t = 0; t < SHARED_TEPS_MAX; t++) {
+		struct eno_slot *slot = &m->slots[t];
+
+		slot->tep = teps[t];
+		slot->octet = slot->count = slot->data_len = slot->at = zero;
+	}
 	if (a->eno_count != 1)
 		return 0;
-	m->area = a;
-	for (int t = 0; t < SHARED_TEPS_MAX; t++)
-		m->slots[t].tep = teps[t];
 	ENO_EACH_BYTE(SHARED_OPTION_MAX, eno_match_step, m);
 	return !m->ill_formed && m->n_teps;
 }

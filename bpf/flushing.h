@@ -7,6 +7,7 @@
 #ifndef BPF_FLUSHING_H
 #define BPF_FLUSHING_H
 
+#include "bpf/loop.h"
 #include "bpf/maps.h"
 
 static __always_inline void flush_count(__u32 slot)
@@ -37,10 +38,11 @@ static long flush_look_step(__u32 i, void *ctx)
 static __always_inline int is_flushing(void)
 {
 	struct shared_settings *s = settings_get();
-	struct flush_look look = {};
+	struct flush_look look;
 
 	if (!s)
 		return 1;
+	look.found = loop_zero();
 	look.first_slot = settings_serving(s).first_slot;
 	bpf_loop(settings_serving(s).n_workers, flush_look_step, &look, 0);
 	return look.found;

@@ -72,6 +72,18 @@ static __always_inline int resets_the_living(struct __sk_buff *skb, const struct
 	return lives;
 }
 
+/* Linux 6.1's verifier has to be shown both bounds right here, one by one, and takes no != 0 for one. */
+static __always_inline long syn_copy(struct __sk_buff *skb, __u8 to[SHARED_SYN_MAX], __u32 len)
+{
+	barrier_var(len);
+	if (len > SHARED_SYN_MAX)
+		return -1;
+	barrier_var(len);
+	if (len < sizeof(struct tcphdr))
+		return -1;
+	return bpf_skb_load_bytes_relative(skb, 0, to, len, BPF_HDR_START_NET);
+}
+
 SEC("tc")
 int tcpcrypt_hold(struct __sk_buff *skb)
 {
@@ -111,7 +123,7 @@ int tcpcrypt_hold(struct __sk_buff *skb)
 		e->wishes = *w;
 	else
 		__builtin_memset(&e->wishes, 0, sizeof(e->wishes));
-	if (bpf_skb_load_bytes_relative(skb, 0, e->syn, len, BPF_HDR_START_NET)) {
+	if (syn_copy(skb, e->syn, len)) {
 		bpf_ringbuf_discard(e, 0);
 		return TC_ACT_SHOT;
 	}

@@ -56,8 +56,10 @@ static long header_step(__u32 i __attribute__((unused)), void *ctx)
 /* Where TCP's header begins; 0: nobody knows. */
 static __noinline __u32 tcp_at(struct __sk_buff *skb)
 {
-	struct walk w = { .skb = skb, .at = sizeof(struct ipv6hdr) };
+	struct walk w = { .skb = skb, .stuck = loop_zero() };
 	__u8 first;
+
+	w.at = sizeof(struct ipv6hdr) + loop_zero();
 
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		return bpf_skb_load_bytes_relative(skb, 0, &first, 1, BPF_HDR_START_NET)

@@ -15,6 +15,7 @@
 #include <linux/if_ether.h>
 #include <linux/tcp.h>
 
+#include "bpf/loop.h"
 #include "bpf/maps.h"
 #include "core/wire.h"
 
@@ -92,7 +93,7 @@ static __always_inline int payload_find(struct __sk_buff *skb, struct payload *p
 	p->at = at;
 	p->seq = bpf_ntohl(tcp.seq);
 	p->end = p->seq + skb->len - at;
-	p->bad = 0;
+	p->bad = loop_zero();
 	return 1;
 }
 

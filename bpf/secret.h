@@ -65,7 +65,8 @@ static __always_inline void secret_claimed(__u32 slot, __u64 token)
 /* May processes that accept at this end have the user's secrets? */
 static __always_inline int accepting_for(const struct shared_endpoint *end, __u32 uid)
 {
-	const struct shared_accepting *a = bpf_map_lookup_elem(&accepting, end);
+	const struct shared_endpoint key = *end; /* for Linux 6.1, see DESIGN.md */
+	const struct shared_accepting *a = bpf_map_lookup_elem(&accepting, &key);
 
 	return a && a->uid == uid && a->since <= bpf_ktime_get_ns();
 }

@@ -100,6 +100,7 @@ static __always_inline int raw_check(const struct shared_bytes *b)
 {
 	struct raw_check c = { .b = b };
 
+	c.scan.expect = c.scan.data_left = c.bad = loop_zero();
 	bpf_loop(TCP_ENO_RAW_MAX, raw_check_step, &c, 0);
 	return c.bad ? -EINVAL : 0;
 }

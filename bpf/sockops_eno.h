@@ -273,6 +273,18 @@ static __always_inline void answer_note(struct eno_answer *answer, __u64 token)
 					    : SHARED_SENT_FRESH;
 }
 
+/* Linux 6.1's verifier has to be shown each bound by itself. */
+static __always_inline long option_store(struct bpf_sock_ops *ops,
+					 const __u8 option[SHARED_OPTION_MAX], __u32 len)
+{
+	if (len > SHARED_OPTION_MAX)
+		return -1;
+	barrier_var(len);
+	if (len < 2)
+		return -1;
+	return bpf_store_hdr_opt(ops, option, len, 0);
+}
+
 static __noinline int answer_store(struct bpf_sock_ops *ops, struct eno_answer *answer)
 {
 	__u64 token;
@@ -283,9 +295,7 @@ static __noinline int answer_store(struct bpf_sock_ops *ops, struct eno_answer *
 	token = answer->token;
 	for (__u32 i = 0; i <= SHARED_NONCE_MAX + 1; i++) {
 		len = answer->len;
-		if (len < 2 || len > sizeof(answer->bytes))
-			return 0;
-		if (!bpf_store_hdr_opt(ops, answer->bytes, len, 0)) {
+		if (!option_store(ops, answer->bytes, len)) {
 			answer_note(answer, token);
 			return 0;
 		}
@@ -433,11 +443,11 @@ static __noinline int store(struct bpf_sock_ops *ops)
 	if (!ops->is_fullsock)
 		return synack_store(ops);
 	len = sock ? option_len(sock, ops->skb_tcp_flags) : 0;
-	if (len < 2 || len > sizeof(option))
+	if (!len)
 		return 0;
 	if (ops->skb_tcp_flags & TCPHDR_SYN)
 		__builtin_memcpy(option, sock->own, sizeof(option));
-	bpf_store_hdr_opt(ops, option, len, 0);
+	option_store(ops, option, len);
 	return 0;
 }
 

@@ -70,19 +70,27 @@ static long raw_teps_step(__u32 i, void *ctx)
 	return 0;
 }
 
+static __always_inline void raw_teps_read(struct raw_teps *t, const __u8 *option, __u32 len)
+{
+	__u32 zero = loop_zero();
+
+	t->option = option;
+	t->len = len;
+	t->scan.expect = t->scan.data_left = zero;
+	t->seen[0] = t->seen[1] = zero;
+	t->global = t->explicit_global = t->bad = zero;
+	bpf_loop(SHARED_OPTION_MAX, raw_teps_step, t, 0);
+}
+
 /* Both SYNs carry the same TEP, whatever it is, and the roles differ. */
 static __noinline int raw_agrees(struct eno_sock *sock)
 {
-	struct raw_teps own = {}, peer = {};
+	struct raw_teps own, peer;
 
 	if (!sock)
 		return 0;
-	own.option = sock->own;
-	own.len = sock->own_len;
-	peer.option = sock->peer;
-	peer.len = sock->peer_len;
-	bpf_loop(SHARED_OPTION_MAX, raw_teps_step, &own, 0);
-	bpf_loop(SHARED_OPTION_MAX, raw_teps_step, &peer, 0);
+	raw_teps_read(&own, sock->own, sock->own_len);
+	raw_teps_read(&peer, sock->peer, sock->peer_len);
 	if (own.bad || peer.bad || !((own.global ^ peer.global) & ENO_GLOBAL_B))
 		return 0;
 	sock->raw_role = own.global & ENO_GLOBAL_B;

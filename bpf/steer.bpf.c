@@ -257,13 +257,21 @@ static __always_inline enum verdict require(struct packet *p, enum verdict verdi
 	return PASS;
 }
 
+/* In a frame of its own, which is gone when the next one needs the room. */
+static __noinline int policy_for(const struct packet *p, struct policy_verdict *ret)
+{
+	if (p && ret)
+		*ret = policy_in(&p->dst, &p->src);
+	return 0;
+}
+
 __weak int link_local(struct packet *p)
 {
-	struct policy_verdict policy;
+	struct policy_verdict policy = {};
 
 	if (!p)
 		return PASS;
-	policy = policy_in(&p->dst, &p->src);
+	policy_for(p, &policy);
 	if (policy.action == POLICY_REQUIRE)
 		refusal_tell_in(&p->dst, &p->src, SHARED_LINK_LOCAL, policy.line);
 	return PASS;
@@ -274,7 +282,7 @@ static __always_inline enum verdict opening_verdict(struct __sk_buff *skb,
 						    struct packet *p, __u32 *ret_uid,
 						    struct shared_wishes **ret_wishes)
 {
-	struct policy_verdict policy;
+	struct policy_verdict policy = {};
 	enum shared_left_alone why = SHARED_UNSERVABLE;
 	struct shared_wishes *w = NULL;
 	__u32 options = eno_options(skb, p);
@@ -297,7 +305,7 @@ static __always_inline enum verdict opening_verdict(struct __sk_buff *skb,
 	sk = socket_for(skb, p);
 	if (!sk)
 		return PASS;
-	policy = policy_in(&p->dst, &p->src);
+	policy_for(p, &policy);
 	alone = is_alone(s, p, policy.action);
 	listens = sk->state == TCP_LISTEN;
 	servable = is_servable(sk);

@@ -7,15 +7,29 @@
 #include "bpf/eno_options.h"
 #include "bpf/maps.h"
 
+/* For one packet: Linux 6.1 takes no value from a function's caller. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct shared_wishes);
+} wished_copy __weak SEC(".maps");
+
 /* How: a flag of bpf_map_update_elem(). Returns the note, in which nothing is left to the settings,
  * or NULL. */
 static __always_inline struct shared_wishes *wished_set(const struct shared_tuple *ends,
-							struct shared_wishes *w, __u64 how)
+							const struct shared_wishes *w,
+							__u64 how)
 {
 	struct shared_settings *s = settings_get();
-	struct shared_wishes *noted;
+	struct shared_wishes *copy, *noted;
+	__u32 zero = 0;
 
-	if (!s || bpf_map_update_elem(&wished, ends, w, how))
+	copy = bpf_map_lookup_elem(&wished_copy, &zero);
+	if (!s || !copy)
+		return NULL;
+	*copy = *w;
+	if (bpf_map_update_elem(&wished, ends, copy, how))
 		return NULL;
 	noted = bpf_map_lookup_elem(&wished, ends);
 	if (noted && !noted->teps.set) {
