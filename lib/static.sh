@@ -17,6 +17,7 @@ mkdir -p "$directory"
 sed -n 's/^[[:space:]]*\(tcpcrypt_[a-z0-9_]*\);$/\1/p' "$map" >"$directory/names"
 # shellcheck disable=SC2086 # a list of files
 "$@" -r -nostdlib -o "$directory/tcpcrypt.o" -Wl,--whole-archive $archives -Wl,--no-whole-archive
-objcopy --keep-global-symbols="$directory/names" "$directory/tcpcrypt.o"
+# The compiler's own, which may be for another architecture.
+"$("$@" -print-prog-name=objcopy)" --keep-global-symbols="$directory/names" "$directory/tcpcrypt.o"
 rm -f "$output"
 ar rcs "$output" "$directory/tcpcrypt.o"
