@@ -8,7 +8,8 @@ BUILD ?= build
 # All tests run twice: as built for use, and with AddressSanitizer, LeakSanitizer and
 # UndefinedBehaviorSanitizer, whose stack frames are too large for -Wstack-usage. The unit tests
 # run a third time as clang builds them, and with clang libFuzzer runs the fuzz targets for a
-# moment. ThreadSanitizer has a target of its own, check-tsan.
+# moment. Some network tests run again on an emulated machine with the oldest kernel that is supported.
+# ThreadSanitizer has a target of its own, check-tsan.
 SANITIZE = -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=false
 
 SANITIZE_THREADS = -Db_sanitize=thread -Db_lundef=false -Dwerror=false
@@ -45,7 +46,8 @@ deps:
 	tools/install-deps
 
 # Every test runs even when some fail; tools/test-summary has the last word.
-check: deps
+check:
+	tools/install-deps check
 	$(MAKE) all $(BUILD)-sanitized/build.ninja $(BUILD)-clang/build.ninja
 	ninja -C $(BUILD) meson-test-prereq
 	ninja -C $(BUILD)-sanitized all meson-test-prereq
