@@ -93,6 +93,14 @@ struct {
 	__type(value, struct shared_wishes);
 } wished __weak SEC(".maps");
 
+/* On their way there: Linux 6.1 takes no value from where a function's caller has it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct shared_wishes);
+} wished_copy __weak SEC(".maps");
+
 /* Handshakes from the network that are the daemon's, by the SYN's ends. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -7,19 +7,10 @@
 #include "bpf/eno_options.h"
 #include "bpf/maps.h"
 
-/* For one packet: Linux 6.1 takes no value from a function's caller. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct shared_wishes);
-} wished_copy __weak SEC(".maps");
-
 /* How: a flag of bpf_map_update_elem(). Returns the note, in which nothing is left to the settings,
  * or NULL. */
 static __always_inline struct shared_wishes *wished_set(const struct shared_tuple *ends,
-							const struct shared_wishes *w,
-							__u64 how)
+							const struct shared_wishes *w, __u64 how)
 {
 	struct shared_settings *s = settings_get();
 	struct shared_wishes *copy, *noted;
