@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -40,6 +41,7 @@ SO_NETNS_COOKIE = 71
 CLONE_NEWNET = 0x40000000
 # Seconds to wait for what should come at once: a bound, never a measure. An emulated machine wants more.
 PATIENCE = float(os.environ.get("TCT_PATIENCE", "30"))
+DESCRIPTORS = 20000  # that a test may have open at once; a shell gives it 1,024
 SANITIZER = re.compile(r"ERROR: \w*Sanitizer|WARNING: \w*Sanitizer|: runtime error: ")
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -552,10 +554,16 @@ def run_case(case):
         print(indent(traceback.format_exc()), flush=True)
 
 
+def raise_descriptors():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, DESCRIPTORS)), hard))
+
+
 def main(goal, *cases):
     """Runs a test script's cases, or those named on the command line; exits 0, 1 or 77."""
     print(f"Goal: {goal}", flush=True)
     die_tidily()
+    raise_descriptors()
     chosen = sys.argv[1:]
     try:
         for path in (TCPCRYPTD, TCPCRYPT):
