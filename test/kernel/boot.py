@@ -4,7 +4,7 @@
 
     boot.py DIRECTORY COMMAND...
 
-The kernel's package is fetched into DIRECTORY once, and not installed. The emulated machine has the files
+Its package, and that of the first program, are fetched into DIRECTORY once, and not installed. The emulated machine has the files
 of this one (see init), so the command finds what it finds here, and whatever it writes is lost; the
 environment's variables are those of this process. Prints what the command prints, and ends with its status;
 with 77 where this machine has that kernel itself.
@@ -20,7 +20,8 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-PACKAGE = "linux-image-amd64"
+NEWEST = "linux-image-amd64"  # depends on the kernel's package, whose name has a version
+BUSYBOX = "busybox-static"
 # What /init needs to reach everything else, by name.
 MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay")
 ENDED = re.compile(r"^boot: the job ended with (\d+)\s*$", re.MULTILINE)
@@ -32,26 +33,28 @@ def output_of(*args, **options):
 
 
 class Kernel:
-    """Debian's package of the kernel, fetched and unpacked."""
+    """Debian's package of the kernel, fetched and unpacked, with what /init is made of."""
 
     def __init__(self, directory):
         self.directory = pathlib.Path(directory).resolve()
         self.root = self.directory / "root"
         if not self.root.exists():
             self.fetch()
-        self.version = next(self.root.glob("boot/vmlinuz-*")).name.removeprefix("vmlinuz-")
-        self.image = self.root / "boot" / f"vmlinuz-{self.version}"
+        self.busybox = self.root / "bin" / "busybox"
+        self.image = next(self.root.glob("boot/vmlinuz-*"))
+        self.version = self.image.name.removeprefix("vmlinuz-")
         self.modules = self.root / "lib" / "modules" / self.version
 
     def fetch(self):
         fresh = self.directory / "new"
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
-        depends = output_of("apt-cache", "depends", "--important", PACKAGE)
+        depends = output_of("apt-cache", "depends", "--important", NEWEST)
         name = re.search(r"Depends: (linux-image-\S+)", depends)[1]
-        subprocess.run(["apt-get", "download", "-q", name], cwd=fresh, check=True)
-        package = next(fresh.glob("*.deb"))
-        subprocess.run(["dpkg-deb", "-x", package, fresh / "root"], check=True)
+        download = ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root"]
+        subprocess.run([*download, name, BUSYBOX], cwd=fresh, check=True)
+        for package in fresh.glob("*.deb"):
+            subprocess.run(["dpkg-deb", "-x", package, fresh / "root"], check=True)
         version = next((fresh / "root" / "lib" / "modules").iterdir()).name
         subprocess.run(["depmod", "-b", fresh / "root", version], check=True)
         (fresh / "root").rename(self.root)
@@ -102,9 +105,8 @@ def padded(data):
 
 def initramfs(kernel, job):
     archive = Archive()
-    busybox = pathlib.Path(shutil.which("busybox"))
-    archive.file("bin/busybox", busybox.read_bytes())
-    for applet in output_of(busybox, "--list").split():
+    archive.file("bin/busybox", kernel.busybox.read_bytes())
+    for applet in output_of(kernel.busybox, "--list").split():
         if applet != "busybox":
             archive.add(f"bin/{applet}", stat.S_IFLNK | 0o777, b"busybox")
     modules = f"lib/modules/{kernel.version}"
