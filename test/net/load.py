@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Load for the tests of limits and faults: traffic.c, bad_wire.c, and what a process holds."""
+import contextlib
 import json
 import os
 import pathlib
@@ -120,11 +121,20 @@ def is_sanitized(pid):
     return "libasan" in maps or "libtsan" in maps
 
 
+def of_each_descriptor(pid, folder, read):
+    """What read(path) says of each in /proc/PID/fd or fdinfo; some are closed meanwhile."""
+    told = []
+    for path in pathlib.Path(f"/proc/{pid}/{folder}").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            told.append(read(path))
+    return told
+
+
 def descriptors(pid):
     """How many it has open, by kind; pipes are kept for reuse and say nothing."""
     count = {}
-    for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
-        kind = re.split(r":\[|/\d", os.readlink(fd))[0]
+    for target in of_each_descriptor(pid, "fd", os.readlink):
+        kind = re.split(r":\[|/\d", target)[0]
         count[kind] = count.get(kind, 0) + 1
     count.pop("pipe", None)
     return count
@@ -133,8 +143,7 @@ def descriptors(pid):
 def bpf_objects(pid):
     """Its (kind, id) of BPF programs, maps and links."""
     found = set()
-    for info in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
-        text = info.read_text()
+    for text in of_each_descriptor(pid, "fdinfo", pathlib.Path.read_text):
         # A link tells its program too.
         for kind in ("link", "map", "prog"):
             number = re.search(rf"^{kind}_id:\s+(\d+)", text, re.M)

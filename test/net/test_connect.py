@@ -3,8 +3,6 @@
 """connect() with tcpcryptd behaves as without; its life and death leave nothing behind."""
 import contextlib
 import errno
-import pathlib
-import re
 import select
 import signal
 import socket
@@ -25,7 +23,7 @@ from apps import (
     read_exactly,
 )
 from harness import Net, check, check_equal, main, sockets_of, wait_for
-from load import PLACES, map_entries, map_number, taken
+from load import PLACES, bpf_objects, map_entries, map_number, taken
 
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
 CLOSED = 9999
@@ -337,15 +335,6 @@ def terminated():
         check_death(end, text, lambda daemon: check_equal(daemon.stop(), "", f"{text}: exit 0"))
 
 
-def program_ids(pid):
-    """The identifiers of the BPF programs that a process holds."""
-    found = set()
-    for info in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
-        with contextlib.suppress(OSError):
-            found.update(re.findall(r"^prog_id:\t(\d+)", info.read_text(), re.MULTILINE))
-    return found
-
-
 def loaded(host, programs):
     """Those of the BPF programs that the kernel still has."""
     shown = [(p, host.run(["bpftool", "prog", "show", "id", p], check=False)) for p in programs]
@@ -390,7 +379,7 @@ def leaves_nothing():
         daemon = net.daemon(a)
         with Server(b, echo) as server:
             exchange(a, server, b.addresses[socket.AF_INET], MESSAGE)
-        programs = program_ids(daemon.process.pid)
+        programs = [n for kind, n in bpf_objects(daemon.process.pid) if kind == "prog"]
         check(programs, "the daemon has BPF programs")
         attached = a.run(["bpftool", "net"]).stdout
         check(a.interfaces[0] in attached, "one is attached to the veth", attached)

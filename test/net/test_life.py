@@ -10,6 +10,7 @@ import socket
 
 from apps import Server, connect, echo, exchange, family_name, read_exactly
 from harness import TCPCRYPTD, Net, check, check_equal, main, wait_for
+from load import of_each_descriptor
 
 MESSAGE = b"As long as it lasts. " * 50
 VERIFIER_LIMIT = 1_000_000  # instructions that it looks at, of one program
@@ -222,8 +223,8 @@ def programs_are_easy():
     with Net() as net:
         pid = net.daemon(net.host()).pid()
         found = []
-        for info in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
-            found += re.findall(r"^verified_insns:\s(\d+)$", info.read_text(), re.MULTILINE)
+        for text in of_each_descriptor(pid, "fdinfo", pathlib.Path.read_text):
+            found += re.findall(r"^verified_insns:\s(\d+)$", text, re.MULTILINE)
         check(len(found) > 10, "the daemon has its BPF programs", f"{len(found)}")
         most = max(map(int, found))
         check(most < VERIFIER_LIMIT / 5, "the verifier is far from its limit", f"{most}")
