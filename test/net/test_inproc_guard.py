@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """In-process mode: what goes past the library does not leave; what it sends is never taken for that."""
+import contextlib
 import os
 import sys
 
@@ -23,22 +24,31 @@ def echo_server(pair):
     pair.b.wait_listening(7003)
 
 
+@contextlib.contextmanager
+def ended(how):
+    """A program that has ended: (its pair of hosts, what it heard last)."""
+    with Net() as net:
+        pair = Pair(net, "client")
+        echo_server(pair)
+        done = pair.a.run(loaded([PAST, how, pair.b.addresses[V4], 7003, SECRET.decode()]))
+        first, _, last = done.stdout.splitlines()
+        check_equal(first, "heard first", f"{how}: the connection works")
+        pair.check_secret(how)
+        yield pair, last
+
+
+def with_the_library():
+    for how in ("none", "syscall"):
+        with ended(how) as (_, last):
+            check_equal(last, f"heard {SECRET.decode()}", f"{how}: it goes on")
+
+
 def past_the_library():
     """Behind the key exchange, too, plain text stays here and the connection ends."""
-    for how, lives in (("none", True), ("syscall", True), ("write", False), ("ring", False)):
-        with Net() as net:
-            pair = Pair(net, "client")
-            echo_server(pair)
-            done = pair.a.run(loaded([PAST, how, pair.b.addresses[V4], 7003, SECRET.decode()]))
-            first, _, last = done.stdout.splitlines()
-            check_equal(first, "heard first", f"{how}: the connection works")
-            if lives:
-                check_equal(last, f"heard {SECRET.decode()}", f"{how}: it goes on")
-            else:
-                check("error" in last, f"{how}: it is aborted", done.stdout)
-                wait_for(lambda p=pair: "wrote past the library" in p.da.log(),
-                         "the daemon's word about it")
-            pair.check_secret(how)
+    for how in ("write", "ring"):
+        with ended(how) as (pair, last):
+            check("error" in last, f"{how}: it is aborted", last)
+            wait_for(lambda p=pair: "wrote past the library" in p.da.log(), "the daemon's word about it")
 
 
 # Sends in pieces of all sizes, and gets them back.
@@ -101,4 +111,5 @@ def frames_in_every_cut():
 
 
 if __name__ == "__main__":
-    main("in-process mode: the guard behind the library", past_the_library, frames_in_every_cut)
+    main("in-process mode: the guard behind the library", with_the_library, past_the_library,
+         frames_in_every_cut)
