@@ -170,8 +170,9 @@ static long eno_match_step(uint32_t i, void *ctx)
 }
 
 /*
- * Reads the ENO option that eno_area_walk() found against teps, this host's, into *m. Returns 1 when it is a well-formed option with at least one TEP, and the only one
- * (8547-4.1-6, 8547-4.4-5, 8547-4.6-11).
+ * Reads the ENO option that eno_area_walk() found against teps, this host's, into *m. Returns 1 when
+ * it is a well-formed option with at least one TEP, and the only one (8547-4.1-6, 8547-4.4-5,
+ * 8547-4.6-11).
  */
 static inline int eno_match_read(struct eno_match *m, struct eno_area *a,
 				 const uint8_t teps[SHARED_TEPS_MAX])

@@ -60,7 +60,6 @@ static __noinline __u32 tcp_at(struct __sk_buff *skb)
 	__u8 first;
 
 	w.at = sizeof(struct ipv6hdr) + loop_zero();
-
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		return bpf_skb_load_bytes_relative(skb, 0, &first, 1, BPF_HDR_START_NET)
 			       ? 0

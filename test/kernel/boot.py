@@ -4,10 +4,10 @@
 
     boot.py DIRECTORY COMMAND...
 
-Its package, and that of the first program, are fetched into DIRECTORY once, and not installed. The emulated machine has the files
-of this one (see init), so the command finds what it finds here, and whatever it writes is lost; the
-environment's variables are those of this process. Prints what the command prints, and ends with its status;
-with 77 where this machine has that kernel itself.
+Its package, and that of the first program, are fetched into DIRECTORY once, and not installed. The
+emulated machine has the files of this one (see init), so the command finds what it finds here, and whatever
+it writes is lost; the environment's variables are those of this process. Prints what the command prints,
+and ends with its status; with 77 where this machine has that kernel itself.
 """
 import gzip
 import os
@@ -15,6 +15,7 @@ import pathlib
 import re
 import shlex
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -116,12 +117,14 @@ def initramfs(kernel, job):
         archive.file(f"{modules}/{table}", (kernel.modules / table).read_bytes(), 0o644)
     archive.file("init", (HERE / "init").read_bytes())
     archive.file("modules", str(kernel.modules).encode(), 0o644)
+    archive.file("needed", " ".join(MODULES).encode(), 0o644)
     archive.file("job", job.encode(), 0o644)
     return archive.bytes()
 
 
 def job_of(command):
-    exports = [f"export {name}={shlex.quote(value)}" for name, value in os.environ.items() if name.isidentifier()]
+    named = [(name, value) for name, value in os.environ.items() if name.isidentifier()]
+    exports = [f"export {name}={shlex.quote(value)}" for name, value in named]
     return "\n".join([*exports, f"cd {shlex.quote(os.getcwd())}", f"exec {shlex.join(command)}", ""])
 
 
@@ -132,13 +135,18 @@ def boot(kernel, archive):
     command = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max"]
     command += ["-smp", "2", "-m", str(MEMORY_MB), "-nographic", "-no-reboot", "-nic", "none"]
     command += ["-virtfs", "local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap"]
-    command += ["-kernel", kernel.image, "-initrd", image, "-append", "console=ttyS0 quiet loglevel=1 panic=-1"]
+    command += ["-kernel", kernel.image, "-initrd", image]
+    command += ["-append", "console=ttyS0 quiet loglevel=1 panic=-1"]
     said = []
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True, "errors": "replace"}
     try:
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace") as qemu:
-            for line in qemu.stdout:
-                print(line, end="", flush=True)
-                said.append(line)
+        with subprocess.Popen(command, **pipes) as qemu:
+            try:
+                for line in qemu.stdout:
+                    print(line, end="", flush=True)
+                    said.append(line)
+            finally:
+                qemu.kill()
     finally:
         image.unlink()
     return "".join(said)
@@ -148,6 +156,8 @@ def main():
     if os.uname().release.startswith("6.1."):
         print("skipped: this machine's own kernel is of that version")
         sys.exit(77)
+    # Nothing stays behind: neither the emulator nor its file.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     kernel = Kernel(sys.argv[1])
     said = boot(kernel, initramfs(kernel, job_of(sys.argv[2:])))
     ended = ENDED.search(said.replace("\r", ""))
