@@ -63,15 +63,10 @@ static void leave(struct conn *c, int fd)
 	conn_unlock(c);
 }
 
-/* A single step, without waiting. */
 static ssize_t read_open(struct conn *c, int fd, struct bytes *to, int flags)
 {
 	int r = 0;
 
-	if (c->phase == CONN_FAILED) {
-		c->tx_error = 0;
-		return take_error(&c->rx_error);
-	}
 	if (c->phase == CONN_EXPECT_TCP)
 		return -EAGAIN;
 	if (c->phase == CONN_EXPECT_KEYS)
@@ -83,11 +78,20 @@ static ssize_t read_open(struct conn *c, int fd, struct bytes *to, int flags)
 	return rx_read(c, fd, to, flags & MSG_TRUNC);
 }
 
+/* A single step, without waiting. */
 static ssize_t read_step(struct conn *c, int fd, struct bytes *to, int flags)
 {
-	ssize_t r = read_open(c, fd, to, flags);
+	ssize_t r;
 
-	return r == -EAGAIN && c->rx_shut ? 0 : r;
+	if (c->phase == CONN_FAILED) {
+		c->tx_error = 0;
+		return take_error(&c->rx_error);
+	}
+	r = read_open(c, fd, to, flags);
+	if (r == -EAGAIN && c->rx_shut)
+		return 0;
+	/* What breaks it may be an end to who reads: see conn_broken(). */
+	return r < 0 && c->phase == CONN_FAILED && !c->rx_error ? 0 : r;
 }
 
 /*
@@ -258,7 +262,7 @@ ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 		if (r > 0)
 			done = flags & MSG_PEEK ? r : done + r;
 		if (r > 0 && flags & MSG_PEEK)
-			had = rx_peek_more(c, fd);
+			had = rx_peek_more(c);
 		if (r == 0 || (r > 0 && urgent_is_next(c)) || (flags & MSG_PEEK && r > 0 && !had) ||
 		    (r > 0 && (size_t)done >= least(c, wanted, flags)) || (r < 0 && r != -EAGAIN) ||
 		    flags & MSG_DONTWAIT) {

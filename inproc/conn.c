@@ -266,7 +266,8 @@ int conn_broken(struct conn *c, int error)
 {
 	/* What came before FINp is lost if the program has not read it. Who wants nothing more, and has
 	 * said so, is told of an end: the peer's FINp makes the kernel reset such a connection. */
-	const bool ended = (c->eof && !c->rx.plain_len) || (c->rx_shut && c->fin_shut);
+	const bool shut = c->rx_shut && c->fin_shut;
+	const bool ended = (c->eof && !c->rx.plain_len) || shut;
 
 	if (c->phase == CONN_FAILED)
 		return -error;
@@ -276,7 +277,7 @@ int conn_broken(struct conn *c, int error)
 	tcpcrypt_session_deinit(c->session);
 	buffers_drop(c);
 	c->phase = CONN_FAILED;
-	c->tx_error = error;
+	c->tx_error = shut ? 0 : error;
 	/* 8548-3.7-2: who reads must not take it for the end, whatever the other direction was
 	 * told already. */
 	c->rx_error = ended ? 0 : error == EPIPE ? ECONNRESET : error;

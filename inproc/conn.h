@@ -45,6 +45,7 @@ struct conn_rx {
 	 * socket as readable until the program has read it all.
 	 */
 	bool held;
+	size_t seen; /* bytes that the kernel had, with the held one, when a further frame was looked for */
 	bool ended; /* during a call: the kernel had no more, and never will */
 };
 

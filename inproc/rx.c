@@ -316,6 +316,7 @@ static int peek_further(struct conn *c, int fd)
 		return -EAGAIN;
 	at = rx->buffer + end;
 	n = next()->recv(fd, at, 1 + TCPCRYPT_FRAME_MAX, MSG_DONTWAIT | MSG_PEEK);
+	rx->seen = n > 0 ? n : 0;
 	if (n < 1 + FRAME_HEADER)
 		return -EAGAIN;
 	len = FRAME_HEADER + (at[2] << 8 | at[3]);
@@ -353,21 +354,20 @@ static int fill(struct conn *c, int fd, size_t wanted)
 ssize_t rx_peek(struct conn *c, int fd, const struct bytes *to, bool discard)
 {
 	struct bytes copy = *to;
-	int r = fill(c, fd, to->left ? to->left : 1);
-	size_t len = urgent_before(c, c->rx.plain_len < to->left ? c->rx.plain_len : to->left);
+	size_t len;
+	int r;
 
+	c->rx.seen = 0;
+	r = fill(c, fd, to->left ? to->left : 1);
+	len = urgent_before(c, c->rx.plain_len < to->left ? c->rx.plain_len : to->left);
 	if (!r && !discard)
 		bytes_put(&copy, c->rx.buffer + c->rx.plain_at, len);
 	return r ? r : (ssize_t)len;
 }
 
-size_t rx_peek_more(struct conn *c, int fd)
+size_t rx_peek_more(const struct conn *c)
 {
-	int queued;
-
-	if (c->eof || c->rx.ended || !peek_is_open(&c->rx) || next()->ioctl(fd, FIONREAD, &queued))
-		return 0;
-	return queued;
+	return c->eof || c->rx.ended || !peek_is_open(&c->rx) ? 0 : c->rx.seen;
 }
 
 void rx_look_ahead(struct conn *c, int fd)

@@ -12,8 +12,9 @@ ssize_t rx_read(struct conn *c, int fd, struct bytes *to, bool discard);
 /* The same bytes will be read again. With room for none: 0 when there are some, or the end. */
 ssize_t rx_peek(struct conn *c, int fd, const struct bytes *to, bool discard);
 
-/* How many bytes of the stream the kernel has; 0: to wait for more would show rx_peek() no more. */
-size_t rx_peek_more(struct conn *c, int fd);
+/* How many bytes of the stream the kernel had when rx_peek() found no further frame, by now there may be
+ * more; 0: to wait for more would show it no more. */
+size_t rx_peek_more(const struct conn *c);
 
 /* How many bytes can be read without waiting. */
 size_t rx_available(struct conn *c, int fd);

@@ -73,8 +73,10 @@ void all_has_come(int fd, int len)
 {
 	char buffer[64];
 
-	while (recv(fd, buffer, len, MSG_PEEK | MSG_WAITALL) < len)
-		;
+	if (recv(fd, buffer, len, MSG_PEEK | MSG_WAITALL) != len) {
+		perror("what was to come");
+		exit(EXIT_FAILURE);
+	}
 }
 
 size_t run_time(size_t n)
@@ -617,10 +619,10 @@ int main(int argc, char **argv)
 		{ "dup3", dup3_case },		 { "close_range", close_range_case },
 		{ "eintr", eintr_case },	 { "alias", alias_case },
 		{ "stdio", stdio_case },	 { "peeks", peeks_case },
-		{ "nothing", nothing_case },	 { "limits", limits_case },
-		{ "together", together_case },	 { "partial", partial_case },
-		{ "refused", refused_case },	 { "taken", taken_case },
-		{ "copies", copies_case },
+		{ "pieces", pieces_case },	 { "nothing", nothing_case },
+		{ "limits", limits_case },	 { "together", together_case },
+		{ "partial", partial_case },	 { "refused", refused_case },
+		{ "taken", taken_case },	 { "copies", copies_case },
 	};
 
 	if (argc != 4 || inet_pton(AF_INET, argv[1], &server.sin_addr) != 1)

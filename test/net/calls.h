@@ -25,6 +25,7 @@ size_t run_time(size_t n);
 
 /* calls_odd.c */
 void peeks_case(void);
+void pieces_case(void);
 void nothing_case(void);
 void limits_case(void);
 void together_case(void);

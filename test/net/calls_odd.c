@@ -73,6 +73,22 @@ void peeks_case(void)
 	echoed("still there", fd, 16);
 }
 
+/* What follows may come at any moment of a call that looks for it. */
+void pieces_case(void)
+{
+	int fd = connected(), whole = 0;
+	char buffer[16];
+
+	for (int i = 0; i < 20000; i++) {
+		send_text(fd, "write");
+		send_text(fd, "send");
+		all_has_come(fd, 9);
+		whole += recv(fd, buffer, sizeof(buffer), 0) == 9 &&
+			 !memcmp(buffer, "writesend", 9);
+	}
+	tell("of 20000", whole, NULL);
+}
+
 void nothing_case(void)
 {
 	char byte = 'x';

@@ -138,11 +138,12 @@ def plain_peer():
 
 
 THREADED_ECHO = """
-import socketserver, sys
+import contextlib, socketserver, sys
 class Echo(socketserver.BaseRequestHandler):
     def handle(self):
-        while data := self.request.recv(65536):
-            self.request.sendall(data)
+        with contextlib.suppress(ConnectionError):
+            while data := self.request.recv(65536):
+                self.request.sendall(data)
 class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = daemon_threads = True
 Server(("0.0.0.0", int(sys.argv[1])), Echo).serve_forever()

@@ -27,7 +27,7 @@ test/behaviour, which run.py --inproc plays, and "programs" are those of test_in
     __poll_chk, __ppoll_chk                          here: fortified, overflow
     __read, __write and other names of glibc's own   here: alias
     MSG_PEEK, MSG_DONTWAIT                           behaviour/data.py: peeks; test_inproc_wait.py: peeks
-    MSG_WAITALL                                      behaviour/data.py: peeks, short_waitall; here: waitall, eintr
+    MSG_WAITALL                                      behaviour/data.py: peeks, short_waitall; here: waitall, pieces, eintr
     MSG_TRUNC                                        behaviour/data.py: peeks; here: trunc
     SO_RCVTIMEO, SO_SNDTIMEO                         here: timeouts; behaviour/data.py: receive_timeout; test_inproc_wait.py
     fork with a shared listener, fork after accept   behaviour/processes.py, servers.py; test_inproc.py
@@ -134,6 +134,7 @@ def time_limits():
 def odd():
     """What few programs ask for."""
     play("peeks")
+    play("pieces")
     play("nothing")
     play("limits")
     play("together")

@@ -360,6 +360,43 @@ def shutdowns():
             talk.end([], f"{how}: the end")
 
 
+# It ends its stream when another connection comes, after the client has ended both.
+ENDS_LATE = """
+import socket, sys
+l = socket.create_server(("0.0.0.0", int(sys.argv[1])))
+s, _ = l.accept()
+s.sendall(s.recv(5))
+print(s.recv(5), flush=True)
+another, _ = l.accept()
+s.close()
+sys.stdin.read()
+"""
+# 7: TCP_CLOSE
+BOTH_SHUT = """
+s = connected()
+s.sendall(b"hello")
+s.recv(5, socket.MSG_WAITALL)
+s.shutdown(socket.SHUT_RDWR)
+another = connected()
+while s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) != b"\\x07":
+    pass
+print(%s)
+print(s.recv(10))
+print(send(s, b"x"))
+"""
+
+
+def both_shut():
+    """Who has shut down both directions finds the end, though the peer's FINp made the kernel reset."""
+    for first, found in (("s.recv(10)", "b''"), ("s.recv(10, socket.MSG_DONTWAIT)", "b''"),
+                         ("s.recv(10, socket.MSG_PEEK | socket.MSG_DONTWAIT)", "b''"),
+                         ("send(s, b'x')", "EPIPE")):
+        with Net() as net:
+            talk = Talk(net, ENDS_LATE, BOTH_SHUT % first)
+            talk.end([found, "b''", "EPIPE"], f"{first}: the end")
+            check_equal(talk.server.stdout.readline(), "b''\n", f"{first}: which the peer heard of")
+
+
 # Headers, each with a file behind it, until both go in one segment; then one without.
 HEADERS = """
 import os, select, socket, struct, sys, tempfile, time
@@ -461,5 +498,6 @@ if __name__ == "__main__":
         peeks,
         passed_on,
         shutdowns,
+        both_shut,
         headers,
     )
