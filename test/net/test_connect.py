@@ -348,25 +348,29 @@ def begin(address, port):
     return sock
 
 
+def given_up(daemon, where):
+    """Programs give up while the daemon is stopped; returns of how many there was no room to tell it."""
+    daemon.process.send_signal(signal.SIGSTOP)
+    try:
+        waiting = [begin(*where) for _ in range(16)]
+        for _ in range(8000):
+            begin(*where).close()
+        for sock in waiting:
+            sock.close()
+        return map_entries(daemon.process.pid, "unheard")
+    finally:
+        daemon.process.send_signal(signal.SIGCONT)
+
+
 def give_up_unheard():
     """Programs that give up while the daemon has more to look at than there is room for."""
     with Net() as net:
         a, b = net.pair()
         daemon = net.daemon(a)
-        pid = daemon.process.pid
         with Server(b, echo) as server, a.inside():
             where = (b.addresses[socket.AF_INET], server.port)
-            daemon.process.send_signal(signal.SIGSTOP)
-            try:
-                waiting = [begin(*where) for _ in range(16)]
-                for _ in range(8000):
-                    begin(*where).close()
-                for sock in waiting:
-                    sock.close()
-                unheard = map_entries(pid, "unheard")
-            finally:
-                daemon.process.send_signal(signal.SIGCONT)
-            check(unheard >= 16, "there is no room for the last ones' word", f"{unheard}")
+            # A daemon that is stopped for seconds passes for dead, and programs go past it.
+            wait_for(lambda: given_up(daemon, where) >= 16, "no room for the last ones' word")
             daemon.wait_list(16, port=server.port)
             wait_for(lambda: not daemon.list(recent=False), "the last connection to end")
             check(True, "no connection is left that nobody wants")
