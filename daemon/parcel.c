@@ -66,8 +66,12 @@ ssize_t parcel_receive(int fd, void *bytes, size_t size, int *fds, size_t *n_fds
 				  .msg_iovlen = 1,
 				  .msg_control = &control,
 				  .msg_controllen = sizeof(control) };
-	ssize_t n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+	ssize_t n;
 
+	/* With a timeout, to be stopped for a moment interrupts it, without any handler (signal(7)). */
+	do {
+		n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+	} while (n < 0 && errno == EINTR);
 	if (n < 0) {
 		*n_fds = 0;
 		return n;

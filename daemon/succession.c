@@ -328,9 +328,9 @@ static void heir_gone(struct succession *s)
 	heir_close(s);
 	s->state = SUCCESSION_SERVES;
 	if (before >= SUCCESSION_YIELDED) {
+		s->ops->take_back(s->data);
 		log_warning("the tcpcryptd that replaced this one is gone: taking connections "
 			    "again");
-		s->ops->take_back(s->data);
 	} else {
 		log_warning("the tcpcryptd that was to replace this one is gone");
 	}
