@@ -13,7 +13,8 @@ int daemon_take_over(struct daemon *d)
 
 	if (error)
 		return error;
-	intake_set_closed(&d->workers.intake, d->engine_only);
+	/* Who takes back may have been told to end: then it has only the rest to itself. */
+	intake_set_closed(&d->workers.intake, d->engine_only || d->stopping);
 	error = daemon_step(engine_take_over(d->engine), "the BPF programs cannot be replaced");
 	if (error)
 		return error;
@@ -74,6 +75,15 @@ static void take_back(void *data)
 	sd_notifyf(0, "MAINPID=%d", (int)getpid());
 }
 
+/* Who stops a service may have told all of its processes: the newer one's word is no second order. */
+static void stop(void *data)
+{
+	struct daemon *d = data;
+
+	if (!d->stopping)
+		daemon_drain(d);
+}
+
 static void sweep(void *data)
 {
 	struct daemon *d = data;
@@ -93,7 +103,7 @@ const struct succession_ops daemon_succession_ops = {
 	.yield = yield,
 	.yielded = yielded,
 	.take_back = take_back,
-	.stop = daemon_drain,
+	.stop = stop,
 	.client = client_come,
 	.sweep = sweep,
 };

@@ -464,6 +464,46 @@ def half_way(daemon):
         )
 
 
+def told_to_end_together():
+    """SIGTERM to each of them, as a service manager sends it, is one order and not two: what the old one
+    carries may end by itself."""
+    with Net() as net:
+        a, b = net.pair()
+        daemon = net.daemon(a)
+        net.daemon(b)
+        with pair_of(a, b) as (client, server):
+            new = upgraded(daemon)
+            os.kill(daemon.process.pid, signal.SIGTERM)
+            wait_for(lambda: "ending when 1 connection" in daemon.log(), "the old one to be told")
+            os.kill(new, signal.SIGTERM)
+            wait_for(lambda: daemons_in(a) == [daemon.process.pid], "the new one to end")
+            exchange_one(client, server)
+        wait_for(lambda: not daemons_in(a), "the old one to end with it", LINGER)
+        daemon.process.wait()
+        daemon.stopped = True
+
+
+def told_to_end_before_the_new_one_dies():
+    """Who is ending takes nothing back but what it needs to end."""
+    with Net() as net:
+        a, b = net.pair()
+        daemon = net.daemon(a)
+        net.daemon(b)
+        with pair_of(a, b) as old:
+            new = upgraded(daemon)
+            os.kill(daemon.process.pid, signal.SIGTERM)
+            wait_for(lambda: "ending when 1 connection" in daemon.log(), "the old one to be told")
+            os.kill(new, signal.SIGKILL)
+            wait_for(lambda: "taking connections again" in daemon.log(), "the old one to notice")
+            with pair_of(a, b) as one:
+                exchange_one(*one)
+                check_equal(len(daemon.list(recent=False)), 1, "a new connection is left alone")
+            exchange_one(*old)
+        wait_for(lambda: not daemons_in(a), "the old one to end", LINGER)
+        daemon.process.wait()
+        daemon.stopped = True
+
+
 def required():
     """Where policy requires encryption, nothing is refused either; and all is when all are dead."""
     with Net() as net:
@@ -542,6 +582,8 @@ if __name__ == "__main__":
         sessions_of_the_dead,
         places_of_the_dead,
         nothing_changes,
+        told_to_end_together,
+        told_to_end_before_the_new_one_dies,
         required,
         service_manager,
         restart_under_load,
