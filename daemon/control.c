@@ -47,8 +47,9 @@ static void client_ready(struct loop_source *source, uint32_t events)
 		n = recv(source->fd, c->request + c->request_len, REQUEST_MAX - c->request_len, 0);
 	else
 		n = recv(source->fd, discard, sizeof(discard), 0);
-	/* A client that has asked may close its half and still gets its answer. */
-	if ((n == 0 && (events & EPOLLHUP || c->state == CLIENT_EXPECT_REQUEST)) ||
+	/* A client that has asked may close its half and still gets its answer. Who is gone does not,
+	 * whatever else he has said. */
+	if ((c->state == CLIENT_EXPECT_REQUEST ? n == 0 : events & EPOLLHUP) ||
 	    (n < 0 && errno != EAGAIN && errno != EINTR)) {
 		client_free(c);
 		return;

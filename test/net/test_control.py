@@ -203,6 +203,19 @@ def many_clients_of_one():
         check(True, "and when they are gone, alice is, too")
 
 
+def watchers_that_said_more():
+    """Whoever is gone takes no place, also when there is more of what he said than the daemon reads at once."""
+    with Net() as net:
+        daemon = net.daemon(net.host())
+        for _ in range(USER_MAX):
+            with client(daemon, ALICE) as sock:
+                sock.sendall(b'{"command":"watch"}\n')
+                check(b"watching" in sock.recv(4096), "one more watcher of alice's")
+                sock.sendall(bytes(10000))
+        wait_for(lambda: answered(daemon, ALICE), "the watchers to be gone")
+        check(True, "when they are gone, alice is answered")
+
+
 def the_daemons_user():
     """The user that the daemon is has no other rights than root: it could read its memory."""
     with Net() as net:
@@ -219,5 +232,6 @@ if __name__ == "__main__":
         a_remembered_one,
         acting_is_roots,
         many_clients_of_one,
+        watchers_that_said_more,
         the_daemons_user,
     )
