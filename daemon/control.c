@@ -36,6 +36,16 @@ static void counted(struct loop_source *source, uint32_t events)
 		commands_counted(control);
 }
 
+/* Who connected before another daemon took over, and asks now, is answered by that one. */
+static bool client_passed_on(struct client *c, size_t len)
+{
+	if (c->control->serves ||
+	    succession_pass_on(c->control->status.succession, c->source.fd, c->request, len))
+		return false;
+	client_free(c);
+	return true;
+}
+
 static void client_ready(struct loop_source *source, uint32_t events)
 {
 	struct client *c = container_of(source, struct client, source);
@@ -57,6 +67,8 @@ static void client_ready(struct loop_source *source, uint32_t events)
 	if (n > 0 && c->state == CLIENT_EXPECT_REQUEST) {
 		c->request_len += n;
 		newline = memchr(c->request, '\n', c->request_len);
+		if (newline && client_passed_on(c, newline - c->request))
+			return;
 		if (newline)
 			client_request(c, newline - c->request);
 		else if (c->request_len == REQUEST_MAX)
@@ -232,8 +244,10 @@ void control_tick(struct control *control)
 			continue;
 		client_flush(c);
 	}
-	/* Those that waited while descriptors were short, or others too many. */
+	/* Those that waited while descriptors were short, or others too many; or whose news did. */
 	accept_all(control);
+	if (!control->serves)
+		control_pass_watchers(control);
 }
 
 static int control_listen(struct control *c, const char *run_dir)

@@ -224,6 +224,16 @@ static void elder_forget(struct elder *e)
 	s->elders[i].channel.fd = -1;
 }
 
+/* To whoever serves go those whom an older one has sent: its channel is the next one's, too. */
+static void client_take(struct succession *s, bool from_elder, int fd, const char *request,
+			size_t len)
+{
+	if (from_elder && !succession_pass_on(s, fd, request, len))
+		close(fd);
+	else
+		s->ops->client(s->data, fd, request, len);
+}
+
 /* A client that comes along with its request. Returns false when the channel has ended. */
 static bool client_receive(struct succession *s, int channel, char *message, size_t size,
 			   size_t *ret_len)
@@ -238,7 +248,7 @@ static bool client_receive(struct succession *s, int channel, char *message, siz
 	if (n <= 0)
 		return false;
 	if (n_fds && message[0] == '{')
-		s->ops->client(s->data, fd, message, n);
+		client_take(s, channel != s->heir.fd, fd, message, n);
 	else if (n_fds)
 		close(fd);
 	else
@@ -310,7 +320,9 @@ int succession_pass_back(struct succession *s, int fd, const char *request, size
 
 int succession_pass_on(struct succession *s, int fd, const char *request, size_t len)
 {
-	return s->heir.fd < 0 ? SUCCESSION_NONE : parcel_send(s->heir.fd, request, len, &fd, 1);
+	if (s->heir.fd < 0 || s->state < SUCCESSION_YIELDED)
+		return SUCCESSION_NONE;
+	return parcel_send(s->heir.fd, request, len, &fd, 1);
 }
 
 void succession_stop(struct succession *s)

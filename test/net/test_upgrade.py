@@ -12,7 +12,7 @@ import socket
 import threading
 
 from apps import Server, bound_time, connect, echo, read_exactly
-from harness import TCPCRYPTD, Net, check, check_equal, libc, main, wait_for
+from harness import PATIENCE, TCPCRYPTD, Net, check, check_equal, libc, main, wait_for
 from load import PLACES, map_number, taken
 
 MESSAGE = b"It goes on as if nothing were. " * 40
@@ -20,6 +20,8 @@ PR_SET_CHILD_SUBREAPER = 36
 SESSID = 1027
 SILENT = "198.51.100.7"
 UPGRADES = 5
+WATCH = b'{"command":"watch"}\n'
+NEWS_UNREAD = 400  # connections: more news than a socket takes, and less than the daemon keeps
 LINGER = 60  # for a daemon that was replaced to end; it takes 20 s without connections
 
 
@@ -464,6 +466,59 @@ def half_way(daemon):
         )
 
 
+@contextlib.contextmanager
+def asking(daemon, request=b""):
+    """A client of the control socket: its socket, and what it reads, a line at a time."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(PATIENCE)
+        sock.connect(str(daemon.run_dir / "control.sock"))
+        sock.sendall(request)
+        with sock.makefile() as lines:
+            yield sock, lines
+
+
+def sees_connections(a, b, lines):
+    """Whether a watcher hears of a connection that is made from now on."""
+    with pair_of(a, b) as (client, _):
+        local = "%s:%d" % client.getsockname()
+        with contextlib.suppress(TimeoutError):
+            return any(json.loads(line).get("local") == local for line in lines)
+    return False
+
+
+def watchers():
+    """Who watches goes on with the new daemon, also when the old one's news waited for him; and who has
+    connected and not asked is answered by the new one."""
+    with Net() as net:
+        a, b = net.pair()
+        daemon = net.daemon(a)
+        net.daemon(b)
+        with contextlib.ExitStack() as stack:
+            slow, told = stack.enter_context(asking(daemon, WATCH))
+            check("watching" in told.readline(), "watching")
+            for _ in range(NEWS_UNREAD):
+                with pair_of(a, b):
+                    pass
+            late, news = stack.enter_context(asking(daemon))
+            lister, listed = stack.enter_context(asking(daemon))
+            upgraded(daemon)
+            upgraded(daemon)
+            late.sendall(WATCH)
+            check("watching" in news.readline(), "who asks after the upgrade watches")
+            check(sees_connections(a, b, news), "the new daemon's connections")
+            with pair_of(a, b) as (client, _):
+                local = "%s:%d" % client.getsockname()
+                lister.sendall(b'{"command":"list"}\n')
+                found = [json.loads(line)["local"] for line in listed]
+                check(local in found, "who asks for the list gets the new one's", found)
+            read = [json.loads(told.readline())["event"] for _ in range(2 * NEWS_UNREAD)]
+            check_equal(len(read), 2 * NEWS_UNREAD, "what waited is read")
+            check_equal(json.loads(told.readline())["event"], "watching", "and watched again")
+            check(sees_connections(a, b, told), "the new one's connections, too")
+            wait_for(lambda: len(daemons_in(a)) == 1, "old ones to end while he watches", LINGER)
+        end_all(daemon)
+
+
 def told_to_end_together():
     """SIGTERM to each of them, as a service manager sends it, is one order and not two: what the old one
     carries may end by itself."""
@@ -582,6 +637,7 @@ if __name__ == "__main__":
         sessions_of_the_dead,
         places_of_the_dead,
         nothing_changes,
+        watchers,
         told_to_end_together,
         told_to_end_before_the_new_one_dies,
         required,
