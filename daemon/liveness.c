@@ -98,7 +98,9 @@ void liveness_tick(struct worker *w)
 		if (f->state == FLOW_TIMING_OUT)
 			continue;
 		relay_tick(f);
-		if (!f->session || !f->established)
+		/* One that has lost an end only brings to the other what is left, and has its time for
+		 * that. */
+		if (!f->session || !f->established || f->gone_reason)
 			continue;
 		if (stays_alive(f))
 			rekey_by_age(f);

@@ -5,11 +5,12 @@ import errno
 import os
 import pathlib
 import socket
+import struct
 import threading
 import time
 
-from apps import Server, connect, echo, errno_of, read_exactly, read_to_end
-from harness import LONG, Net, check, check_equal, main, wait_for
+from apps import Server, bound_time, connect, echo, errno_of, read_exactly, read_to_end
+from harness import LONG, PATIENCE, Net, check, check_equal, main, wait_for
 from middlebox import Cut, Delay, Lose
 from peers import neighbour
 from wire import wired_pair
@@ -148,6 +149,40 @@ def pausing_reader():
                 check_equal(len(read_exactly(sock, size)), size, "a pausing reader loses nothing")
                 sock.sendall(b"x")
         check_equal(da.status()["failed"].get("timeout"), None, "a pausing reader: no timeout")
+
+
+def pausing_reader_of_what_is_left():
+    """An end that is known to be gone is not asked: what had come from it waits for the program."""
+    size = 200000  # more than the program's TCP takes, and less than the daemon's
+    with Net() as net:
+        a, b, _, da, _ = daemons(net, KEEPALIVE, "")
+        came = threading.Event()
+
+        def send_and_reset(conn, peer):
+            if conn.recv(1) == b"a":
+                conn.sendall(bytes(size))
+                came.wait(PATIENCE)
+                conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                conn.close()
+            else:
+                conn.recv(1)
+
+        with Server(b, send_and_reset) as server:
+            address = b.addresses[socket.AF_INET]
+            with connect(a, address, server.port) as clock, bound_time(a.socket()) as sock:
+                clock.sendall(b"b")
+                clocks_end = "%s:%d" % clock.getsockname()
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                sock.connect((address, server.port))
+                end = "%s:%d" % sock.getsockname()
+                sock.sendall(b"a")
+                da.wait_list(local=end, bytes_in=size)
+                came.set()
+                before = da.list(local=clocks_end)[0]["rekeys"]
+                wait_for(lambda: da.list(local=clocks_end)[0]["rekeys"] >= before + 4,
+                         "probes of another connection")
+                check_equal(len(read_exactly(sock, size)), size, "what is left of a reset one is read")
+                check_equal(errno_of(lambda: sock.recv(1)), errno.ECONNRESET, "and then the reset")
 
 
 def silent_peer():
@@ -299,6 +334,7 @@ if __name__ == "__main__":
         at_once,
         vanished_peer,
         pausing_reader,
+        pausing_reader_of_what_is_left,
         silent_peer,
         half_closed,
         storm,
