@@ -67,6 +67,17 @@ struct flow *outgoing_find(struct worker *w, const struct shared_endpoint *progr
 	return NULL;
 }
 
+struct flow *outgoing_find_cookie(struct worker *w, uint64_t cookie)
+{
+	struct flow *f;
+
+	for (size_t i = 0; i < WORKER_HELD_BUCKETS; i++)
+		TAILQ_FOREACH (f, &w->held[i], held_entry)
+			if (f->syn.cookie == cookie)
+				return f;
+	return NULL;
+}
+
 static void release_cancel(struct flow *f)
 {
 	if (!f->releasing)

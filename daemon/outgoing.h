@@ -36,9 +36,11 @@ void outgoing_again(struct flow *f);
  * its ends as the program's socket has them. */
 void outgoing_accepted(struct worker *w, int fd, const struct shared_tuple *program);
 
-/* The flow whose SYN is held of the program's socket with this local end and cookie, or NULL. */
+/* The flow of the program's socket with this local end and cookie, or with this cookie alone, as long as
+ * there may be events from before it was connected; or NULL. */
 struct flow *outgoing_find(struct worker *w, const struct shared_endpoint *program,
 			   uint64_t cookie);
+struct flow *outgoing_find_cookie(struct worker *w, uint64_t cookie);
 
 /* The held SYN of a flow that fails; and no trace of the flow among the held ones. */
 void outgoing_refuse(struct flow *f, int error);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/flow.h"
+#include "daemon/outgoing.h"
 #include "daemon/resume.h"
 
 struct tcpcrypt_eno_settings wish_settings(const struct config *c,
@@ -63,17 +64,11 @@ size_t wish_nonce_len(const struct shared_wishes *wishes)
 	return wishes->enabled ? wishes->nonce_len : SHARED_NONCE_LEN_DEFAULT;
 }
 
+/* Without an id, connect() was still under way when the program said it. */
 static struct flow *flow_of(struct worker *w, const struct shared_event *event)
 {
-	struct flow *f;
-
-	if (event->app.flow)
-		return flow_find_id(w, event->app.flow);
-	/* connect() is still under way. */
-	TAILQ_FOREACH (f, &w->flows, all_entry)
-		if (f->held && f->syn.cookie == event->cookie)
-			return f;
-	return NULL;
+	return event->app.flow ? flow_find_id(w, event->app.flow)
+			       : outgoing_find_cookie(w, event->cookie);
 }
 
 void wish_event(struct worker *w, const struct shared_event *event)

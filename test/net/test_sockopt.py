@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import signal
 import socket
 import struct
 
@@ -29,6 +30,7 @@ NO_OPTION, NOT_APP_AWARE, NO_COMMON_TEP, LEFT_ALONE, SWITCHED_OFF = 1, 5, 6, 10,
 ROLE_CONFLICT = 4
 VIEWS = 2048  # bpf/shared.h
 GOPT_A = 2
+CROWD = 200
 AES_128, AES_256, CHACHA20 = b"\0\x01", b"\0\x02", b"\0\x10"
 
 
@@ -593,6 +595,52 @@ def mandatory_late():
             put(both.client, TEP_MANDATORY, 0)
 
 
+def connecting(host, address, port):
+    sock = host.socket()
+    sock.setblocking(False)
+    sock.connect_ex((address, port))
+    return sock
+
+
+def said_in_between(a, b, daemon, listener):
+    """CROWD connections, on each of which TEP_MANDATORY is set as the daemon turns to it."""
+    address, port = b.addresses[socket.AF_INET], listener.getsockname()[1]
+
+    def opening():
+        return [s for s in a.tcp_sockets() if s.remote == port]
+
+    b.ip("route", "add", "blackhole", f"{a.addresses[socket.AF_INET]}/32")
+    socks = [connecting(a, address, port) for _ in range(CROWD)]
+    wait_for(lambda: len(opening()) == CROWD, "the daemon to connect, too")
+    os.kill(daemon.process.pid, signal.SIGSTOP)
+    b.ip("route", "del", "blackhole", f"{a.addresses[socket.AF_INET]}/32")
+    wait_for(lambda: not any(s.connects for s in opening()), "the server's answers")
+    os.kill(daemon.process.pid, signal.SIGCONT)
+    for sock in socks:
+        put(sock, TEP_MANDATORY, 1)
+    return socks
+
+
+def mandatory_in_between():
+    """What a program says while its connect() comes to its end is not lost, whenever the daemon hears it."""
+    with Net() as net:
+        a, b = net.pair()
+        daemon = net.daemon(a, "remember-plain-seconds = 0\nworkers = 1\n")
+        with b.socket() as listener:
+            listener.bind((b.addresses[socket.AF_INET], 0))
+            listener.listen(CROWD)
+            socks = said_in_between(a, b, daemon, listener)
+
+            def lives(sock):
+                return errno_of(lambda: sock.recv(1)) == errno.EAGAIN
+
+            with contextlib.suppress(TimeoutError):
+                wait_for(lambda: not any(map(lives, socks)), "all to end", 10)
+            check_equal(sum(map(lives, socks)), 0, f"of {CROWD} none stays plain")
+            for sock in socks:
+                sock.close()
+
+
 def mandatory_while_paused():
     """A server that wants no plain connection is not reached while the daemon takes none."""
     for family in FAMILIES:
@@ -680,6 +728,7 @@ if __name__ == "__main__":
         mandatory_at_the_client,
         mandatory_at_the_server,
         mandatory_late,
+        mandatory_in_between,
         mandatory_while_paused,
         raw,
     )
