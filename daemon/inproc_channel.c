@@ -12,19 +12,22 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "daemon/clock.h"
 #include "daemon/container.h"
 #include "daemon/log.h"
 
 #define BACKLOG	      512
 #define ACCEPT_BUDGET 64
-#define READ_BUDGET   8 /* packets of one process in a turn */
+#define TURN_SECONDS  0.005 /* all processes together, or one packet, of a turn of the loop */
 
 struct inproc_process {
 	TAILQ_ENTRY(inproc_process) entry;
+	TAILQ_ENTRY(inproc_process) ready_entry;
 	struct loop_source source;
 	struct inproc_channel *channel;
 	struct visitor visitor;
 	struct inproc_holds holds;
+	bool ready; /* there may be something to read */
 	bool asked, given_up;
 	bool silent; /* answers no questions */
 };
@@ -45,6 +48,8 @@ static void process_unlink(struct inproc_process *p)
 	loop_remove(c->worker->loop, &p->source);
 	close(p->source.fd);
 	answered(p);
+	if (p->ready)
+		TAILQ_REMOVE(&c->ready, p, ready_entry);
 	TAILQ_REMOVE(&c->processes, p, entry);
 	c->n_processes--;
 	intake_count(c->worker->intake, 0, -1);
@@ -114,7 +119,7 @@ static int receive(struct inproc_process *p)
 	ssize_t n = recvmsg(p->source.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
 	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? -EAGAIN : -errno;
+		return errno == EINTR ? 0 : -errno;
 	if (!n || msg.msg_flags & MSG_TRUNC || !sender(&msg, &from))
 		return -EPROTO;
 	for (ssize_t at = 0; at < n; at += size) {
@@ -131,12 +136,36 @@ static int receive(struct inproc_process *p)
 static void process_ready(struct loop_source *source, uint32_t events)
 {
 	struct inproc_process *p = container_of(source, struct inproc_process, source);
-	int r = 0;
+	struct inproc_channel *c = p->channel;
 
-	for (int i = 0; !r && i < READ_BUDGET; i++)
-		r = receive(p);
-	if (r && r != -EAGAIN)
-		process_gone(p);
+	if (!p->ready)
+		TAILQ_INSERT_TAIL(&c->ready, p, ready_entry);
+	p->ready = true;
+	loop_queue(c->worker->loop, &c->reading);
+}
+
+/* One packet of each in turn. Connections are on this thread, too: who floods it with messages must not
+ * hold them up. */
+static void processes_read(struct loop_work *work)
+{
+	struct inproc_channel *c = container_of(work, struct inproc_channel, reading);
+	double end = clock_monotonic() + TURN_SECONDS;
+	struct inproc_process *p;
+
+	while ((p = TAILQ_FIRST(&c->ready))) {
+		int r = receive(p);
+
+		TAILQ_REMOVE(&c->ready, p, ready_entry);
+		p->ready = !r;
+		if (!r)
+			TAILQ_INSERT_TAIL(&c->ready, p, ready_entry);
+		else if (r != -EAGAIN)
+			process_gone(p);
+		if (clock_monotonic() >= end)
+			break;
+	}
+	if (!TAILQ_EMPTY(&c->ready))
+		loop_queue(c->worker->loop, work);
 }
 
 static bool has_room(const struct inproc_channel *c, const struct visitor *visitor)
@@ -173,7 +202,7 @@ static void process_new(struct inproc_channel *c, int fd)
 	p->source.fd = fd;
 	p->source.handler = process_ready;
 	LIST_INIT(&p->holds);
-	if (loop_add(c->worker->loop, &p->source, EPOLLIN)) {
+	if (loop_add(c->worker->loop, &p->source, EPOLLIN | EPOLLET)) {
 		free(p);
 		close(fd);
 		return;
@@ -249,7 +278,9 @@ int inproc_channel_open(struct worker *w, const char *run_dir, int listener,
 	c->worker = w;
 	c->listener.fd = listener;
 	c->listener.handler = listener_ready;
+	c->reading.run = processes_read;
 	TAILQ_INIT(&c->processes);
+	TAILQ_INIT(&c->ready);
 	c->cache = inproc_cache_new(engine_vault(w->engine), w->crypto, w->config,
 				    loop_now(w->loop));
 	inproc_conns_init(&c->conns, w->ledger, c->cache);
@@ -279,6 +310,7 @@ void inproc_channel_close(struct inproc_channel *c)
 	inproc_conns_forget(&c->conns);
 	while (!TAILQ_EMPTY(&c->processes))
 		process_unlink(TAILQ_FIRST(&c->processes));
+	loop_unqueue(c->worker->loop, &c->reading);
 	if (c->serves) {
 		loop_remove(c->worker->loop, &c->listener);
 		unlinkat(c->dir_fd, MESSAGE_SOCKET_NAME, 0);

@@ -25,6 +25,8 @@ struct inproc_channel {
 	struct loop_source listener;
 	bool serves;
 	struct inproc_process_list processes;
+	struct inproc_process_list ready; /* of these, to be read in their order */
+	struct loop_work reading;
 	size_t n_processes;
 	struct inproc_conns conns;
 	struct inproc_cache *cache;

@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """In-process mode: sessions are resumed across processes, by those of one user, each secret once."""
+import contextlib
+import itertools
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -18,6 +21,7 @@ from test_inproc_list import ALICE, BOB, ECHO, MESSAGE_SIZE, PYTHON, Puppet, as_
 from test_resume import check_capture, check_how, check_once, closed, how, many
 
 PORT, OTHER_PORT = 7020, 7021
+FLOODERS, PACKET = 32, 170  # sockets; messages in what they send at once
 
 # As many connections as it is told, one after the other.
 CLIENT = """
@@ -442,6 +446,31 @@ def full():
         check_equal(hosts.da.status()["resumable"], 0, "flush forgets them all")
 
 
+def flood():
+    """A user who tells of more than the daemon can hear holds up nobody else: FLOODERS sockets, each full."""
+    with Net() as net:
+        hosts = Hosts(net)
+        packet_of, told = itertools.count(), 0
+        with contextlib.ExitStack() as stack:
+            os.kill(hosts.da.process.pid, signal.SIGSTOP)
+            with user(ALICE):
+                for _ in range(FLOODERS):
+                    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                    stack.enter_context(sock).connect(str(hosts.da.run_dir / "inproc.sock"))
+                    sock.setblocking(False)
+                    with contextlib.suppress(BlockingIOError):
+                        while True:
+                            first = 1 + PACKET * next(packet_of)
+                            sock.send(b"".join(established(i, i & 0xffff)
+                                               for i in range(first, first + PACKET)))
+                            told += PACKET
+            os.kill(hosts.da.process.pid, signal.SIGCONT)
+            answers = 0
+            while hosts.da.ask(command="status")["encrypted"] < told:
+                answers += 1
+        check(answers >= 10, "others are answered meanwhile", f"{answers} times")
+
+
 # ---- a peer made from the RFC texts ------------------------------------------------------
 
 
@@ -524,6 +553,7 @@ if __name__ == "__main__":
         daemons,
         wishes,
         full,
+        flood,
         guard,
         told_once,
         peers,
