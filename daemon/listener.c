@@ -256,9 +256,13 @@ void listener_resume(struct listener *l)
 	if (!l->resting)
 		return;
 	l->resting = false;
-	for (size_t i = 0; i < 2; i++)
-		if (sources[i]->fd > 0 && loop_add(l->worker->loop, sources[i], EPOLLIN))
-			l->resting = true;
+	for (size_t i = 0; i < 2; i++) {
+		if (sources[i]->fd <= 0 || !loop_add(l->worker->loop, sources[i], EPOLLIN))
+			continue;
+		/* Both or none: one that is there already could not be added the next time. */
+		rest(l);
+		return;
+	}
 }
 
 static void source_close(struct listener *l, struct loop_source *source)
