@@ -257,7 +257,10 @@ int daemon_start(struct daemon *d)
 	}
 	error = daemon_step(succession_take(&d->succession),
 			    "the running tcpcryptd does not yield");
-	return error ? error : daemon_take_over(d);
+	if (error)
+		return error;
+	daemon_reload_changed(d);
+	return daemon_take_over(d);
 }
 
 void daemon_stop(struct daemon *d)

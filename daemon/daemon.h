@@ -9,6 +9,7 @@
 #define DAEMON_DAEMON_H
 
 #include <stdbool.h>
+#include <sys/stat.h>
 
 #include "daemon/config.h"
 #include "daemon/confine.h"
@@ -24,6 +25,7 @@
 
 struct daemon {
 	const char *config_path;
+	struct stat config_file; /* there, as it was when it was read */
 	const char *run_dir;
 	bool verbose;
 	bool check_config;
@@ -66,8 +68,8 @@ void daemon_drain(void *data);
 int daemon_step(int error, const char *what);
 
 /* A configuration, of the defaults if path is NULL; the caller's, for daemon_config_drop(). NULL
- * when there is an error. */
-struct config *daemon_config_load(const char *path);
+ * when there is an error. *ret_file: the file, as it was when that began. */
+struct config *daemon_config_load(const char *path, struct stat *ret_file);
 void daemon_config_drop(struct config *c);
 
 /* What the engine is to know of it; points into it. */
@@ -78,6 +80,9 @@ int daemon_keylog_open(const struct config *c, int *ret_fd);
 
 /* SIGHUP: a configuration with an error changes nothing. */
 void daemon_reload(struct daemon *d);
+
+/* The same if the file is not as it was when it was read: another daemon may have been told meanwhile. */
+void daemon_reload_changed(struct daemon *d);
 
 /* What the running daemon leaves, before anything else. */
 int daemon_inherit(struct daemon *d);

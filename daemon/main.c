@@ -133,7 +133,7 @@ int main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	log_init(d.verbose);
-	d.config = daemon_config_load(d.config_path);
+	d.config = daemon_config_load(d.config_path, &d.config_file);
 	if (!d.config)
 		return EXIT_FAILURE;
 	if (d.check_config) {

@@ -10,13 +10,15 @@
 #include "daemon/keylog.h"
 #include "daemon/log.h"
 
-struct config *daemon_config_load(const char *path)
+struct config *daemon_config_load(const char *path, struct stat *ret_file)
 {
 	struct config *c = calloc(1, sizeof(*c));
 	char message[CONFIG_ERROR_MAX] = "out of memory";
 
 	if (c) {
 		config_default(c);
+		if (path && stat(path, ret_file))
+			memset(ret_file, 0, sizeof(*ret_file));
 		if (!path || !config_read(c, path, message))
 			return c;
 	}
@@ -87,7 +89,8 @@ static int keylog_again(const struct daemon *d, const struct config *c, int *ret
 
 void daemon_reload(struct daemon *d)
 {
-	struct config *config = d->config_path ? daemon_config_load(d->config_path) : NULL;
+	struct stat file;
+	struct config *config = d->config_path ? daemon_config_load(d->config_path, &file) : NULL;
 	struct config *old = d->config;
 	struct engine_policy policy;
 	int keylog_fd;
@@ -123,6 +126,24 @@ void daemon_reload(struct daemon *d)
 		close(d->keylog_fd);
 	d->keylog_fd = keylog_fd;
 	d->config = config;
+	d->config_file = file;
 	daemon_config_drop(old);
 	log_info("configuration reloaded from %s", d->config_path);
+}
+
+/* Has it been written, or another one put in its place? */
+static bool has_changed(const char *path, const struct stat *read)
+{
+	struct stat now;
+
+	return !stat(path, &now) &&
+	       (now.st_dev != read->st_dev || now.st_ino != read->st_ino ||
+		now.st_size != read->st_size || now.st_ctim.tv_sec != read->st_ctim.tv_sec ||
+		now.st_ctim.tv_nsec != read->st_ctim.tv_nsec);
+}
+
+void daemon_reload_changed(struct daemon *d)
+{
+	if (d->config_path && has_changed(d->config_path, &d->config_file))
+		daemon_reload(d);
 }

@@ -585,6 +585,35 @@ def required():
         daemon.tool("cleanup", "--guard", check=False)
 
 
+def reloaded_meanwhile():
+    """A configuration that the old daemon is told to read, when the new one has read the one before."""
+    with Net() as net:
+        a, b = net.pair()
+        daemon = net.daemon(a)
+        path = daemon.dir / "tcpcryptd.conf"
+        upgrading = a.start(
+            [TCPCRYPTD, "--upgrade", "--run-dir", daemon.run_dir, "--config", path]
+        )
+        # The one that was started has read it and waits for another process of its.
+        new = max(wait_for(lambda: (d := daemons_in(a))[2:] and d, "the new daemon to begin"))
+        os.kill(new, signal.SIGSTOP)
+        with path.open("a") as config:
+            config.write("rule = require out\n")
+        os.kill(daemon.process.pid, signal.SIGHUP)
+        wait_for(lambda: "configuration reloaded" in daemon.log(), "the old one to read it")
+        os.kill(new, signal.SIGCONT)
+        check_equal(upgrading.wait(PATIENCE), 0, "--upgrade says that it is done")
+        check_equal(daemon.pid(), new, "and the new one serves")
+        with Server(b, echo) as server:
+            try:
+                connect(a, b.addresses[socket.AF_INET], server.port).close()
+                check(False, "its rules are those of the file: plain is refused")
+            except ConnectionRefusedError:
+                check(True, "its rules are those of the file: plain is refused")
+        daemon.tool("cleanup", "--guard", check=False)
+        end_all(daemon)
+
+
 def service_manager():
     """The one that is replaced tells the service manager who the main process is."""
     with Net() as net:
@@ -641,6 +670,7 @@ if __name__ == "__main__":
         told_to_end_together,
         told_to_end_before_the_new_one_dies,
         required,
+        reloaded_meanwhile,
         service_manager,
         restart_under_load,
     )
