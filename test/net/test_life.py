@@ -13,6 +13,7 @@ from harness import TCPCRYPTD, Net, check, check_equal, main, wait_for
 from load import of_each_descriptor
 
 MESSAGE = b"As long as it lasts. " * 50
+ADDRESSES, STARTS = 2000, 4
 VERIFIER_LIMIT = 1_000_000  # instructions that it looks at, of one program
 
 
@@ -46,6 +47,22 @@ def does_not_start():
         nobody = a.run(["setpriv", "--reuid=65534", "--clear-groups", TCPCRYPTD], check=False)
         check_equal(nobody.returncode, 1, "no start without root")
         check("root" in nobody.stderr, "and says why", nobody.stderr)
+
+
+def addresses_come_and_go():
+    """It starts, and goes on, while what it asks the kernel for is changing."""
+    with Net() as net:
+        a, _ = net.pair()
+        where = a.interfaces[0]
+        lines = [f"addr add 10.99.{n // 250}.{n % 250 + 1}/32 dev {where}\n" for n in range(ADDRESSES)]
+        a.run(["ip", "-batch", "-"], input="".join(lines))
+        change = f"ip addr add 10.98.0.1/32 dev {where}; ip addr del 10.98.0.1/32 dev {where}"
+        a.start(["sh", "-c", f"while :; do {change}; done"])
+        for _ in range(STARTS):
+            daemon = net.daemon(a)
+            check(where in daemon.status()["engine"]["interfaces"], "it serves")
+            check_equal(daemon.stop(), "", "and ends well")
+            check("interfaces" not in daemon.log(), "with no more to say of that", daemon.log())
 
 
 def keeps_secrets_to_itself():
@@ -234,6 +251,7 @@ if __name__ == "__main__":
     main(
         "the daemon starts, reloads, drains and hangs without harm",
         does_not_start,
+        addresses_come_and_go,
         keeps_secrets_to_itself,
         reloads,
         drains,

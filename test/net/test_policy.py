@@ -23,6 +23,8 @@ CGROUP_ROOT = cgroup_root()
 SO_BINDTODEVICE = 25
 IPPROTO_MPTCP = 262
 IP_BIND_ADDRESS_NO_PORT = 24
+MOVES = "10.1.0.99/32"
+ADDRESSES = 2000
 
 
 def connect_error(host, address, port, family=socket.AF_INET):
@@ -346,6 +348,37 @@ def error_from(host, source, address, port, family):
         return errno_of(lambda: sock.connect((address, port)))
 
 
+def flood_of_addresses(host):
+    """More changes than the kernel keeps for a daemon that does not read of them; none is left."""
+    lines = [f"addr {what} 10.99.{n // 250}.{n % 250 + 1}/32 dev {host.interfaces[0]}"
+             for what in ("add", "del") for n in range(ADDRESSES)]
+    host.run(["ip", "-batch", "-"], input="\n".join(lines) + "\n")
+
+
+def moved_unheard():
+    """An address and an interface that are gone are not taken for this host's, though word of it was lost."""
+    with Net() as net:
+        a, b = net.pair()
+        a.ip("addr", "add", MOVES, "dev", a.interfaces[0])
+        gone = net.veth(a, b)
+        daemon = net.daemon(a)
+        net.daemon(b)
+        check(gone in daemon.status()["engine"]["interfaces"], "an interface is served")
+        os.kill(daemon.process.pid, signal.SIGSTOP)
+        flood_of_addresses(a)
+        a.ip("addr", "del", MOVES, "dev", a.interfaces[0])
+        a.ip("link", "del", gone)
+        os.kill(daemon.process.pid, signal.SIGCONT)
+        b.ip("addr", "add", MOVES, "dev", b.interfaces[0])
+        a.ip("route", "add", MOVES, "dev", a.interfaces[0])
+        with contextlib.suppress(TimeoutError):
+            wait_for(lambda: gone not in daemon.status()["engine"]["interfaces"], "it to be known", 5)
+        check(gone not in daemon.status()["engine"]["interfaces"], "and is not, when it is gone")
+        with Server(b, echo) as server:
+            moved = MOVES.partition("/")[0]
+            check(encrypted(daemon, a, server, moved), "connections to the address are encrypted")
+
+
 def sources():
     """Rules for connections from some of the host's own addresses."""
     for family, special in ((socket.AF_INET, "10.9.0.1"), (socket.AF_INET6, "fd09::1")):
@@ -510,6 +543,7 @@ if __name__ == "__main__":
         syn_cookies,
         prefixes_and_order,
         incoming_prefixes,
+        moved_unheard,
         sources,
         users_and_cgroups,
         limits_reached,
