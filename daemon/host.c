@@ -256,6 +256,11 @@ static void address_changed(void *data, const uint8_t addr[16], bool present)
 		engine_own_address_remove(h->engine, addr);
 }
 
+static bool is_own(const void *data, const uint8_t addr[16])
+{
+	return links_has_address(data, addr);
+}
+
 static void links_ready(struct loop_source *source, uint32_t events)
 {
 	struct host_links *h = container_of(source, struct host_links, source);
@@ -286,6 +291,7 @@ int host_links_open(struct engine *e, struct loop *loop, struct host_links **ret
 		host_links_close(h);
 		return error;
 	}
+	engine_own_addresses_sweep(e, is_own, h->links);
 	*ret = h;
 	return 0;
 }

@@ -513,6 +513,22 @@ int engine_own_address_remove(struct engine *e, const uint8_t addr[16])
 	return bpf_map_delete_elem(bpf_map__fd(e->programs->maps.own_addresses), addr);
 }
 
+void engine_own_addresses_sweep(struct engine *e,
+				bool (*is_own)(const void *data, const uint8_t addr[16]),
+				const void *data)
+{
+	int fd = bpf_map__fd(e->programs->maps.own_addresses);
+	uint8_t addr[16], next[16];
+	bool more = !bpf_map_get_next_key(fd, NULL, next);
+
+	while (more) {
+		memcpy(addr, next, sizeof(addr));
+		more = !bpf_map_get_next_key(fd, addr, next);
+		if (!is_own(data, addr))
+			bpf_map_delete_elem(fd, addr);
+	}
+}
+
 struct vault *engine_vault(struct engine *e)
 {
 	return &e->vault;

@@ -146,6 +146,11 @@ void engine_leave_servers_v6(struct engine *e, unsigned int seconds);
 int engine_own_address_add(struct engine *e, const uint8_t addr[16]);
 int engine_own_address_remove(struct engine *e, const uint8_t addr[16]);
 
+/* Takes away what is none any more: a daemon before may have left it. */
+void engine_own_addresses_sweep(struct engine *e,
+				bool (*is_own)(const void *data, const uint8_t addr[16]),
+				const void *data);
+
 /* What a SYN offers: the SYN-form option (kind and length included) and the TEPs in it. */
 struct engine_offer {
 	uint8_t option[SHARED_OPTION_MAX];

@@ -313,6 +313,11 @@ void links_close(struct links *l)
 	free(l);
 }
 
+bool links_has_address(const struct links *l, const uint8_t addr[16])
+{
+	return l->addresses.incomplete || set_find(&l->addresses, addr) < l->addresses.n;
+}
+
 int links_fd(const struct links *l)
 {
 	return mnl_socket_get_fd(l->nl);

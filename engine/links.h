@@ -28,6 +28,9 @@ struct links_ops {
 int links_open(const struct links_ops *ops, void *data, struct links **ret);
 void links_close(struct links *l);
 
+/* Is it one of those that have been reported, and not as gone? For want of memory: it may be. */
+bool links_has_address(const struct links *l, const uint8_t addr[16]);
+
 /* Readable when something changed; then links_dispatch() reports it. */
 int links_fd(const struct links *l);
 int links_dispatch(struct links *l);

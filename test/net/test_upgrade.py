@@ -19,6 +19,7 @@ MESSAGE = b"It goes on as if nothing were. " * 40
 PR_SET_CHILD_SUBREAPER = 36
 SESSID = 1027
 SILENT = "198.51.100.7"
+MOVES = "10.1.0.99"
 UPGRADES = 5
 WATCH = b'{"command":"watch"}\n'
 NEWS_UNREAD = 400  # connections: more news than a socket takes, and less than the daemon keeps
@@ -323,6 +324,28 @@ def the_new_one_dies():
             pid = upgraded(daemon)
             encrypts(daemon, a, b, "another upgrade works")
             exchange_one(*old)
+        end_all(daemon)
+
+
+def addresses_of_the_dead():
+    """An address that goes while nobody looks is not taken for the host's own afterwards."""
+    with Net() as net:
+        a, b = net.pair()
+        a.ip("addr", "add", f"{MOVES}/32", "dev", a.interfaces[0])
+        daemon = net.daemon(a)
+        net.daemon(b)
+        new = upgraded(daemon)
+        os.kill(new, signal.SIGSTOP)
+        a.ip("addr", "del", f"{MOVES}/32", "dev", a.interfaces[0])
+        os.kill(new, signal.SIGKILL)
+        wait_for(lambda: "taking connections again" in daemon.log(), "the old one to notice")
+        a.ip("route", "add", MOVES, "dev", a.interfaces[0])
+        b.ip("addr", "add", f"{MOVES}/32", "dev", b.interfaces[0])
+        with Server(b, echo) as server, connect(a, MOVES, server.port) as sock:
+            sock.sendall(MESSAGE)
+            check_equal(read_exactly(sock, len(MESSAGE)), MESSAGE, "another host has it now")
+            found = [c["state"] for c in daemon.list(port=server.port)]
+            check_equal(found, ["encrypted"], "and connections to there are encrypted")
         end_all(daemon)
 
 
@@ -663,6 +686,7 @@ if __name__ == "__main__":
         generations,
         ones_without_connections_end,
         the_new_one_dies,
+        addresses_of_the_dead,
         sessions_of_the_dead,
         places_of_the_dead,
         nothing_changes,
