@@ -79,13 +79,32 @@ void carry_options(int fd, const struct app_options *o)
 	congestion_carry(fd, o);
 }
 
+/* Should the flow have to open its connection again. */
+static void options_keep(struct app_options *of, const struct app_options *late)
+{
+	/* A class of service brings its priority along. */
+	if (late->set >> APP_TOS & 1)
+		of->set &= ~(1U << APP_PRIORITY);
+	for (size_t i = 0; i < APP_OPTIONS; i++)
+		if (late->set >> i & 1)
+			of->value[i] = late->value[i];
+	of->set |= late->set;
+	if (!late->congestion[0])
+		return;
+	memcpy(of->congestion, late->congestion, sizeof(of->congestion));
+	of->free_choice = late->free_choice;
+}
+
 void carry_event(struct worker *w, const struct shared_event *event)
 {
 	struct flow *f = event->app.flow ? flow_find_id(w, event->app.flow)
 					 : outgoing_find(w, &event->app.local, event->cookie);
 	struct app_options o;
 
-	if (!engine_options_take(w->engine, event->cookie, &o) && f && f->net.source.fd >= 0)
+	if (engine_options_take(w->engine, event->cookie, &o) || !f)
+		return;
+	options_keep(&f->syn.app.options, &o);
+	if (f->net.source.fd >= 0)
 		carry_options(f->net.source.fd, &o);
 }
 

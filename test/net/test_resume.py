@@ -28,6 +28,7 @@ from tcpcrypt import (
     reopen_session,
 )
 
+TOS = 0x48
 AT_ONCE = "drain-seconds = 0\n"
 MESSAGE = b"The same words once more, under other keys. " * 20
 IPV4, IPV6 = socket.AF_INET, socket.AF_INET6
@@ -415,6 +416,39 @@ def other_tep():
                 check_how(da, server.port, ["no-session", "unknown-session", True], f"{text}: client")
                 (again,) = da.list(port=server.port, not_resumed="unknown-session")
                 check_equal(again["tep"], "p256", f"{text}: the other TEP")
+
+
+def class_of_service(packet):
+    return packet.frame[packet.ip_offset + 1]
+
+
+def option_of_the_second():
+    """What a program sets while the first offer is on its way holds for the connection that comes of
+    another one, too."""
+    with Net() as net:
+        a, b = net.pair()
+        net.daemon(a, AT_ONCE + "rule = require out\n")
+        db = net.daemon(b, AT_ONCE)
+        away = f"{a.addresses[IPV4]}/32"
+        with Capture(b, "eth1") as capture, Server(b, echo) as server:
+            talk(a, server, b.addresses[IPV4])
+            closed(db, server.port, 1)
+            (db.dir / "tcpcryptd.conf").write_text(AT_ONCE + "teps = p256\n")
+            db.process.send_signal(1)
+            wait_for(lambda: not db.status()["resumable"], "the new configuration")
+            b.ip("route", "add", "blackhole", away)
+            with bound_time(a.socket()) as sock:
+                sock.setblocking(False)
+                sock.connect_ex((b.addresses[IPV4], server.port))
+                wait_for(lambda: any(s.remote == server.port for s in a.tcp_sockets()), "an offer")
+                sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, TOS)
+                b.ip("route", "del", "blackhole", away)
+                bound_time(sock).setblocking(True)
+                sock.sendall(MESSAGE)
+                check_equal(read_exactly(sock, len(MESSAGE)), MESSAGE, "an exchange")
+                port = sock.getsockname()[1]
+            sent = [p for p in capture.packets(port) if p.src[1] == port and p.payload]
+            check_equal({class_of_service(p) for p in sent}, {TOS}, "its class of service is the program's")
 
 
 # ---- what programs wish ------------------------------------------------------------------
@@ -859,6 +893,7 @@ if __name__ == "__main__":
         flush,
         reconfigured,
         other_tep,
+        option_of_the_second,
         wishes,
         flushed_at_once,
         server_wishes,
