@@ -13,6 +13,9 @@
 #define ALLOWED_CONGESTION "/proc/sys/net/ipv4/tcp_allowed_congestion_control"
 #define HOPS_MAX	   255
 
+/* So long a program's TCP may wait before it sends its SYN again. */
+#define EARLY_TICKS 130
+
 /* Of <linux/in6.h>, which does not go with <netinet/in.h>. */
 #ifndef IPV6_MINHOPCOUNT
 #define IPV6_MINHOPCOUNT 73
@@ -101,11 +104,26 @@ void carry_event(struct worker *w, const struct shared_event *event)
 					 : outgoing_find(w, &event->app.local, event->cookie);
 	struct app_options o;
 
+	if (!f && !event->app.flow)
+		w->early_ticks = EARLY_TICKS;
 	if (engine_options_take(w->engine, event->cookie, &o) || !f)
 		return;
 	options_keep(&f->syn.app.options, &o);
 	if (f->net.source.fd >= 0)
 		carry_options(f->net.source.fd, &o);
+}
+
+void carry_early(struct flow *f)
+{
+	struct app_options o;
+
+	if (f->worker->early_ticks && !engine_options_take(f->worker->engine, f->syn.cookie, &o))
+		options_keep(&f->syn.app.options, &o);
+}
+
+void carry_tick(struct worker *w)
+{
+	w->early_ticks -= w->early_ticks > 0;
 }
 
 void carry_hops(int fd, int family)

@@ -16,6 +16,13 @@ void carry_options(int fd, const struct app_options *o);
 /* A program has changed its options, or a server has accepted with other than the usual ones. */
 void carry_event(struct worker *w, const struct shared_event *event);
 
+/* A flow begins with a held SYN, which may not be the first: for want of descriptors or memory there was
+ * no flow when the program set options. */
+void carry_early(struct flow *f);
+
+/* Once a second. */
+void carry_tick(struct worker *w);
+
 /* Packets to a program shall pass whatever IP_MINTTL it has set; those of the other host meet it
  * on the wire. */
 void carry_hops(int fd, int family);

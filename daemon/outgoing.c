@@ -239,6 +239,7 @@ static void held_begin(struct worker *w, const struct shared_event *event)
 	f->syn = *event;
 	f->wishes = event->wishes;
 	f->program = event->ends;
+	carry_early(f);
 	f->required = event->app.policy == POLICY_REQUIRE;
 	f->record.peer = event->app.peer;
 	f->record.pid = event->app.pid;

@@ -96,6 +96,7 @@ static void tick(void *data)
 	if (w->inproc)
 		inproc_tick(w);
 	outgoing_tick(w);
+	carry_tick(w);
 	listener_resume(&w->programs);
 	outgoing_resume(w);
 	listener_resume(&w->steered);

@@ -19,12 +19,14 @@ import time
 from apps import Server, bound_time, connect, echo, exchange, read_exactly
 from harness import Net, check, check_equal, main, remove_cgroup, wait_for
 from load import Traffic, check_traffic, cpu_ticks, is_sanitized, serve
+from packets import Capture
 
 LIVE = 20
 CROWD, CROWD_SANITIZED = 9000, 3000  # more than the ring buffers hold; a slower daemon's share
 SHORT_QUEUE = 64
 STOPPED_SECONDS = 3  # less than the daemon's heartbeat may be late
 PORT, PLAIN_PORT = 7001, 7002
+TOS = 0x48
 # The two configurations: the client's daemon carries each connection to that port in plain.
 RELAYED_IN_PLAIN = ("remember-plain-seconds = 0\n", f"ports-left-alone = {PLAIN_PORT}\n")
 MESSAGE = b"There is enough for everybody. " * 30
@@ -165,6 +167,27 @@ def no_descriptors(which, text):
 
 def client_without_descriptors():
     no_descriptors(0, "the client's daemon without descriptors")
+
+
+def options_meanwhile():
+    """What a program sets before its SYN is answered, whose first one found no descriptor left."""
+    with Net() as net:
+        pair = Pair(net)
+        with Capture(pair.hosts[1], "eth1") as capture, Server(pair.hosts[1], echo) as server, bound_time(
+            pair.hosts[0].socket()
+        ) as sock:
+            with limited(pair.pids[0], "nofile", 1):
+                sock.setblocking(False)
+                sock.connect_ex((pair.address, server.port))
+                wait_for(lambda: pair.daemons[0].log().count("exhausted"), "the SYN to find none")
+                sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, TOS)
+            bound_time(sock).setblocking(True)
+            sock.sendall(MESSAGE)
+            check_equal(read_exactly(sock, len(MESSAGE)), MESSAGE, "without a descriptor at first")
+            port = sock.getsockname()[1]
+            sent = [p for p in capture.packets(server.port) if p.src[1] == port and p.payload]
+            found = {p.frame[p.ip_offset + 1] for p in sent}
+            check_equal(found, {TOS}, "what the program set meanwhile holds")
 
 
 def server_without_descriptors():
@@ -386,6 +409,7 @@ if __name__ == "__main__":
         client_with_few_descriptors,
         server_with_few_descriptors,
         client_without_descriptors,
+        options_meanwhile,
         server_without_descriptors,
         client_without_memory,
         server_without_memory,
