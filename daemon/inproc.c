@@ -35,9 +35,3 @@ void inproc_event(struct worker *w, const struct shared_event *event)
 	if (error)
 		log_error("its socket cannot be destroyed: %s", strerror(-error));
 }
-
-void inproc_tick(struct worker *w)
-{
-	inproc_cache_tick(w->inproc->cache, w->alive);
-	inproc_conns_tick(&w->inproc->conns, w->alive);
-}

@@ -10,7 +10,4 @@ struct worker;
 /* SHARED_EVENT_GUARD, SHARED_EVENT_LEAK, SHARED_EVENT_SECRET and SHARED_EVENT_FORGET. */
 void inproc_event(struct worker *w, const struct shared_event *event);
 
-/* About once a second. */
-void inproc_tick(struct worker *w);
-
 #endif

@@ -219,10 +219,25 @@ static void listener_ready(struct loop_source *source, uint32_t events)
 	for (int i = 0; i < ACCEPT_BUDGET; i++) {
 		int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-		if (fd < 0)
+		if (fd >= 0) {
+			process_new(c, fd);
+		} else if (errno == EAGAIN) {
 			return;
-		process_new(c, fd);
+		} else if (worker_is_exhausted(c->worker, -errno)) {
+			/* Who waits in the queue must not wake the loop for ever. */
+			loop_remove(c->worker->loop, &c->listener);
+			c->resting = true;
+			return;
+		}
 	}
+}
+
+void inproc_channel_tick(struct inproc_channel *c)
+{
+	inproc_cache_tick(c->cache, c->worker->alive);
+	inproc_conns_tick(&c->conns, c->worker->alive);
+	if (c->resting)
+		c->resting = loop_add(c->worker->loop, &c->listener, EPOLLIN) != 0;
 }
 
 /* ---- by the main thread ---- */
@@ -332,7 +347,7 @@ static void yield(void *data)
 	struct inproc_channel *c = data;
 
 	loop_remove(c->worker->loop, &c->listener);
-	c->serves = false;
+	c->serves = c->resting = false;
 	inproc_cache_retire(c->cache);
 	inproc_conns_forget(&c->conns);
 	while (!TAILQ_EMPTY(&c->processes))

@@ -24,6 +24,7 @@ struct inproc_channel {
 	struct worker *worker;
 	struct loop_source listener;
 	bool serves;
+	bool resting; /* accepts nothing until the next tick */
 	struct inproc_process_list processes;
 	struct inproc_process_list ready; /* of these, to be read in their order */
 	struct loop_work reading;
@@ -36,7 +37,7 @@ struct inproc_channel {
 	int dir_fd;
 };
 
-/* By the main thread, as all here but inproc_channel_prove(). Before the worker's thread begins. With the listener
+/* By the main thread, as all here that does not say otherwise. Before the worker's thread begins. With the listener
  * of a daemon that is to be replaced (else -1; taken in every case) it serves from
  * inproc_channel_serve() on. 0 or a negative errno value. */
 int inproc_channel_open(struct worker *w, const char *run_dir, int listener,
@@ -57,6 +58,9 @@ void inproc_channel_configure(struct inproc_channel *c);
  * is nobody to ask. Otherwise answered_fd tells; who has not answered by then is given up. */
 bool inproc_channel_ask(struct inproc_channel *c, const struct visitor *visitor);
 void inproc_channel_give_up(struct inproc_channel *c);
+
+/* Once a second, on the worker's thread. */
+void inproc_channel_tick(struct inproc_channel *c);
 
 /* Asks for a proof that the other end of a connection has its keys; ledger_rekeyed() tells. On the worker's
  * thread. False: there is nobody to ask. */

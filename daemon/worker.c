@@ -94,7 +94,7 @@ static void tick(void *data)
 	liveness_tick(w);
 	buffer_pool_tick(&w->buffers);
 	if (w->inproc)
-		inproc_tick(w);
+		inproc_channel_tick(w->inproc);
 	outgoing_tick(w);
 	carry_tick(w);
 	listener_resume(&w->programs);

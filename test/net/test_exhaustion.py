@@ -169,6 +169,29 @@ def client_without_descriptors():
     no_descriptors(0, "the client's daemon without descriptors")
 
 
+def is_read(daemon):
+    """Whether who connects to programs' socket is closed for what he says, and not before."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        sock.connect(str(daemon.run_dir / "inproc.sock"))
+        with contextlib.suppress(ConnectionError):
+            bound_time(sock).send(b"nonsense")
+            return sock.recv(1) == b""
+        return False
+
+
+def programs_without_descriptors():
+    """Programs that encrypt by themselves, and want to say so when there is no descriptor to hear them by."""
+    text = "programs' own socket without descriptors"
+    with Net() as net:
+        daemon = net.daemon(net.host())
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+            with limited(daemon.process.pid, "nofile", 1):
+                sock.connect(str(daemon.run_dir / "inproc.sock"))
+                check_no_spin(daemon.process.pid, text)
+        wait_for(lambda: is_read(daemon), "programs to be heard again")
+        check(True, f"{text}: they are heard when there are some")
+
+
 def options_meanwhile():
     """What a program sets before its SYN is answered, whose first one found no descriptor left."""
     with Net() as net:
@@ -409,6 +432,7 @@ if __name__ == "__main__":
         client_with_few_descriptors,
         server_with_few_descriptors,
         client_without_descriptors,
+        programs_without_descriptors,
         options_meanwhile,
         server_without_descriptors,
         client_without_memory,
