@@ -90,8 +90,8 @@ static ssize_t read_step(struct conn *c, int fd, struct bytes *to, int flags)
 	r = read_open(c, fd, to, flags);
 	if (r == -EAGAIN && c->rx_shut)
 		return 0;
-	/* What breaks it may be an end to who reads: see conn_broken(). */
-	return r < 0 && c->phase == CONN_FAILED && !c->rx_error ? 0 : r;
+	/* What that is to who reads: see conn_broken(). */
+	return r < 0 && c->phase == CONN_FAILED ? -c->rx_error : r;
 }
 
 /*
@@ -161,8 +161,9 @@ static bool wait_more(int fd, size_t had)
 }
 
 /*
- * The kernel tells of an error once, and it was told when we waited. What the call is to say: behind a
- * shutdown() of both directions, the end. (The peer's FINp comes as data then, and the kernel resets.)
+ * The kernel tells of an error once, and it was told when we waited. What the call is to say: see
+ * conn_broken(). Was it another thread that found the connection broken, and reset it, then the kernel
+ * has woken this one with an error of its own choice (EPIPE).
  */
 static int note(int fd, uint32_t turn, int error)
 {
@@ -178,8 +179,8 @@ static int note(int fd, uint32_t turn, int error)
 		c->may_block = false;
 	} else {
 		conn_broken(c, -error);
-		c->rx_error = c->tx_error = 0;
-		error = c->rx_shut && c->fin_shut ? 0 : error;
+		c->tx_error = 0;
+		error = take_error(&c->rx_error);
 	}
 	conn_unlock(c);
 	return error;

@@ -397,6 +397,50 @@ def both_shut():
             check_equal(talk.server.stdout.readline(), "b''\n", f"{first}: which the peer heard of")
 
 
+# Its processes are killed when they have been heard, one for each connection.
+KILLED = """
+import os, socket, sys
+l = socket.create_server(("0.0.0.0", int(sys.argv[1])))
+while True:
+    s, _ = l.accept()
+    if not os.fork():
+        s.recv(1)
+        s.sendall(b"k")
+        s.recv(1)
+        os.kill(os.getpid(), 9)
+    s.close()
+    os.wait()
+"""
+SEVERAL = """
+def read():
+    try: got.append(s.recv(10))
+    except OSError as e: got.append(errno.errorcode[e.errno])
+def ask():
+    select.select([s], [], [])
+found = set()
+for i in range(100):
+    s, got = connected(), []
+    s.send(b"x")
+    s.recv(1)
+    threads = [threading.Thread(target=f) for f in (%s)]
+    for t in threads: t.start()
+    time.sleep(.002)
+    s.send(b"x")
+    for t in threads: t.join()
+    found.add(" ".join(sorted(map(str, got))))
+    s.close()
+print(*found)
+"""
+
+
+def several():
+    """Of threads that wait for a connection one is told that it has broken, and nobody of anything else."""
+    for threads, expected in (("read, read, read, read", "ECONNRESET b'' b'' b''"),
+                              ("ask, ask, ask, read", "ECONNRESET")):
+        with Net() as net:
+            Talk(net, KILLED, SEVERAL % threads).end([expected], threads)
+
+
 # Headers, each with a file behind it, until both go in one segment; then one without.
 HEADERS = """
 import os, select, socket, struct, sys, tempfile, time
@@ -499,5 +543,6 @@ if __name__ == "__main__":
         passed_on,
         shutdowns,
         both_shut,
+        several,
         headers,
     )
