@@ -2,6 +2,7 @@
 #include "inproc/bytes.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -55,12 +56,25 @@ void bytes_skip(struct bytes *b, size_t len)
 		piece(b, len, &n);
 }
 
+/* What was there may have gone to another reader: nobody waits for more with a connection's lock. */
+static ssize_t pipe_take(int pipe, uint8_t *to, size_t max)
+{
+	const struct iovec iov = { to, max };
+	struct pollfd p = { .fd = pipe, .events = POLLIN };
+	ssize_t n = next()->preadv2(pipe, &iov, 1, -1, RWF_NOWAIT);
+
+	/* Pipes know it since Linux 6.4. */
+	if (n < 0 && errno == EOPNOTSUPP)
+		n = next()->poll(&p, 1, 0) == 1 ? next()->read(pipe, to, max) : 0;
+	return n < 0 && errno == EAGAIN ? 0 : n;
+}
+
 static ssize_t file_take(struct bytes *b, uint8_t *to, size_t max)
 {
 	ssize_t n;
 
 	do {
-		n = b->pipe ? next()->read(b->file, to, max) : pread(b->file, to, max, b->offset);
+		n = b->pipe ? pipe_take(b->file, to, max) : pread(b->file, to, max, b->offset);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;

@@ -12,7 +12,7 @@ test/behaviour, which run.py --inproc plays, and "programs" are those of test_in
     recvmmsg                                         here: recvmmsg
     sendfile, sendfile64                             behaviour/data.py: from_file; here: large; programs: nginx
     preadv2, pwritev2, and their 64                  here: large
-    splice                                           behaviour/data.py: spliced; here: eintr, odd; programs: haproxy
+    splice                                           behaviour/data.py: spliced; test_inproc_wait.py: splices; here: eintr, odd; haproxy
     close                                            behaviour/ends.py; test_inproc_end.py
     close_range, closefrom                           here: close_range; test_inproc_calls.py: closed_all
     shutdown                                         behaviour/ends.py; test_inproc_wait.py: shutdowns

@@ -441,6 +441,83 @@ def several():
             Talk(net, KILLED, SEVERAL % threads).end([expected], threads)
 
 
+# It takes its time.
+ECHO = """
+import os, socket, sys, time
+l = socket.create_server(("0.0.0.0", int(sys.argv[1])))
+while True:
+    s, _ = l.accept()
+    if os.fork(): continue
+    while data := s.recv(65536):
+        time.sleep(.3)
+        s.sendall(data)
+    os._exit(0)
+"""
+SPLICES = """
+def splice(a, b):
+    n = libc.splice(a, None, b, None, ctypes.c_size_t(4096), 0)
+    return n if n >= 0 else errno.errorcode[ctypes.get_errno()]
+def later(f):
+    def run():
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+        time.sleep(.5)
+        f()
+    threading.Thread(target=run).start()
+s = connected()
+s.sendall(b"a")
+s.recv(1)
+signal.signal(signal.SIGALRM, lambda *_: None)
+signal.siginterrupt(signal.SIGALRM, False)
+# An empty pipe, then a full one; with signals.
+r, w = os.pipe()
+signal.setitimer(signal.ITIMER_REAL, .1, .1)
+later(lambda: os.write(w, b"hello"))
+print(splice(r, s.fileno()))
+s.recv(5, socket.MSG_PEEK | socket.MSG_WAITALL)
+os.write(w, bytes(65536))
+later(lambda: os.read(r, 65536))
+print(splice(s.fileno(), w))
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(os.read(r, 10))
+# A pipe that another thread fills, as far as it is let, while the connection is waited for.
+os.set_blocking(w, False)
+s.sendall(b"world")
+def fill():
+    time.sleep(.1)
+    try: os.write(w, bytes(65536))
+    except BlockingIOError: pass
+    time.sleep(.5)
+    data = b""
+    while b"world" not in data: data += os.read(r, 65536)
+    print("world")
+filler = threading.Thread(target=fill)
+filler.start()
+print(splice(s.fileno(), w))
+filler.join()
+# Two threads that wait for one pipe, and the connections of both are used.
+r, w = os.pipe()
+both, talks = [], [connected(), connected()]
+def read_pipe(c):
+    while (n := splice(r, c.fileno())): both.append(n)
+threads = [threading.Thread(target=read_pipe, args=(c,)) for c in talks]
+for t in threads: t.start()
+for i in range(1, 301):
+    os.write(w, b"x" * 10)
+    while sum(both) < 10 * i: time.sleep(.0001)
+    for c in talks: c.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+os.close(w)
+for t in threads: t.join()
+print(sum(both))
+os._exit(0)
+"""
+
+
+def splices():
+    """splice() goes on behind handlers, loses nothing, and does not hold up who uses the connection."""
+    with Net() as net:
+        Talk(net, ECHO, SPLICES).end(["5", "5", "b'hello'", "5", "world", "3000"], "splice()")
+
+
 # Headers, each with a file behind it, until both go in one segment; then one without.
 HEADERS = """
 import os, select, socket, struct, sys, tempfile, time
@@ -544,5 +621,6 @@ if __name__ == "__main__":
         shutdowns,
         both_shut,
         several,
+        splices,
         headers,
     )
