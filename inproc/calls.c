@@ -351,7 +351,7 @@ static ssize_t write_step(struct conn *c, int fd, struct bytes *from, int flags)
 {
 	int r = 0;
 
-	if (c->phase == CONN_FAILED)
+	if (c->phase == CONN_FAILED || c->tx_broken)
 		return c->tx_error ? take_error(&c->tx_error) : -EPIPE;
 	if (c->phase == CONN_EXPECT_TCP)
 		return -EAGAIN;
@@ -390,7 +390,7 @@ ssize_t calls_write(int fd, struct bytes *from, int flags, bool *ret_native)
 		r = write_step(c, fd, from, flags);
 		if (r > 0)
 			done += r;
-		else if (c->phase == CONN_FAILED && !done)
+		else if ((c->phase == CONN_FAILED || c->tx_broken) && !done)
 			c->tx_error = 0;
 		/* A call that waits does so until the kernel has it all, as it would without us. */
 		left = from->left ||

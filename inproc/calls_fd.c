@@ -102,7 +102,7 @@ static int shutdown_write(struct conn *c, int fd)
 		r = tx_finish(c, fd, false);
 	if (r == -EAGAIN)
 		helper_watch(c, fd);
-	return 0;
+	return c->tx_broken ? -ENOTCONN : 0;
 }
 
 CALL int shutdown(int fd, int how)

@@ -68,14 +68,19 @@ struct conn *conn_new(void)
 	return NULL;
 }
 
+static void tx_drop(struct conn *c)
+{
+	arena_buffer_drop(c->keys.arena, &c->tx.buffer);
+	arena_buffer_drop(c->keys.arena, &c->tx.queue);
+	memset(&c->tx, 0, sizeof(c->tx));
+}
+
 static void buffers_drop(struct conn *c)
 {
 	arena_buffer_drop(c->keys.arena, &c->rx.buffer);
-	arena_buffer_drop(c->keys.arena, &c->tx.buffer);
-	arena_buffer_drop(c->keys.arena, &c->tx.queue);
 	memset(&c->rx, 0, sizeof(c->rx));
 	c->urgent.state = URGENT_NONE;
-	memset(&c->tx, 0, sizeof(c->tx));
+	tx_drop(c);
 }
 
 /*
@@ -277,10 +282,25 @@ int conn_broken(struct conn *c, int error)
 	tcpcrypt_session_deinit(c->session);
 	buffers_drop(c);
 	c->phase = CONN_FAILED;
-	c->tx_error = shut ? 0 : error;
+	if (!c->tx_broken)
+		c->tx_error = shut ? 0 : error;
 	/* 8548-3.7-2: who reads must not take it for the end, whatever the other direction was
 	 * told already. */
 	c->rx_error = ended ? 0 : error == EPIPE ? ECONNRESET : error;
+	return -error;
+}
+
+int conn_tx_broken(struct conn *c, int error)
+{
+	if (c->phase != CONN_OPEN)
+		return conn_broken(c, error);
+	if (!c->error)
+		c->error = error;
+	conn_ended(c);
+	tx_drop(c);
+	c->proving = false;
+	c->tx_broken = true;
+	c->tx_error = c->rx_shut && c->fin_shut ? 0 : error;
 	return -error;
 }
 

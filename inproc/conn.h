@@ -108,6 +108,7 @@ struct conn {
 	bool resets;	/* closed so that it is reset when what is queued has gone */
 	bool watched;	/* by the helper of a process that has no share */
 	bool moving;	/* who has the lock may be changing the streams */
+	bool tx_broken; /* nothing can be sent any more; what came before is still to be read */
 	bool orphaned;	/* who had the lock was killed; the socket is still to be reset */
 	life timer;	/* whose helper comes to look in a moment; 0: nobody's */
 	bool may_block; /* a call found that it had to wait, and may: see calls.c */
@@ -236,6 +237,9 @@ void conn_reset_orphan(struct conn *c, int fd);
 
 /* The kernel says that the connection is gone. Returns -error. */
 int conn_broken(struct conn *c, int error);
+
+/* The same, but it may have more that came before. */
+int conn_tx_broken(struct conn *c, int error);
 
 /* As far as it goes without waiting: keys, then what waits to be sent. 0: nothing is left. */
 int conn_progress(struct conn *c, int fd);

@@ -91,7 +91,7 @@ static void round_go(struct round *r)
 		if (!c)
 			continue;
 		m = tell_of(c, r->type);
-		if (c->reported && c->phase == CONN_OPEN)
+		if (c->id && c->reported && c->phase == CONN_OPEN)
 			report_put(&m);
 		conn_unlock(c);
 	}

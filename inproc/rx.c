@@ -53,6 +53,9 @@ static int stream_ended(struct conn *c, int fd)
 	c->rx.ended = true;
 	if (c->rx_shut)
 		return 0;
+	/* And of an error it has told already. */
+	if (c->tx_broken)
+		return conn_broken(c, c->error);
 	r = tcpcrypt_session_receive_fin(c->session, c->rx.end - c->rx.start);
 	if (r)
 		return conn_fail_for(c, fd, r);
@@ -150,7 +153,7 @@ static int open_next(struct conn *c, int fd, bool held)
 		r = tx_finish(c, fd, false);
 	else if (got.events & TCPCRYPT_RX_ESTABLISHED || tcpcrypt_session_has_output(c->session))
 		r = tx_flush(c, fd, 0);
-	return r == -EAGAIN ? 0 : r;
+	return r == -EAGAIN || c->tx_broken ? 0 : r;
 }
 
 /*

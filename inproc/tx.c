@@ -59,7 +59,7 @@ static int push(struct conn *c, int fd, int flags)
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return -EAGAIN;
 		if (n < 0)
-			return conn_broken(c, errno);
+			return conn_tx_broken(c, errno);
 		tx->start += n;
 	}
 	tx->start = tx->end = 0;
@@ -188,7 +188,7 @@ int tx_flush(struct conn *c, int fd, int flags)
 {
 	int r;
 
-	if (c->phase != CONN_EXPECT_KEYS && c->phase != CONN_OPEN)
+	if ((c->phase != CONN_EXPECT_KEYS && c->phase != CONN_OPEN) || c->tx_broken)
 		return 0;
 	do {
 		r = say(c, fd);
@@ -285,7 +285,7 @@ ssize_t tx_write(struct conn *c, int fd, struct bytes *from, int flags)
 	if (c->tx.held)
 		tx_flush(c, fd, 0);
 	/* Of a connection that is gone nothing was taken. */
-	return done && c->phase != CONN_FAILED ? done : r;
+	return done && c->phase != CONN_FAILED && !c->tx_broken ? done : r;
 }
 
 int tx_finish(struct conn *c, int fd, bool closing)
@@ -296,7 +296,7 @@ int tx_finish(struct conn *c, int fd, bool closing)
 	c->fin_wanted = true;
 	if (c->phase == CONN_EXPECT_KEYS)
 		return -EAGAIN;
-	if (c->phase != CONN_OPEN)
+	if (c->phase != CONN_OPEN || c->tx_broken)
 		return 0;
 	if (c->tx.queued && tx_flush(c, fd, 0))
 		return -EAGAIN;

@@ -22,6 +22,8 @@ int socket_lock(struct tcpcrypt_socket *s)
 /* Of inproc/'s results 0 and -EAGAIN are left as they are; the connection has any other. */
 static int outcome(struct tcpcrypt_socket *s, ssize_t r)
 {
+	if (s->conn->tx_broken)
+		conn_broken(s->conn, s->conn->error);
 	if (s->conn->phase == CONN_FAILED)
 		return socket_note_failure(s);
 	return r == -EAGAIN ? TCPCRYPT_AGAIN : 0;

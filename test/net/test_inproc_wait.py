@@ -605,6 +605,49 @@ def resets():
         Talk(net, RESETTING, RESET).end(["True", "0x2015", "ECONNRESET"], "a reset, after select()")
 
 
+# It closes what it has not read all of, so that its answer is followed by a reset.
+ANSWERING = """
+import socket, sys, time
+l = socket.create_server(("0.0.0.0", int(sys.argv[1])))
+s, _ = l.accept()
+s.recv(1)
+s.sendall(b"k")
+s.recv(1, socket.MSG_PEEK)
+s.sendall(b"answer")
+s.close()
+sys.stdin.read()
+"""
+ANSWERED = """
+s = connected()
+s.send(b"x")
+s.recv(1)
+s.send(b"more")
+while s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != 7: time.sleep(.001)
+def shut():
+    try: s.shutdown(socket.SHUT_WR)
+    except OSError as e: return errno.errorcode[e.errno]
+def ask():
+    p = select.poll()
+    p.register(s, select.POLLIN | select.POLLOUT)
+    return p.poll(5000)[0][1] & ~select.POLLERR == select.POLLIN | select.POLLOUT | select.POLLHUP
+print(%s, ask())
+print(s.recv(3), ask())
+print(send(s, b"x") in ("EPIPE", "ECONNRESET"))
+print(send(s, b"x"))
+print(s.recv(10))
+"""
+
+
+def answers():
+    """What came before a reset is still to be read, whichever call has been told of that."""
+    for first, told in (("send(s, b'x')", "ECONNRESET"),
+                        ("s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)", "104"), ("shut()", "ENOTCONN"),
+                        ("s.recv(3, socket.MSG_PEEK)", "b'ans'")):
+        with Net() as net:
+            Talk(net, ANSWERING, ANSWERED % first).end(
+                [f"{told} True", "b'ans' True", "True", "EPIPE", "b'wer'"], f"{first}: an answer, and a reset")
+
+
 if __name__ == "__main__":
     main(
         "in-process mode: calls that wait, and what ends that",
@@ -616,6 +659,7 @@ if __name__ == "__main__":
         edges,
         trusting,
         resets,
+        answers,
         peeks,
         passed_on,
         shutdowns,
