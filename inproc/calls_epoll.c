@@ -31,6 +31,10 @@ static struct {
 
 static _Atomic int by_data[INDEX_SIZE + INDEX_WAYS];
 
+/* What sockets were put into, or has got its number since. */
+static atomic_bool sets[TABLE_SIZE];
+static atomic_int sets_end;
+
 /* No event is looked at: there are none of ours, or the program expects EAGAIN. */
 static atomic_bool any, expects_nothing;
 
@@ -105,6 +109,24 @@ void epolled_read(int fd, bool nothing)
 	places[fd].told = nothing;
 }
 
+static void set_note(int set)
+{
+	int end = atomic_load(&sets_end);
+
+	if (!table_holds(set) || atomic_load_explicit(&sets[set], memory_order_relaxed))
+		return;
+	atomic_store(&sets[set], true);
+	while (end <= set && !atomic_compare_exchange_weak(&sets_end, &end, set + 1))
+		;
+}
+
+void epolled_closing(int fd)
+{
+	for (int set = 0; set < atomic_load(&sets_end); set++)
+		if (atomic_load(&sets[set]))
+			next()->epoll_ctl(set, EPOLL_CTL_DEL, fd, NULL);
+}
+
 /* An event that is the program's only once: the next one is to be asked for again. */
 static void renew(int set, int fd)
 {
@@ -170,6 +192,8 @@ CALL int epoll_ctl(int set, int what, int fd, struct epoll_event *event)
 	/* Before the first event. */
 	struct epoll_event given = ours ? *event : (struct epoll_event){};
 
+	if (ours)
+		set_note(set);
 	/* Who asks for edges has to expect EAGAIN. */
 	if (ours && !(given.events & EPOLLET) &&
 	    !atomic_load_explicit(&expects_nothing, memory_order_relaxed))

@@ -16,4 +16,8 @@ void epolled_new(int fd);
 /* What a call that reads from connection fd has told the program: that there is nothing, or some. */
 void epolled_read(int fd, bool nothing);
 
+/* The program closes fd, and the file stays open: with it the kernel would keep it in the program's sets, and
+ * tell of what the program has forgotten. */
+void epolled_closing(int fd);
+
 #endif

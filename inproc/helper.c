@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "inproc/arena.h"
+#include "inproc/epolled.h"
 #include "inproc/kept.h"
 #include "inproc/moment.h"
 #include "inproc/next.h"
@@ -560,6 +561,7 @@ void helper_adopt(struct conn *c, int fd)
 	if (copy < 0) {
 		finish_here(c, fd);
 	} else {
+		epolled_closing(fd);
 		notice_death(copy);
 		if (!add(c, copy, true)) {
 			next()->close(copy);

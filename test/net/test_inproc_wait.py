@@ -225,6 +225,43 @@ def edges():
         talk.end(["0"], "edge: all is written")
 
 
+# It takes its time to read, and says something meanwhile.
+LATE = """
+import socket, sys
+l = socket.create_server(("0.0.0.0", int(sys.argv[1])))
+for _ in range(2):
+    s, _ = l.accept()
+    s.sendall(b"k")
+    l.accept()
+    s.sendall(b"late")
+sys.stdin.read()
+"""
+CLOSED = """
+for edge in 0, select.EPOLLET:
+    s = connected()
+    s.recv(1)
+    s.setblocking(False)
+    e = select.epoll()
+    e.register(s, select.EPOLLIN | edge)
+    last = time.monotonic()
+    # The kernel's buffers grow for a while.
+    while time.monotonic() < last + .5:
+        try:
+            while s.send(bytes(65536)): last = time.monotonic()
+        except BlockingIOError: time.sleep(.01)
+    s.close()
+    another = connected()
+    print(e.poll(1), flush=True)
+os._exit(0)
+"""
+
+
+def closed():
+    """Of what the program has closed epoll tells no more, though not all of it is sent yet."""
+    with Net() as net:
+        Talk(net, LATE, CLOSED).end(["[]", "[]"], "closed: no events")
+
+
 # In frames that take several segments, after a pause that the key exchange has for itself.
 LARGE = """
 import socket, sys, time
@@ -657,6 +694,7 @@ if __name__ == "__main__":
         handlers,
         shared,
         edges,
+        closed,
         trusting,
         resets,
         answers,
