@@ -17,9 +17,11 @@
 #include "inproc/next.h"
 
 #define READABLE (POLLIN | POLLRDNORM)
+#define WRITABLE (POLLOUT | POLLWRNORM | POLLWRBAND)
 
-/* Another process makes the keys, of which no event tells: how often to look. */
-#define KEYS_MS 2
+/* What the kernel goes on to show, though the program is not to see it, before there are keys: how often to
+ * look. */
+#define KEYS_NS 2000000
 
 /* The kernel says that fd, which is c's (locked), is readable: is it, for the program? */
 static bool is_ready(struct conn *c, int fd)
@@ -32,7 +34,8 @@ static bool is_ready(struct conn *c, int fd)
 	return ready;
 }
 
-static bool is_readable(int fd)
+/* *again: set if not, and the kernel will say so again at once. */
+static bool is_readable(int fd, bool *again)
 {
 	int saved = errno, error;
 	struct conn *c = table_use(fd, &error);
@@ -43,14 +46,34 @@ static bool is_readable(int fd)
 		return true;
 	ready = is_ready(c, fd);
 	/* Its Init message stays with the kernel until the right process comes. */
-	if (!ready && !keys_has_pair(&c->keys)) {
-		conn_unlock(c);
-		next()->poll(NULL, 0, KEYS_MS);
-	} else {
-		conn_unlock(c);
-	}
+	*again |= !ready && !keys_has_pair(&c->keys);
+	conn_unlock(c);
 	errno = saved;
 	return ready;
+}
+
+/* Here is no room before there are keys, whatever the kernel has. */
+static bool is_full(int fd, bool *again)
+{
+	int saved = errno, error;
+	struct conn *c = table_use(fd, &error);
+	const bool full = c && c->phase == CONN_EXPECT_KEYS && c->tx.full && !c->fin_wanted;
+
+	if (full)
+		helper_watch(c, fd);
+	if (c)
+		conn_unlock(c);
+	*again |= full;
+	errno = saved;
+	return full;
+}
+
+/* For a call that waits until end: until it is time to look again, or a handler of a signal ends it. */
+static int look_again(int64_t end, const sigset_t *mask)
+{
+	const struct timespec pause = { .tv_nsec = KEYS_NS };
+
+	return now_ns() < end ? next()->ppoll(NULL, 0, &pause, mask) : 0;
 }
 
 bool calls_took_all(int fd)
@@ -83,31 +106,34 @@ static bool has_error(int fd)
 }
 
 /* What the kernel found, as far as it is so for the program. */
-static short corrected(const struct pollfd *p)
+static short corrected(const struct pollfd *p, bool *again)
 {
 	short events = p->revents;
 
 	if (!table_get(p->fd))
 		return events;
 	/* An error is the program's to hear of. */
-	if (events & READABLE && !(events & (POLLERR | POLLHUP)) && !is_readable(p->fd))
+	if (events & READABLE && !(events & (POLLERR | POLLHUP)) && !is_readable(p->fd, again))
 		events &= ~READABLE;
+	if (events & WRITABLE && !(events & (POLLERR | POLLHUP)) && is_full(p->fd, again))
+		events &= ~WRITABLE;
 	return has_error(p->fd) ? events | POLLERR | (p->events & (READABLE | POLLOUT)) : events;
 }
 
-/* Returns how many are left. */
-static int polled(struct pollfd *fds, nfds_t n, int found)
+/* Returns how many are left; -1: as poll(). */
+static int polled(struct pollfd *fds, nfds_t n, int found, int64_t end, const sigset_t *mask)
 {
+	bool again = false;
 	int left = found;
 
 	for (nfds_t i = 0; i < n && found; i++) {
 		if (!fds[i].revents)
 			continue;
 		found--;
-		fds[i].revents = corrected(&fds[i]);
+		fds[i].revents = corrected(&fds[i], &again);
 		left -= !fds[i].revents;
 	}
-	return left;
+	return left || !again ? left : look_again(end, mask);
 }
 
 /* What is left of timeout, which is not negative, to end; false: nothing. */
@@ -205,7 +231,9 @@ static int poll_urgent(struct pollfd *fds, nfds_t n, int64_t end, const sigset_t
 		r = next()->ppoll(fds, n, wait_for(found, alone, end, &wait), mask);
 		if (r < 0)
 			return r;
-		r = polled(fds, n, r);
+		r = polled(fds, n, r, end, mask);
+		if (r < 0)
+			return r;
 		for (nfds_t i = 0; i < n; i++) {
 			if (!asks(&fds[i]) ||
 			    !is_urgent(fds[i].fd, fds[i].revents & READABLE && insists(fds[i].fd)))
@@ -236,7 +264,7 @@ CALL int poll(struct pollfd *fds, nfds_t n, int timeout)
 	for (;;) {
 		r = next()->poll(fds, n, timeout);
 		if (r > 0) {
-			r = polled(fds, n, r);
+			r = polled(fds, n, r, timeout < 0 ? INT64_MAX : end, NULL);
 			if (!r && timeout < 0)
 				continue;
 			if (!r && timeout && time_left(end, &left)) {
@@ -263,7 +291,7 @@ CALL int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, con
 		r = next()->ppoll(fds, n, timeout, mask);
 		if (r <= 0)
 			return r;
-		r = polled(fds, n, r);
+		r = polled(fds, n, r, timeout ? end : INT64_MAX, mask);
 		if (r || (timeout && !time_left(end, &left)))
 			return r;
 		if (timeout)
@@ -285,7 +313,7 @@ static bool sets_save(struct sets *s, int n, fd_set *in, fd_set *out, fd_set *ex
 
 	s->urgent = false;
 	for (int fd = 0; fd < n && n <= FD_SETSIZE; fd++) {
-		ours |= in && FD_ISSET(fd, in) && table_get(fd);
+		ours |= ((in && FD_ISSET(fd, in)) || (out && FD_ISSET(fd, out))) && table_get(fd);
 		s->urgent |= except && FD_ISSET(fd, except) && table_get(fd);
 	}
 	if (!ours && !s->urgent)
@@ -300,25 +328,38 @@ static bool sets_save(struct sets *s, int n, fd_set *in, fd_set *out, fd_set *ex
 	return true;
 }
 
-/* Corrects what the kernel found; with nothing left, the sets are as they were given. */
-static int selected(struct sets *s, int n, int found)
-{
-	fd_set *in = s->given[0];
-
-	for (int fd = 0; in && fd < n; fd++) {
-		if (!FD_ISSET(fd, in) || !table_get(fd) || is_readable(fd))
-			continue;
-		FD_CLR(fd, in);
-		found--;
-	}
-	return found;
-}
-
 static void sets_restore(struct sets *s)
 {
 	for (int i = 0; i < 3; i++)
 		if (s->given[i])
 			memcpy(s->given[i], &s->asked[i], s->size);
+}
+
+/* Corrects what the kernel found, and returns how much is left; -1: as select(). */
+static int selected(struct sets *s, int n, int found, int64_t end, const sigset_t *mask)
+{
+	fd_set *in = s->given[0], *out = s->given[1];
+	bool again = false;
+	int r;
+
+	for (int fd = 0; fd < n; fd++) {
+		if (!table_get(fd))
+			continue;
+		if (in && FD_ISSET(fd, in) && !is_readable(fd, &again)) {
+			FD_CLR(fd, in);
+			found--;
+		}
+		if (out && FD_ISSET(fd, out) && is_full(fd, &again)) {
+			FD_CLR(fd, out);
+			found--;
+		}
+	}
+	if (found || !again)
+		return found;
+	r = look_again(end, mask);
+	if (r < 0)
+		sets_restore(s);
+	return r;
 }
 
 static bool asks_except(const struct sets *s, int fd)
@@ -345,7 +386,9 @@ static int select_urgent(struct sets *s, int n, int64_t end, const sigset_t *mas
 				    wait_for(found, alone, end, &wait), mask);
 		if (r < 0)
 			return r;
-		r = selected(s, n, r);
+		r = selected(s, n, r, end, mask);
+		if (r < 0)
+			return r;
 		for (int fd = 0; fd < n; fd++) {
 			if (!asks_except(s, fd) || FD_ISSET(fd, s->given[2]) ||
 			    !is_urgent(fd, true))
@@ -377,6 +420,8 @@ static int select_left(struct sets *s, int n, struct timeval *timeout)
 CALL int select(int n, fd_set *restrict in, fd_set *restrict out, fd_set *restrict except,
 		struct timeval *restrict timeout)
 {
+	struct timespec left;
+	int64_t end = 0;
 	struct sets s;
 	int r;
 
@@ -385,13 +430,17 @@ CALL int select(int n, fd_set *restrict in, fd_set *restrict out, fd_set *restri
 		return next()->select(n, in, out, except, timeout);
 	if (s.urgent)
 		return select_left(&s, n, timeout);
+	if (timeout)
+		end = now_ns() + timeout->tv_sec * 1000000000LL + timeout->tv_usec * 1000LL;
 	for (;;) {
 		r = next()->select(n, in, out, except, timeout);
 		if (r <= 0)
 			return r;
-		r = selected(&s, n, r);
-		if (r || (timeout && !timeout->tv_sec && !timeout->tv_usec))
+		r = selected(&s, n, r, timeout ? end : INT64_MAX, NULL);
+		if (r || (timeout && !time_left(end, &left)))
 			return r;
+		if (timeout)
+			*timeout = (struct timeval){ left.tv_sec, left.tv_nsec / 1000 };
 		sets_restore(&s);
 	}
 }
@@ -415,7 +464,7 @@ CALL int pselect(int n, fd_set *restrict in, fd_set *restrict out, fd_set *restr
 		r = next()->pselect(n, in, out, except, timeout, mask);
 		if (r <= 0)
 			return r;
-		r = selected(&s, n, r);
+		r = selected(&s, n, r, timeout ? end : INT64_MAX, mask);
 		if (r || (timeout && !time_left(end, &left)))
 			return r;
 		if (timeout)

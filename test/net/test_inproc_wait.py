@@ -225,6 +225,42 @@ def edges():
         talk.end(["0"], "edge: all is written")
 
 
+# Nobody answers the key exchange yet.
+ROOM = """
+s = connected()
+s.setblocking(False)
+try:
+    while True: s.send(bytes(65536))
+except BlockingIOError: pass
+p = select.poll()
+p.register(s, select.POLLOUT)
+def poll(ms): return p.poll(ms)
+def sel(ms): return select.select([], [s], [], ms and ms / 1000)[1]
+signal.signal(signal.SIGALRM, lambda *_: 1 / 0)
+for ask in poll, sel:
+    began, used = time.monotonic(), time.process_time()
+    found = ask(500)
+    print(found, .4 < time.monotonic() - began < 5, time.process_time() - used < .3)
+    signal.setitimer(signal.ITIMER_REAL, .2)
+    try: print(ask(None))
+    except ZeroDivisionError: print("interrupted")
+print("now", flush=True)
+print(len(poll(None)), len(sel(None)))
+os._exit(0)
+"""
+
+
+def room():
+    """Before there are keys poll() and select() wait for room here, not for the kernel's."""
+    with Net() as net:
+        talk = Talk(net, NOT_YET, ROOM)
+        first = "".join(talk.client.stdout.readline() for _ in range(5))
+        check_equal(first, 2 * "[] True True\ninterrupted\n" + "now\n", "no room, and signals")
+        talk.server.stdin.write("\n")
+        talk.server.stdin.flush()
+        talk.end(["1 1"], "room")
+
+
 # It takes its time to read, and says something meanwhile.
 LATE = """
 import socket, sys
@@ -694,6 +730,7 @@ if __name__ == "__main__":
         handlers,
         shared,
         edges,
+        room,
         closed,
         trusting,
         resets,
