@@ -163,9 +163,10 @@ static bool wait_more(int fd, size_t had)
 /*
  * The kernel tells of an error once, and it was told when we waited. What the call is to say: see
  * conn_broken(). Was it another thread that found the connection broken, and reset it, then the kernel
- * has woken this one with an error of its own choice (EPIPE).
+ * has woken this one with an error of its own choice (EPIPE). A call that has read something leaves it to the
+ * next one.
  */
-static int note(int fd, uint32_t turn, int error)
+static int note(int fd, uint32_t turn, int error, ssize_t done)
 {
 	struct conn *c;
 	int other;
@@ -179,8 +180,10 @@ static int note(int fd, uint32_t turn, int error)
 		c->may_block = false;
 	} else {
 		conn_broken(c, -error);
-		c->tx_error = 0;
-		error = take_error(&c->rx_error);
+		if (!done) {
+			c->tx_error = 0;
+			error = take_error(&c->rx_error);
+		}
 	}
 	conn_unlock(c);
 	return error;
@@ -246,6 +249,11 @@ ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 			*ret_native = !error;
 			return calls_result(done || error == ESHUTDOWN ? done : -error);
 		}
+		/* The error is for the next call. */
+		if (done && c->phase == CONN_FAILED) {
+			leave(c, fd);
+			break;
+		}
 		if (waited && !c->may_block)
 			c->may_block = is_blocking(fd);
 		if (first && c->may_block && !c->rx.plain_len && !(flags & MSG_DONTWAIT) &&
@@ -286,7 +294,7 @@ ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 		if (!r)
 			r = waited && several ? wait_further(fd, begun) : wait_readable(fd);
 		if (r && (r != -EAGAIN || waits))
-			r = note(fd, turn, r);
+			r = note(fd, turn, r, done);
 		if (r)
 			break;
 		waited = true;
@@ -294,6 +302,18 @@ ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native)
 	if (done || r == -EAGAIN)
 		epolled_read(fd, !done);
 	return calls_result(done ? done : r);
+}
+
+void calls_read_later(int fd, int error)
+{
+	int other;
+	struct conn *c = table_use(fd, &other);
+
+	if (!c)
+		return;
+	if (c->phase == CONN_FAILED)
+		c->rx_error = error;
+	conn_unlock(c);
 }
 
 /* What this thread wrote last, if it is not sent yet: see tx_write(). */
@@ -385,6 +405,11 @@ ssize_t calls_write(int fd, struct bytes *from, int flags, bool *ret_native)
 		if (!c) {
 			*ret_native = !error && !done;
 			return calls_result(done ? done : -error);
+		}
+		/* So here. */
+		if (done && (c->phase == CONN_FAILED || c->tx_broken)) {
+			leave(c, fd);
+			break;
 		}
 		first = false;
 		r = write_step(c, fd, from, flags);

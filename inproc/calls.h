@@ -30,6 +30,9 @@ static inline ssize_t calls_result(ssize_t r)
 ssize_t calls_read(int fd, struct bytes *to, int flags, bool *ret_native);
 ssize_t calls_write(int fd, struct bytes *from, int flags, bool *ret_native);
 
+/* A call that has read something was told of an error by its next step: the next call is to say it. */
+void calls_read_later(int fd, int error);
+
 /* The thread may be about to wait: what it wrote and has not been sent is. */
 void calls_send_held(void);
 

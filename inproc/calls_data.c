@@ -262,6 +262,8 @@ CALL int recvmmsg(int fd, struct mmsghdr *messages, unsigned int n, int flags,
 	}
 	while ((unsigned int)done < n) {
 		r = recvmsg(fd, &messages[done].msg_hdr, flags & ~MSG_WAITFORONE);
+		if (r < 0 && done)
+			calls_read_later(fd, errno);
 		if (r < 0)
 			break;
 		messages[done++].msg_len = r;

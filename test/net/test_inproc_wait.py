@@ -591,6 +591,45 @@ def splices():
         Talk(net, ECHO, SPLICES).end(["5", "5", "b'hello'", "5", "world", "3000"], "splice()")
 
 
+# It is killed when it has said less than the client wants.
+SAYING = """
+import os, socket, sys, time
+l = socket.create_server(("0.0.0.0", int(sys.argv[1])))
+s, _ = l.accept()
+s.sendall(b"some")
+time.sleep(float(s.recv(3)))
+os.kill(os.getpid(), 9)
+"""
+WANTING = """
+s = connected()
+%s
+s.sendall(b"%s")
+# 8: TCP_CLOSE_WAIT
+while %s and s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) != b"\\x08": time.sleep(.001)
+def read(flags):
+    try: return s.recv(10, flags)
+    except OSError as e: return errno.errorcode[e.errno]
+def read_many():
+    buffers = [ctypes.create_string_buffer(10) for _ in range(2)]
+    iovs = [struct.pack("QQ", ctypes.addressof(b), 10) for b in buffers]
+    messages = b"".join(struct.pack("QQQQQQQQ", 0, 0, ctypes.cast(i, ctypes.c_void_p).value,
+                                    1, 0, 0, 0, 0) for i in iovs)
+    libc.recvmmsg(s.fileno(), messages, 2, 0, None)
+    return buffers[0].value
+print(read(socket.MSG_PEEK), %s, read(0), read(0))
+"""
+
+
+def cut_off():
+    """Who has read some of what it wanted is told by the next call that the stream was cut off."""
+    least = "s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 8)"
+    for before, call in (("", "read(socket.MSG_WAITALL)"), (least, "read(0)"), ("", "read_many()")):
+        for wait, late in (("0.0", True), ("0.5", False)):
+            with Net() as net:
+                talk = Talk(net, SAYING, WANTING % (before, wait, late, call))
+                talk.end(["b'some' b'some' ECONNRESET b''"], f"{before}{call}, {late=}: cut off")
+
+
 # Headers, each with a file behind it, until both go in one segment; then one without.
 HEADERS = """
 import os, select, socket, struct, sys, tempfile, time
@@ -741,5 +780,6 @@ if __name__ == "__main__":
         both_shut,
         several,
         splices,
+        cut_off,
         headers,
     )
