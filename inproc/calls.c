@@ -367,18 +367,26 @@ static int wait_writable(int fd, bool for_keys, int64_t *end)
 	return n < 0 && errno == EINTR ? -EINTR : 0;
 }
 
+static int write_error(struct conn *c)
+{
+	return c->tx_error ? take_error(&c->tx_error) : -EPIPE;
+}
+
 static ssize_t write_step(struct conn *c, int fd, struct bytes *from, int flags)
 {
 	int r = 0;
 
-	if (c->phase == CONN_FAILED || c->tx_broken)
-		return c->tx_error ? take_error(&c->tx_error) : -EPIPE;
+	if (conn_tx_is_over(c))
+		return write_error(c);
 	if (c->phase == CONN_EXPECT_TCP)
 		return -EAGAIN;
 	if (c->phase == CONN_EXPECT_KEYS)
 		r = rx_keys(c, fd);
 	if (r && r != -EAGAIN)
 		return r;
+	/* Found when our Init message was to be sent. */
+	if (c->tx_broken)
+		return write_error(c);
 	return tx_write(c, fd, from, flags & (MSG_MORE | MSG_OOB));
 }
 
@@ -407,7 +415,7 @@ ssize_t calls_write(int fd, struct bytes *from, int flags, bool *ret_native)
 			return calls_result(done ? done : -error);
 		}
 		/* So here. */
-		if (done && (c->phase == CONN_FAILED || c->tx_broken)) {
+		if (done && conn_tx_is_over(c)) {
 			leave(c, fd);
 			break;
 		}
@@ -415,7 +423,7 @@ ssize_t calls_write(int fd, struct bytes *from, int flags, bool *ret_native)
 		r = write_step(c, fd, from, flags);
 		if (r > 0)
 			done += r;
-		else if ((c->phase == CONN_FAILED || c->tx_broken) && !done)
+		else if (conn_tx_is_over(c) && !done)
 			c->tx_error = 0;
 		/* A call that waits does so until the kernel has it all, as it would without us. */
 		left = from->left ||

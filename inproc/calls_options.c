@@ -218,7 +218,7 @@ static int error_get(struct conn *c, int fd, void *value, socklen_t *len)
 		/* Told now; but see conn_broken() for who reads. */
 		conn_tx_broken(c, error);
 		c->tx_error = 0;
-	} else if ((c->phase == CONN_FAILED || c->tx_broken) && c->tx_error) {
+	} else if (conn_tx_is_over(c) && c->tx_error) {
 		/* What the kernel told us, it does not tell again. */
 		memcpy(value, &c->tx_error, sizeof(error));
 		c->tx_error = 0;

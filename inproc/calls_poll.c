@@ -97,7 +97,7 @@ static bool has_error(int fd)
 {
 	int saved = errno, error;
 	struct conn *c = table_use(fd, &error);
-	bool found = c && (c->phase == CONN_FAILED || c->tx_broken) && c->tx_error;
+	bool found = c && conn_tx_is_over(c) && c->tx_error;
 
 	if (c)
 		conn_unlock(c);

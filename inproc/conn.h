@@ -241,6 +241,12 @@ int conn_broken(struct conn *c, int error);
 /* The same, but it may have more that came before. */
 int conn_tx_broken(struct conn *c, int error);
 
+/* By either of the two. */
+static inline bool conn_tx_is_over(const struct conn *c)
+{
+	return c->phase == CONN_FAILED || c->tx_broken;
+}
+
 /* As far as it goes without waiting: keys, then what waits to be sent. 0: nothing is left. */
 int conn_progress(struct conn *c, int fd);
 
