@@ -196,7 +196,8 @@ int tx_flush(struct conn *c, int fd, int flags)
 			r = push(c, fd, flags);
 		if (!r && c->phase == CONN_OPEN && c->tx.queued)
 			r = unqueue(c, fd);
-	} while (!r && c->tx.start < c->tx.end);
+		/* What found no room behind the rest has it now. */
+	} while (!r && (c->tx.start < c->tx.end || tcpcrypt_session_has_output(c->session)));
 	if (!r && c->tx.full && c->phase == CONN_OPEN)
 		tell_room(c, fd);
 	return r;
@@ -301,13 +302,14 @@ int tx_finish(struct conn *c, int fd, bool closing)
 	if (c->tx.queued && tx_flush(c, fd, 0))
 		return -EAGAIN;
 	if (!c->fin_sealed) {
-		if (buffer_get(c, fd, &c->tx.buffer))
-			return -ECONNRESET;
-		if (c->tx.end + FRAME_OVERHEAD > ARENA_BUFFER_SIZE - TCPCRYPT_OUTPUT_MAX)
-			return -EAGAIN;
 		r = say(c, fd);
+		/* No room behind what waits: nobody else sends that, so it goes now. */
+		if (r == -EAGAIN || c->tx.end + FRAME_OVERHEAD > ARENA_BUFFER_SIZE)
+			r = tx_flush(c, fd, 0);
 		if (r)
 			return r;
+		if (buffer_get(c, fd, &c->tx.buffer))
+			return -ECONNRESET;
 		r = tcpcrypt_session_send(c->session, c->tx.buffer + c->tx.end, 0, TCPCRYPT_TX_FIN,
 					  0, &frame);
 		if (r)

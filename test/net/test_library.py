@@ -8,6 +8,7 @@ import select
 import socket
 import struct
 import threading
+import time
 
 from apps import Server, connect, echo, family_name, read_to_end
 from harness import Net, check, check_equal, main
@@ -357,6 +358,55 @@ def rekeyed():
         check(server.info().remote_generation > 10, "rekeying by bytes: it happens")
 
 
+def updated_while_full(ends):
+    """A pair whose server can send no more, and owes an answer to more key updates than found a
+    place behind what waits; how much of that there is."""
+    client, server = ends.pair(client={"rekey_bytes": 1})
+    server.option(socket.SOL_SOCKET, socket.SO_SNDBUF, 30000)
+    os.set_blocking(server.fd(), False)
+    written = quiet = 0
+    while quiet < 5:
+        n = server.write(bytes(1 << 18))
+        written, quiet = written + n, 0 if n else quiet + 1
+        time.sleep(0.1)
+    for _ in range(30):
+        client.write(b"x")
+        server.wait(select.POLLIN)
+        server.read(100)
+    os.set_blocking(client.fd(), False)
+    return client, server, written
+
+
+def take_all(client, server, until):
+    """What the client reads until then, while the server sends what events() tells it to."""
+    got, more, end = 0, AGAIN, time.monotonic() + 10
+    while not until(more) and time.monotonic() < end:
+        more = client.read(1 << 18)
+        got += len(more) if isinstance(more, bytes) else 0
+        if call("events", server.handle, 0):
+            server.call("flush")
+    return got
+
+
+def updates_without_room():
+    """Key updates are answered, and the stream ends, although there was no room for either when
+    they came."""
+    with Net() as net:
+        ends = Ends(net)
+        client, server, written = updated_while_full(ends)
+        got = take_all(client, server, lambda _: client.info().remote_generation >=
+                       client.info().local_generation)
+        check_equal(client.info().remote_generation, client.info().local_generation,
+                    "every update is answered, once there is room")
+        check_equal(got, written, "behind all that was written")
+        client.free()
+        server.free()
+        client, server, written = updated_while_full(ends)
+        check_equal(server.call("shutdown"), AGAIN, "shutdown(): no room")
+        check_equal(take_all(client, server, lambda more: more == EOF), written, "all comes")
+        check_equal(client.read(1), EOF, "and the end, too")
+
+
 def parameters():
     """What a program may choose: ciphers, TEPs, the application-aware bit; and what not."""
     with Net() as net:
@@ -508,6 +558,7 @@ if __name__ == "__main__":
         without_waiting,
         threads,
         rekeyed,
+        updates_without_room,
         parameters,
         processes,
         timeouts,
