@@ -313,6 +313,9 @@ static int end(struct tcpcrypt_socket *s)
 	if (c->phase == CONN_EXPECT_KEYS ||
 	    (c->phase == CONN_OPEN && !c->fin_sealed && ends_by_reset(s)))
 		c->error = ECONNABORTED;
+	/* Who looked for unread bytes may have met the peer's reset. */
+	if (c->phase == CONN_FAILED)
+		return socket_note_failure(s);
 	if (c->phase == CONN_EXPECT_KEYS)
 		conn_fail(c, s->fd);
 	if (c->phase == CONN_OPEN && !c->error)

@@ -177,6 +177,15 @@ def bad_ends():
         check_equal((client.close(), failure_of(lambda: server.read(1))), (0, SYSTEM),
                     "closed with unread bytes: reset, as by TCP")
         server.free()
+        client, server = ends.pair()
+        os.set_blocking(server.fd(), False)
+        while server.write(BULK):
+            pass
+        client.free()
+        reset = select.poll()
+        reset.register(server.fd(), 0)
+        reset.poll(10000)
+        check_equal(failure_of(server.close), SYSTEM, "reset with bytes unsent: close() tells")
 
 
 def hostile_peer():
