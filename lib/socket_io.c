@@ -72,6 +72,8 @@ static void negotiate(struct tcpcrypt_socket *s)
 	/* The programs know what is required; but not that what they leave alone is, too. */
 	if (c->phase == CONN_PLAIN && s->require)
 		conn_fail_for(c, s->fd, TCPCRYPT_E_PLAIN);
+	if (c->phase == CONN_PLAIN && c->fin_wanted)
+		c->fin_shut = !next()->shutdown(s->fd, SHUT_WR);
 }
 
 int socket_advance(struct tcpcrypt_socket *s)
@@ -263,13 +265,13 @@ static int shut_down(struct tcpcrypt_socket *s)
 	struct conn *c = s->conn;
 	int r = shake(s);
 
-	/* FINp follows the keys by itself. */
-	if (r == TCPCRYPT_AGAIN && c->phase == CONN_EXPECT_KEYS)
+	/* FINp follows the keys by itself, or FIN what turns out to be plain. */
+	if (r == TCPCRYPT_AGAIN)
 		c->fin_wanted = true;
-	if (r)
+	if (r || c->fin_shut)
 		return r;
 	if (c->phase == CONN_OPEN)
-		return c->fin_shut ? 0 : socket_finish(s, false);
+		return socket_finish(s, false);
 	return next()->shutdown(s->fd, SHUT_WR) ? socket_error_system() : 0;
 }
 

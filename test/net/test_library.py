@@ -259,6 +259,29 @@ def without_waiting():
         ends.check_secret("non-blocking")
 
 
+def shut_while_connecting():
+    """shutdown() before TCP's handshake has ended: the end comes all the same."""
+    for daemons, state in ((2, "encrypted"), (1, "plain")):
+        with Net() as net:
+            ends = Ends(net, daemons=daemons)
+            away = ends.b.interfaces[0]
+            ends.b.ip("link", "set", away, "down")
+            with Server(ends.b, echo) as server:
+                client = Sock.new(ends.a, blocking=False)
+                client.connect(ends.b.addresses[V4], server.port)
+                check_equal((client.call("shutdown"), client.state()), (AGAIN, "connecting"),
+                            f"{state}: shutdown() has to wait")
+                ends.b.ip("link", "set", away, "up")
+                while client.call("flush") == AGAIN:
+                    client.wait()
+                check_equal(client.state(), state, f"{state}: flush() is done")
+                os.set_blocking(client.fd(), True)
+                client.option(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 10, 0))
+                check_equal(client.read(1), EOF, f"{state}: the server has read the end")
+                check_equal(client.call("shutdown"), 0, f"{state}: shutdown() is done")
+                client.close()
+
+
 def shake(*ends):
     while any(end.call("handshake") == AGAIN for end in ends):
         poll = select.poll()
@@ -565,6 +588,7 @@ if __name__ == "__main__":
         bad_ends,
         hostile_peer,
         without_waiting,
+        shut_while_connecting,
         threads,
         rekeyed,
         updates_without_room,
