@@ -14,6 +14,7 @@
 #include <tcpcrypt/tcp_eno.h>
 
 #include "bpf/shared.h"
+#include "core/aead.h"
 #include "inproc/next.h"
 #include "inproc/stream.h"
 #include "lib/process.h"
@@ -64,8 +65,6 @@ static int wish_aeads(int fd, const uint16_t *aeads, size_t n)
 	uint8_t a[2 * AEADS_OF_RFC], b[2 * AEADS_OF_RFC];
 	int r;
 
-	if (n > AEADS_OF_RFC)
-		return TCPCRYPT_E_ARGUMENT;
 	for (size_t i = 0; i < n; i++) {
 		size_t last = n - 1 - i;
 
@@ -76,22 +75,23 @@ static int wish_aeads(int fd, const uint16_t *aeads, size_t n)
 	return r ? r : wish(fd, TCP_CRYPT_BCONF, b, 2 * n);
 }
 
-/* The programs look at all of it when the connection begins. */
+/* The programs look at all of it when the connection begins. What they may refuse comes first: after
+ * that nothing is left in a socket that the caller keeps. */
 static int wish_all(int fd, const struct tcpcrypt_socket_params *p)
 {
 	const int one = 1, aware = TCP_ENO_GOPT_A;
 	int r = 0;
 
-	if (p->require)
+	if (p->teps)
+		r = wish(fd, TCP_ENO_TEPS, p->teps, p->n_teps);
+	if (!r && p->aeads)
+		r = wish_aeads(fd, p->aeads, p->n_aeads);
+	if (!r && p->require)
 		r = wish(fd, TCP_ENO_TEP_MANDATORY, &one, sizeof(one));
 	if (!r && (p->app_aware || p->app_aware_mandatory))
 		r = wish(fd, TCP_ENO_SELF_GOPT, &aware, sizeof(aware));
 	if (!r && p->app_aware_mandatory)
 		r = wish(fd, TCP_ENO_AA_MANDATORY, &one, sizeof(one));
-	if (!r && p->teps)
-		r = wish(fd, TCP_ENO_TEPS, p->teps, p->n_teps);
-	if (!r && p->aeads)
-		r = wish_aeads(fd, p->aeads, p->n_aeads);
 	return r;
 }
 
@@ -126,6 +126,21 @@ static int prepare(struct tcpcrypt_socket *s, const struct tcpcrypt_socket_param
 	return r;
 }
 
+/* Each at most once, and at least one. */
+static bool aeads_valid(const uint16_t *aeads, size_t n)
+{
+	if (!n || n > AEADS_OF_RFC)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (!aead_find(aeads[i]))
+			return false;
+		for (size_t j = 0; j < i; j++)
+			if (aeads[j] == aeads[i])
+				return false;
+	}
+	return true;
+}
+
 /* A program may have an older header, or a newer one whose members this library does not know:
  * those it must not miss. */
 static int params_read(const struct tcpcrypt_socket_params *from, struct tcpcrypt_socket_params *to)
@@ -142,7 +157,9 @@ static int params_read(const struct tcpcrypt_socket_params *from, struct tcpcryp
 		if (bytes[i])
 			return TCPCRYPT_E_ARGUMENT;
 	memcpy(to, from, size < sizeof(*to) ? size : sizeof(*to));
-	return (!to->teps && to->n_teps) || (!to->aeads && to->n_aeads) ? TCPCRYPT_E_ARGUMENT : 0;
+	if ((!to->teps && to->n_teps) || (!to->aeads && to->n_aeads))
+		return TCPCRYPT_E_ARGUMENT;
+	return to->aeads && !aeads_valid(to->aeads, to->n_aeads) ? TCPCRYPT_E_ARGUMENT : 0;
 }
 
 struct tcpcrypt_socket *tcpcrypt_socket_new(int fd, const struct tcpcrypt_socket_params *params,

@@ -25,6 +25,8 @@ PORT = 7021
 BULK = bytes(range(256)) * (1 << 14)  # 4 MiB
 ANY = {V4: ("0.0.0.0", PORT), V6: ("::", PORT)}
 CHACHA = 0x0010
+# TCP_ENO_TEPS, _SELF_GOPT, _AA_MANDATORY, _TEP_MANDATORY, TCP_CRYPT_ACONF, _BCONF
+WISHES = (1029, 1030, 1032, 1033, 1042, 1043)
 
 
 def failure_of(call):
@@ -456,6 +458,15 @@ def parameters():
         for text, wrong in (("a TEP", {"teps": b"\x70", "n_teps": 1}),
                             ("AEADs", {"aeads": [7]}), ("too many", {"aeads": [1, 2, 16, 1]})):
             check_equal(failure_of(lambda: Sock.new(ends.a, **wrong)), ARGUMENT, f"wrong: {text}")
+        for text, wrong in (("a TEP", {"teps": b"\x70", "n_teps": 1}),
+                            ("AEADs", {"teps": b"\x21", "n_teps": 1, "n_aeads": 1,
+                                       "aeads": (ctypes.c_uint16 * 1)(7)})):
+            p = Params(size=ctypes.sizeof(Params), require=True, app_aware=True, **wrong)
+            with ends.a.socket() as sock:
+                was = [sock.getsockopt(socket.IPPROTO_TCP, option, 8) for option in WISHES]
+                call("new", sock.fileno(), ctypes.byref(p), None)
+                now = [sock.getsockopt(socket.IPPROTO_TCP, option, 8) for option in WISHES]
+                check_equal(now, was, f"wrong: {text}: the socket is as before")
         for text, tail, expected in (("zero", 0, 0), ("unknown", 1, ARGUMENT)):
             newer = (Params * 2)()
             newer[0].size, newer[1].size = ctypes.sizeof(newer), tail
