@@ -203,6 +203,18 @@ static int conn_make(struct tcpcrypt_socket *s)
 	return 0;
 }
 
+/* As far as it goes without waiting. */
+static int advance(struct tcpcrypt_socket *s)
+{
+	int r = socket_lock(s);
+
+	if (r)
+		return r;
+	r = socket_advance(s);
+	conn_unlock(s->conn);
+	return r;
+}
+
 int tcpcrypt_socket_connect(struct tcpcrypt_socket *s, const struct sockaddr *to, socklen_t to_len)
 {
 	int r;
@@ -213,8 +225,11 @@ int tcpcrypt_socket_connect(struct tcpcrypt_socket *s, const struct sockaddr *to
 	if (r)
 		return r;
 	s->connecting = true;
-	if (!next()->connect(s->fd, to, to_len) || errno == EINPROGRESS)
+	if (!next()->connect(s->fd, to, to_len))
 		return tcpcrypt_socket_handshake(s);
+	/* It does not wait, or SO_SNDTIMEO is over. */
+	if (errno == EINPROGRESS)
+		return advance(s);
 	if (errno == EINTR)
 		return TCPCRYPT_AGAIN;
 	/* Nobody else knows of it yet. */
@@ -231,18 +246,6 @@ int tcpcrypt_socket_listen(struct tcpcrypt_socket *s, int backlog)
 		return socket_error_system();
 	s->listening = true;
 	return 0;
-}
-
-/* As far as it is known by now whether the connection may be used. */
-static int adopt(struct tcpcrypt_socket *s)
-{
-	int r = socket_lock(s);
-
-	if (r)
-		return r;
-	r = socket_advance(s);
-	conn_unlock(s->conn);
-	return r < 0 ? r : 0;
 }
 
 /* Errors that accept() has of the connection, and not of the listener. */
@@ -272,7 +275,8 @@ static struct tcpcrypt_socket *accepted(const struct tcpcrypt_socket *listener, 
 		s->marked = listener->marked;
 		s->require = listener->require;
 		s->rekey_bytes = listener->rekey_bytes;
-		if (!conn_make(s) && !adopt(s))
+		/* As far as it is known by now whether the connection may be used. */
+		if (!conn_make(s) && advance(s) >= 0)
 			return s;
 	}
 	reset(fd);

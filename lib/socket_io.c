@@ -2,6 +2,7 @@
 /* What socket objects do: the handshake, both directions, waiting. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 
 #include "inproc/negotiated.h"
@@ -172,7 +173,7 @@ static int wait_for(const struct tcpcrypt_socket *s, short events, int option)
 	int ms = -1;
 
 	if (!next()->getsockopt(s->fd, SOL_SOCKET, option, &limit, &len) &&
-	    (limit.tv_sec || limit.tv_usec))
+	    (limit.tv_sec || limit.tv_usec) && limit.tv_sec < INT_MAX / 1000)
 		ms = limit.tv_sec * 1000 + (limit.tv_usec + 999) / 1000;
 	return poll(&p, 1, ms) > 0 ? 0 : TCPCRYPT_AGAIN;
 }

@@ -565,6 +565,24 @@ def timeouts():
         server.call("handshake")
         check_equal((client.call("handshake"), client.session_id()), (0, server.session_id()),
                     "handshake(): goes on from there")
+        # Two months are as good as for ever; in milliseconds they do not fit.
+        client.option(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 4294968, 0))
+        written = []
+        writing = threading.Thread(target=lambda: written.append(client.write(BULK)))
+        writing.start()
+        writing.join(1.5)
+        server.option(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 5, 0))
+        got = 0
+        while got < len(BULK) and (more := server.read(1 << 18)) != AGAIN:
+            got += len(more)
+        writing.join()
+        check_equal((written, got), ([len(BULK)], len(BULK)), "write(): waits for two months")
+        # Nobody answers for this address. After three seconds the kernel says so.
+        client = Sock.new(ends.a)
+        client.option(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 2, 0))
+        nobody = ends.b.addresses[V4].rpartition(".")[0] + ".99"
+        check_equal(client.connect(nobody, PORT), AGAIN, "connect(): the time is up, once")
+        client.free()
 
 
 def proxied_peer():
