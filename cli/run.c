@@ -9,11 +9,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "inproc/servable.h"
 
-/* As execvp() looks for it. */
+static bool is_program(const char *path)
+{
+	struct stat st;
+
+	return !access(path, X_OK) && !stat(path, &st) && S_ISREG(st.st_mode);
+}
+
+/* As execvp() looks for it: an empty part of PATH is the working directory. */
 static bool find(const char *name, char *to, size_t size)
 {
 	const char *path = getenv("PATH");
@@ -21,11 +29,14 @@ static bool find(const char *name, char *to, size_t size)
 
 	if (strchr(name, '/'))
 		return (size_t)snprintf(to, size, "%s", name) < size;
-	for (path = path ? path : "/bin:/usr/bin"; *path; path += len + (path[len] == ':')) {
+	for (path = path ? path : "/bin:/usr/bin"; *name; path += len + 1) {
 		len = strcspn(path, ":");
-		if ((size_t)snprintf(to, size, "%.*s/%s", (int)len, path, name) < size &&
-		    !access(to, X_OK))
+		if ((size_t)snprintf(to, size, "%.*s/%s", len ? (int)len : 1, len ? path : ".",
+				     name) < size &&
+		    is_program(to))
 			return true;
+		if (!path[len])
+			break;
 	}
 	return false;
 }

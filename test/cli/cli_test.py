@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import pty
+import shutil
 import signal
 import socket
 import subprocess
@@ -707,6 +708,39 @@ class Verify(Case):
         subprocess.run(["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *command], timeout=30)
         self.assertTrue(host.ended.acquire(timeout=10))
         self.assertEqual(host.received, b"")
+
+
+class Run(Case):
+    """Goal: run starts what execvp() would, and in the state that it was started in itself."""
+
+    def setUp(self):
+        super().setUp()
+        self.bin = os.path.join(self.dir, "bin")
+        os.makedirs(os.path.join(self.dir, "folder", "found"))
+        os.mkdir(self.bin)
+        shutil.copy("/bin/true", os.path.join(self.bin, "found"))
+
+    def start(self, *program, **options):
+        """The library need not be one: nothing is asked of it."""
+        options.setdefault("env", os.environ)
+        options["env"] = dict(options["env"], TCPCRYPT_INPROC_LIBRARY="/dev/null")
+        return subprocess.run([TOOL, "run", *program], capture_output=True, timeout=30, **options)
+
+    def test_path(self):
+        for path, status in (
+            (f"/nonexistent:{self.bin}", 0),
+            (f"{self.dir}/folder:{self.bin}", 0),
+            ("", 0),
+            (":/usr/bin", 0),
+            ("/usr/bin:", 0),
+            ("/usr/bin::/bin", 0),
+            ("/usr/bin", 1),
+            (f"{self.dir}/folder", 1),
+        ):
+            with self.subTest(path=path):
+                done = self.start("found", cwd=self.bin, env=dict(os.environ, PATH=path))
+                self.assertEqual(done.returncode, status, done)
+        self.assertEqual(self.start("").returncode, 1)
 
 
 class Output(Case):
