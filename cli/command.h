@@ -22,10 +22,11 @@ enum command_status {
 struct command_options {
 	const char *run_dir;
 	bool json;
-	bool recent;	/* list */
-	bool guard;	/* cleanup */
-	bool require;	/* run, enable */
-	int timeout_ms; /* verify; for others how long the daemon may take to answer */
+	bool recent;	   /* list */
+	bool guard;	   /* cleanup */
+	bool require;	   /* run, enable */
+	bool ignores_pipe; /* run: SIGPIPE was, before the tool did */
+	int timeout_ms;	   /* verify; for others how long the daemon may take to answer */
 };
 
 int status_main(const struct command_options *options, char **arguments);

@@ -195,10 +195,11 @@ static int parse_command(int argc, char **argv, const struct command *command,
 	return COMMAND_USAGE;
 }
 
-static int run(int argc, char **argv)
+static int run(int argc, char **argv, bool ignores_pipe)
 {
 	struct command_options options = {
 		.run_dir = COMMAND_RUN_DIR,
+		.ignores_pipe = ignores_pipe,
 		.timeout_ms = COMMAND_TIMEOUT_MS,
 	};
 	const struct command *command;
@@ -257,14 +258,15 @@ static int finish_output(int status)
 
 int main(int argc, char **argv)
 {
+	bool ignores_pipe;
 	int status;
 
 	fill_standard_files();
 	setlocale(LC_CTYPE, "");
-	signal(SIGPIPE, SIG_IGN);
+	ignores_pipe = signal(SIGPIPE, SIG_IGN) == SIG_IGN;
 	format_init();
 
-	status = run(argc, argv);
+	status = run(argc, argv, ignores_pipe);
 	if (status == HELP_ASKED) {
 		print_usage(stdout);
 		status = COMMAND_DONE;

@@ -83,7 +83,9 @@ int run_main(const struct command_options *options, char **arguments)
 		fputs("tcpcrypt: no room in the environment\n", stderr);
 		return COMMAND_NOT_SO;
 	}
-	signal(SIGPIPE, SIG_DFL);
+	/* As it would be without us: of services systemd has it ignored. */
+	if (!options->ignores_pipe)
+		signal(SIGPIPE, SIG_DFL);
 	execv(path, arguments);
 	fprintf(stderr, "tcpcrypt: %s: %s\n", path, strerror(errno));
 	return COMMAND_NOT_SO;

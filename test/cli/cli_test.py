@@ -742,6 +742,14 @@ class Run(Case):
                 self.assertEqual(done.returncode, status, done)
         self.assertEqual(self.start("").returncode, 1)
 
+    def test_sigpipe(self):
+        """Ignored, as a service's is, or not, as a shell has it."""
+        for ignored in (signal.SIG_DFL, signal.SIG_IGN):
+            done = self.start("grep", "SigIgn", "/proc/self/status", restore_signals=False,
+                              preexec_fn=lambda how=ignored: signal.signal(signal.SIGPIPE, how))
+            bits = int(done.stdout.split()[1], 16)
+            self.assertEqual(bits >> (signal.SIGPIPE - 1) & 1, ignored == signal.SIG_IGN)
+
 
 class Output(Case):
     """Goal: colours only for a terminal, and an output that cannot be written is an error."""
