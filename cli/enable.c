@@ -21,15 +21,56 @@ static int failed(const char *what)
 	return COMMAND_NOT_SO;
 }
 
-/* A service's drop-in folder; TCPCRYPT_UNITS is for tests. */
+static bool ends_in(const char *name, const char *suffix)
+{
+	const size_t len = strlen(name), tail = strlen(suffix);
+
+	return len > tail && !strcmp(name + len - tail, suffix);
+}
+
+/* Units of other types read no [Service] section. */
+static bool is_other_type(const char *unit)
+{
+	static const char *const types[] = {
+		".automount", ".device", ".mount", ".path",   ".scope",
+		".slice",     ".socket", ".swap",  ".target", ".timer",
+	};
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		if (ends_in(unit, types[i]))
+			return true;
+	}
+	return false;
+}
+
+/* A service's drop-in folder; TCPCRYPT_UNITS is for tests. As for systemctl, a name may have dots and
+ * still lack its type. */
 static bool folder_of(const char *unit, char *to, size_t size)
 {
 	const char *root = getenv("TCPCRYPT_UNITS");
-	const char *suffix = strchr(unit, '.') ? "" : ".service";
+	const char *suffix = ends_in(unit, ".service") ? "" : ".service";
 
-	if (!*unit || *unit == '-' || strchr(unit, '/'))
+	if (!*unit || *unit == '-' || strchr(unit, '/') || is_other_type(unit))
 		return false;
 	return (size_t)snprintf(to, size, "%s/%s%s.d", root ? root : UNITS, unit, suffix) < size;
+}
+
+/* In quotes, and with what systemd would read something else in escaped. */
+static void put_variable(FILE *file, const char *name, const char *value)
+{
+	fprintf(file, "Environment=\"%s=", name);
+	for (; *value; value++) {
+		if ((unsigned char)*value < ' ') {
+			fprintf(file, "\\x%02x", *value);
+			continue;
+		}
+		if (*value == '%')
+			fputc('%', file);
+		if (*value == '"' || *value == '\\')
+			fputc('\\', file);
+		fputc(*value, file);
+	}
+	fputs("\"\n", file);
 }
 
 static int reload(void)
@@ -55,7 +96,7 @@ static int reload(void)
 
 static int usage(const char *unit)
 {
-	fputs("tcpcrypt: no name of a unit: ", stderr);
+	fputs("tcpcrypt: no name of a service: ", stderr);
 	format_text(stderr, unit);
 	fputs("\n", stderr);
 	return COMMAND_USAGE;
@@ -68,19 +109,24 @@ int enable_main(const struct command_options *options, char **arguments)
 
 	if (!folder_of(arguments[0], folder, sizeof(folder)))
 		return usage(arguments[0]);
+	if (*options->run_dir != '/') {
+		fputs("tcpcrypt: a service needs the whole path of --run-dir\n", stderr);
+		return COMMAND_USAGE;
+	}
 	if (mkdir(folder, 0755) && errno != EEXIST)
 		return failed(folder);
 	snprintf(path, sizeof(path), "%s/%s", folder, DROP_IN);
 	file = fopen(path, "we");
 	if (!file)
 		return failed(path);
-	fprintf(file,
-		"# Written by `tcpcrypt enable`; `tcpcrypt disable` removes it.\n"
-		"[Unit]\nAfter=tcpcryptd.service\n\n"
-		"[Service]\nEnvironment=LD_PRELOAD=%s\nEnvironment=TCPCRYPT_RUN_DIR=%s\n",
-		inproc_library(), options->run_dir);
+	fputs("# Written by `tcpcrypt enable`; `tcpcrypt disable` removes it.\n"
+	      "[Unit]\nAfter=tcpcryptd.service\n\n"
+	      "[Service]\n",
+	      file);
+	put_variable(file, "LD_PRELOAD", inproc_library());
+	put_variable(file, "TCPCRYPT_RUN_DIR", options->run_dir);
 	if (options->require)
-		fputs("Environment=TCPCRYPT_INPROC=require\n", file);
+		put_variable(file, "TCPCRYPT_INPROC", "require");
 	if (fclose(file))
 		return failed(path);
 	printf("%s: from its next start on it encrypts in its own process\n", arguments[0]);

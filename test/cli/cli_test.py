@@ -751,6 +751,36 @@ class Run(Case):
             self.assertEqual(bits >> (signal.SIGPIPE - 1) & 1, ignored == signal.SIG_IGN)
 
 
+class Enable(Case):
+    """Goal: the drop-in is the service's, and systemd reads in it what was meant."""
+
+    def enable(self, unit, run_dir="/run/x", command="enable", status=0):
+        environment = dict(os.environ, TCPCRYPT_UNITS=self.dir)
+        done = subprocess.run([TOOL, "--run-dir", run_dir, command, unit], timeout=30,
+                              env=environment, capture_output=True)
+        self.assertEqual(done.returncode, status, done)
+        return {name: open(os.path.join(self.dir, name, "50-tcpcrypt.conf")).read()
+                for name in os.listdir(self.dir)}
+
+    def test_names(self):
+        for unit, folder in (("web", "web.service.d"), ("web.service", "web.service.d"),
+                             ("org.example.web", "org.example.web.service.d"),
+                             ("web@1.2", "web@1.2.service.d")):
+            self.assertEqual(list(self.enable(unit)), [folder])
+            self.assertEqual(self.enable(unit, command="disable"), {})
+        for wrong in ("", "a/b", "web.socket", "web.timer", "multi-user.target"):
+            for command in ("enable", "disable"):
+                self.assertEqual(self.enable(wrong, command=command, status=2), {})
+
+    def test_run_dir(self):
+        for run_dir, written in (("/run/x", "/run/x"), ("/a b", "/a b"), ("/a%i", "/a%%i"),
+                                 ('/a"b\\', '/a\\"b\\\\'), ("/a\n[Service]", "/a\\x0a[Service]")):
+            text = self.enable("web", run_dir)["web.service.d"]
+            self.assertIn(f'\nEnvironment="TCPCRYPT_RUN_DIR={written}"\n', text)
+        self.enable("web", command="disable")
+        self.assertEqual(self.enable("web", "run", status=2), {})
+
+
 class Output(Case):
     """Goal: colours only for a terminal, and an output that cannot be written is an error."""
 
