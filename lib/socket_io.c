@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <string.h>
 
 #include "inproc/negotiated.h"
 #include "inproc/next.h"
@@ -75,6 +76,8 @@ static void negotiate(struct tcpcrypt_socket *s)
 		conn_fail_for(c, s->fd, TCPCRYPT_E_PLAIN);
 	if (c->phase == CONN_PLAIN && c->fin_wanted)
 		c->fin_shut = !next()->shutdown(s->fd, SHUT_WR);
+	/* The secret of a session that is resumed is in there (8548-3.5-21). */
+	explicit_bzero(&inproc, sizeof(inproc));
 }
 
 int socket_advance(struct tcpcrypt_socket *s)
