@@ -10,7 +10,7 @@
 #include "bpf/wished.h"
 
 #define LOOPBACK_IFINDEX 1
-#define HEADERS_MAX	 8 /* of IPv6 before TCP's; of a sane packet there are fewer */
+#define HEADERS_MAX	 (65536 / 8) /* of IPv6 before TCP's: as many as a packet has room for */
 
 enum { DROP, PASS };
 

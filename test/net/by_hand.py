@@ -11,8 +11,8 @@ from harness import PATIENCE
 from packets import ETH_P_ALL, parse
 from wire import checksum
 
-# How a segment is packed: as it is, in two fragments, or (IPv6) behind extension headers.
-WHOLE, FRAGMENTS, HEADERS = range(3)
+# How a segment is packed: as it is, in two fragments, or (IPv6) behind extension headers, or many.
+WHOLE, FRAGMENTS, HEADERS, MANY_HEADERS = range(4)
 FIRST_FRAGMENT = 24  # with the TCP header, but for its options: IPv6 insists
 MANY_NOPS = b"\x01" * 8
 
@@ -65,9 +65,10 @@ class Client:
 
     def packed(self, tcp, ends, packing):
         """The IP packets that carry a segment."""
-        if packing == HEADERS:
-            first = bytes([DESTINATION, 0]) + NOTHING
-            return [ipv6(ends, HOP_BY_HOP, first + bytes([socket.IPPROTO_TCP, 0]) + NOTHING + tcp)]
+        if packing in (HEADERS, MANY_HEADERS):
+            more = bytes([DESTINATION, 0]) + NOTHING
+            more *= 1 if packing == HEADERS else 100
+            return [ipv6(ends, HOP_BY_HOP, more + bytes([socket.IPPROTO_TCP, 0]) + NOTHING + tcp)]
         pieces = [tcp[:FIRST_FRAGMENT], tcp[FIRST_FRAGMENT:]] if packing == FRAGMENTS else [tcp]
         make = ipv4_fragment if self.family == socket.AF_INET else ipv6_fragment
         at, packets = 0, []

@@ -8,7 +8,7 @@ sends what no TCP of Linux would. Fast Open is on, without cookies, for every li
 import socket
 
 from apps import Server, bound_time, echo, family_name, read_exactly, read_to_end
-from by_hand import FRAGMENTS, HEADERS, MANY_NOPS, Client
+from by_hand import FRAGMENTS, HEADERS, MANY_HEADERS, MANY_NOPS, Client
 from harness import Net, check, check_equal, main, wait_for
 from packets import ACK, PSH, RST, SYN
 from wire import wired_pair
@@ -87,6 +87,7 @@ def received_oddly_packed():
         (socket.AF_INET, FRAGMENTS),
         (socket.AF_INET6, FRAGMENTS),
         (socket.AF_INET6, HEADERS),
+        (socket.AF_INET6, MANY_HEADERS),
     ):
         with Net() as net:
             a, b = net.pair()
