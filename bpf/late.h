@@ -218,6 +218,34 @@ static __always_inline void own_end(struct bpf_sock *sk, struct shared_endpoint 
 	ret->pad = 0;
 }
 
+/* Would it send the packets elsewhere: to a device, or by a source route? */
+static __always_inline int leads_away(int level, int name)
+{
+	switch (level) {
+	case SOL_SOCKET:
+		return name == SO_BINDTODEVICE || name == SO_BINDTOIFINDEX;
+	case SOL_IP:
+		return name == IP_OPTIONS;
+	case SOL_IPV6:
+		return name == IPV6_RTHDR || name == IPV6_2292RTHDR || name == IPV6_2292PKTOPTS;
+	default:
+		return 0;
+	}
+}
+
+/*
+ * Between a program and the daemon all is plain, and stays on loopback: to the addresses there the
+ * kernel would send by any device that it is told, out into the network. So it is not told.
+ */
+static __noinline int option_ignored(struct bpf_sockopt *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+
+	if (!sk || sk->state == BPF_TCP_CLOSE || sk->state == BPF_TCP_LISTEN)
+		return 0;
+	return !!bpf_sk_storage_get(&app_socks, sk, NULL, 0);
+}
+
 static __noinline int option_late(struct bpf_sockopt *ctx, int option)
 {
 	struct bpf_sock *sk = ctx->sk;

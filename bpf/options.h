@@ -12,14 +12,20 @@
 #define SO_KEEPALIVE	   9
 #define SO_OOBINLINE	   10
 #define SO_PRIORITY	   12
+#define SO_BINDTODEVICE	   25
 #define SO_MARK		   36
 #define SO_MAX_PACING_RATE 47
+#define SO_BINDTOIFINDEX   62
 #define SOL_IP		   0
 #define IP_TOS		   1
 #define IP_TTL		   2
+#define IP_OPTIONS	   4
 #define IP_MINTTL	   21
 #define SOL_IPV6	   41
+#define IPV6_2292RTHDR	   5
+#define IPV6_2292PKTOPTS   6 /* IPV6_2292PKTOPTIONS */
 #define IPV6_UNICAST_HOPS  16
+#define IPV6_RTHDR	   57
 #define IPV6_TCLASS	   67
 #define IPV6_MINHOPCOUNT   73
 #define SOL_TCP		   6

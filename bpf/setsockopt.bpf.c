@@ -387,6 +387,10 @@ int tcpcrypt_setsockopt(struct bpf_sockopt *ctx)
 
 	if (!s && ctx->level == SOL_SOCKET && ctx->optname == SO_OOBINLINE)
 		opening_mark(ctx);
+	if (!s && leads_away(ctx->level, ctx->optname) && option_ignored(ctx)) {
+		optlen_set(ctx, -1);
+		return 1;
+	}
 	if (!s) {
 		option = option_of(ctx->level, ctx->optname);
 		if (option >= 0)

@@ -24,6 +24,7 @@ from apps import (
 )
 from harness import Net, check, check_equal, main, sockets_of, wait_for
 from load import PLACES, bpf_objects, map_entries, map_number, taken
+from wire import wired_pair
 
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
 CLOSED = 9999
@@ -31,6 +32,9 @@ FOREIGN = "203.0.113.7"
 SILENT = "198.51.100.7"
 IP_TRANSPARENT = 19
 IP_BIND_ADDRESS_NO_PORT = 24
+SO_BINDTOIFINDEX = 62
+IPV6_RTHDR = 57
+SEGMENTS = 4  # the routing header's type
 REFUSALS = (
     errno.EACCES,
     errno.ECONNREFUSED,
@@ -39,6 +43,7 @@ REFUSALS = (
     errno.ENETUNREACH,
 )
 MESSAGE = b"hello" * 1000
+SECRET = b"what nobody else is to read"
 
 # No answer from the network makes a kernel say what it says of these routes (EACCES, EINVAL).
 PROHIBITED, BLACK_HOLE = "prohibited route", "black hole"
@@ -210,6 +215,64 @@ def unusual_packets():
                 own = FOREIGN if prepare is transparent else a.addresses[family]
                 check_equal(server.wait_results(), [own], f"{text}: the server sees whom it should")
                 check_equal(daemon.list(port=server.port), [], f"{text}: not the daemon's")
+
+
+def by_name(sock, host, there):
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, host.interfaces[0].encode())
+
+
+def by_number(sock, host, there):
+    with host.inside():
+        number = socket.if_nametoindex(host.interfaces[0])
+    sock.setsockopt(socket.SOL_SOCKET, SO_BINDTOIFINDEX, number)
+
+
+def by_segments(sock, host, there):
+    header = bytes([0, 4, SEGMENTS, 1, 1, 0, 0, 0]) + bytes(16)
+    header += socket.inet_pton(FAMILIES[1], there)
+    sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RTHDR, header)
+
+
+WAYS_OUT = (
+    (FAMILIES[0], by_name),
+    (FAMILIES[0], by_number),
+    (FAMILIES[1], by_name),
+    (FAMILIES[1], by_segments),
+)
+
+
+def stays_on_loopback():
+    """What a program says to the daemon goes by loopback, whatever is set on its socket."""
+    with Net() as net:
+        a, b, wire = wired_pair(net)
+        net.daemon(a), net.daemon(b)
+        for family in FAMILIES:
+            for host, other in ((a, b), (b, a)):
+                host.ip("-4" if family == FAMILIES[0] else "-6", "route", "add", "default", "via",
+                        other.addresses[family])
+        for family, lead in WAYS_OUT:
+            text = f"{family_name(family)}, {lead.__name__.replace('_', ' ')}"
+            ours, theirs = (host.addresses[family] for host in (a, b))
+
+            def serve(conn, peer, lead=lead, ours=ours):
+                heard = read_exactly(conn, len(SECRET))
+                lead(conn, b, ours)
+                conn.sendall(SECRET)
+                return heard
+
+            with Server(b, serve, family) as server, bound_time(a.socket(family), 5) as sock:
+                # Of a loopback address no packet leaves.
+                sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+                sock.bind((ours, 0))
+                sock.connect((theirs, server.port))
+                lead(sock, a, theirs)
+                sock.sendall(SECRET)
+                try:
+                    heard = read_exactly(sock, len(SECRET))
+                except OSError as error:
+                    heard = error
+                check_equal(heard, SECRET, f"{text}: the connection goes on")
+            check(not wire.contains(SECRET), f"{text}: nothing leaves in plain")
 
 
 def knock(host, address, port, family):
@@ -406,6 +469,7 @@ if __name__ == "__main__":
         few_ports,
         own_addresses,
         unusual_packets,
+        stays_on_loopback,
         no_open_doors,
         more_than_places,
         killed,
