@@ -77,6 +77,19 @@ static __always_inline int has_ip_options(void *sk)
 	return tp->inet_conn.icsk_inet.inet_opt || (v6 && v6->opt);
 }
 
+/* The listener's, which its SYN-ACK must have, and all that its connections send: a route, maybe, that leads
+ * away from the daemon. (IPv4's are those of the SYN.) */
+static __always_inline int has_own_headers(void *sk)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	struct ipv6_pinfo *v6;
+
+	if (!tp)
+		return 0;
+	v6 = tp->inet_conn.icsk_inet.pinet6;
+	return v6 && v6->opt;
+}
+
 static __always_inline __s32 hop_limit(struct ipv6_pinfo *v6)
 {
 	return (__s32)BPF_CORE_READ_BITFIELD(v6, hop_limit);

@@ -50,7 +50,7 @@ static __always_inline int is_servable(struct bpf_sock *listener)
 	struct bpf_sock *full;
 
 	if (listener->state != TCP_LISTEN || listener->bound_dev_if || is_signed(listener) ||
-	    is_near_only(listener) || has_own_hops(listener))
+	    is_near_only(listener) || has_own_hops(listener) || has_own_headers(listener))
 		return 0;
 	full = bpf_sk_fullsock(listener);
 	return full && !full->mark;

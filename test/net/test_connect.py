@@ -275,6 +275,21 @@ def stays_on_loopback():
             check(not wire.contains(SECRET), f"{text}: nothing leaves in plain")
 
 
+def listener_with_segments():
+    """A server whose packets go by a route of their own answers itself."""
+    family = FAMILIES[1]
+    with Net() as net:
+        a, b = net.pair()
+        for name in ("all", a.interfaces[0]):
+            a.sysctl(f"ipv6/conf/{name}/seg6_enabled", 1)
+        daemon, _ = net.daemon(b), net.daemon(a)
+        with Server(b, echo, family) as server:
+            by_segments(server.socket, b, a.addresses[family])
+            got = exchange(a, server, b.addresses[family], MESSAGE, family)
+            check_equal(got, MESSAGE, "a listener with IPv6 extension headers is reached")
+            check_equal(daemon.list(port=server.port), [], "and is none of the daemon's")
+
+
 def knock(host, address, port, family):
     """What a stranger gets from a port: an error number, or bytes (b"" is a clean end)."""
     try:
@@ -470,6 +485,7 @@ if __name__ == "__main__":
         own_addresses,
         unusual_packets,
         stays_on_loopback,
+        listener_with_segments,
         no_open_doors,
         more_than_places,
         killed,
