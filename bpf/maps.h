@@ -177,6 +177,15 @@ struct {
 	__type(value, __u8);
 } told __weak SEC(".maps");
 
+/* Those of which the worker's ring had no room to tell, for the worker to look for: their flow, or while
+ * there is none yet their local end. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u64);
+	__type(value, struct shared_flow_end);
+} untold __weak SEC(".maps");
+
 /* Flows whose other host has died: their programs' sockets shall time out. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

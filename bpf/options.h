@@ -134,6 +134,30 @@ static __always_inline void options_get(void *ctx, void *sk, struct app_options 
 		o->congestion[0] = '\0';
 }
 
+/* The worker's ring is full: it looks for this once a second. */
+static __noinline int options_untold(const struct app_sock *app,
+				     const struct shared_endpoint *program)
+{
+	struct shared_flow_end news = {};
+	struct shared_worker *w;
+	__u64 cookie;
+	__u32 slot;
+
+	if (!app)
+		return 0;
+	cookie = app->cookie;
+	slot = app->slot;
+	news.flow = app->flow;
+	if (program)
+		news.end = *program;
+	if (bpf_map_update_elem(&untold, &cookie, &news, BPF_ANY))
+		return 0;
+	w = bpf_map_lookup_elem(&workers, &slot);
+	if (w)
+		__sync_fetch_and_add(&w->unheard, 1);
+	return 0;
+}
+
 /* Tells the daemon that changed_options has news, unless it has still to look. app_cookie: the
  * socket's; flow: 0 while connect() is under way, then program is its local end. */
 static __always_inline int options_tell(const struct app_sock *app,
@@ -151,7 +175,7 @@ static __always_inline int options_tell(const struct app_sock *app,
 	e = event_reserve(app->slot);
 	if (!e) {
 		bpf_map_delete_elem(&told, &key);
-		return 0;
+		return options_untold(app, program);
 	}
 	__builtin_memset(e, 0, sizeof(*e));
 	e->type = SHARED_EVENT_OPTIONS;

@@ -98,19 +98,53 @@ static void options_keep(struct app_options *of, const struct app_options *late)
 	of->free_choice = late->free_choice;
 }
 
+/* The flow of a socket whose options have changed; end: its local one, while it has no flow's id. */
+static struct flow *flow_of(struct worker *w, uint64_t id, const struct shared_endpoint *end,
+			    uint64_t cookie)
+{
+	struct flow *f = id ? flow_find_id(w, id) : outgoing_find(w, end, cookie);
+
+	if (!f && !id)
+		w->early_ticks = EARLY_TICKS;
+	return f;
+}
+
+static void options_look(struct flow *f, const struct app_options *o)
+{
+	options_keep(&f->syn.app.options, o);
+	if (f->net.source.fd >= 0)
+		carry_options(f->net.source.fd, o);
+}
+
 void carry_event(struct worker *w, const struct shared_event *event)
 {
-	struct flow *f = event->app.flow ? flow_find_id(w, event->app.flow)
-					 : outgoing_find(w, &event->app.local, event->cookie);
+	struct flow *f = flow_of(w, event->app.flow, &event->app.local, event->cookie);
 	struct app_options o;
 
-	if (!f && !event->app.flow)
-		w->early_ticks = EARLY_TICKS;
-	if (engine_options_take(w->engine, event->cookie, &o) || !f)
-		return;
-	options_keep(&f->syn.app.options, &o);
-	if (f->net.source.fd >= 0)
-		carry_options(f->net.source.fd, &o);
+	if (!engine_options_take(w->engine, event->cookie, &o) && f)
+		options_look(f, &o);
+}
+
+/* What there was no room to tell of. The others are other workers', or of flows that have ended: these
+ * give way when the map is full. */
+static void untold(struct worker *w)
+{
+	struct shared_flow_end end;
+	uint64_t cookie = 0, one;
+	struct app_options o;
+	struct flow *f;
+	bool more = engine_untold_next(w->engine, &cookie, &end);
+
+	while (more) {
+		one = cookie;
+		f = flow_of(w, end.flow, &end.end, one);
+		more = engine_untold_next(w->engine, &cookie, &end);
+		if (!f)
+			continue;
+		engine_untold_told(w->engine, one);
+		if (!engine_options_take(w->engine, one, &o))
+			options_look(f, &o);
+	}
 }
 
 void carry_early(struct flow *f)
@@ -124,6 +158,8 @@ void carry_early(struct flow *f)
 void carry_tick(struct worker *w)
 {
 	w->early_ticks -= w->early_ticks > 0;
+	if (w->unheard_ticks)
+		untold(w);
 }
 
 void carry_hops(int fd, int family)

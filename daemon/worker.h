@@ -82,7 +82,7 @@ struct worker {
 	struct flow_list releasing;
 	struct loop_work release;
 	struct flow_list connected; /* of these, since the events were looked at last */
-	uint32_t unheard;	    /* programs that gave up so, up to the last tick, */
+	uint32_t unheard; /* programs that gave up so, or set options, up to the last tick, */
 	unsigned int unheard_ticks; /* and for so many more they are looked for */
 	unsigned int early_ticks;   /* for so many more a SYN may come after its options */
 	struct flow_list by_id[WORKER_ID_BUCKETS];

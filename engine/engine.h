@@ -229,8 +229,8 @@ uint64_t *engine_lane_begun(struct engine_lane *lane);
 /* How many flows the worker carries: new ones go to those who have fewer. */
 void engine_lane_set_flows(struct engine_lane *lane, size_t n);
 
-/* How often programs have given up unheard, because there was no room for the event; and has this
- * socket's? (Told once.) */
+/* How often programs have given up, or set options, unheard, because there was no room for the event; and
+ * has this socket's given up? (Told once.) */
 uint32_t engine_lane_unheard(const struct engine_lane *lane);
 bool engine_gave_up(struct engine *e, uint64_t cookie);
 
@@ -249,6 +249,11 @@ bool engine_lane_dispatch(struct engine_lane *lane, bool waits,
 /* The options that the program has set on its socket since its connection is the daemon's. 0, or
  * negative when they are known no more. */
 int engine_options_take(struct engine *e, uint64_t cookie, struct app_options *ret);
+
+/* Those sockets of whose options there was no room to tell: *cookie, 0 at first, becomes the next one's,
+ * *ret its flow, or while that is 0 its local end. False: there is none. told: its worker knows. */
+bool engine_untold_next(struct engine *e, uint64_t *cookie, struct shared_flow_end *ret);
+void engine_untold_told(struct engine *e, uint64_t cookie);
 
 /* The program's socket of this flow shall end with ETIMEDOUT, a few seconds after run(); the
  * caller's must answer it no more. */

@@ -261,6 +261,22 @@ int engine_options_take(struct engine *e, uint64_t cookie, struct app_options *r
 	return bpf_map_lookup_elem(bpf_map__fd(e->programs->maps.changed_options), &cookie, ret);
 }
 
+bool engine_untold_next(struct engine *e, uint64_t *cookie, struct shared_flow_end *ret)
+{
+	int fd = bpf_map__fd(e->programs->maps.untold);
+
+	/* One that another worker has taken meanwhile is passed over. */
+	while (!bpf_map_get_next_key(fd, *cookie ? cookie : NULL, cookie))
+		if (!bpf_map_lookup_elem(fd, cookie, ret))
+			return true;
+	return false;
+}
+
+void engine_untold_told(struct engine *e, uint64_t cookie)
+{
+	bpf_map_delete_elem(bpf_map__fd(e->programs->maps.untold), &cookie);
+}
+
 int engine_time_out(struct engine *e, uint64_t flow)
 {
 	uint8_t yes = 1;

@@ -24,6 +24,7 @@ from apps import (
 )
 from harness import Net, check, check_equal, main, sockets_of, wait_for
 from load import PLACES, bpf_objects, map_entries, map_number, taken
+from packets import Capture
 from wire import wired_pair
 
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
@@ -34,6 +35,7 @@ IP_TRANSPARENT = 19
 IP_BIND_ADDRESS_NO_PORT = 24
 SO_BINDTOIFINDEX = 62
 IPV6_RTHDR = 57
+TOS = 0x48
 SEGMENTS = 4  # the routing header's type
 REFUSALS = (
     errno.EACCES,
@@ -426,6 +428,18 @@ def begin(address, port):
     return sock
 
 
+@contextlib.contextmanager
+def crowded(daemon, where):
+    """The daemon is stopped, and its ring buffer full."""
+    daemon.process.send_signal(signal.SIGSTOP)
+    try:
+        for _ in range(8000):
+            begin(*where).close()
+        yield
+    finally:
+        daemon.process.send_signal(signal.SIGCONT)
+
+
 def given_up(daemon, where):
     """Programs give up while the daemon is stopped; returns of how many there was no room to tell it."""
     daemon.process.send_signal(signal.SIGSTOP)
@@ -452,6 +466,29 @@ def give_up_unheard():
             daemon.wait_list(16, port=server.port)
             wait_for(lambda: not daemon.list(recent=False), "the last connection to end")
             check(True, "no connection is left that nobody wants")
+
+
+def options_unheard():
+    """What a program sets while the daemon has more to look at than there is room for."""
+    with Net() as net:
+        a, b = net.pair()
+        daemon = net.daemon(a, "workers = 1\n")
+        with Server(b, echo) as server, Capture(b, b.interfaces[0]) as capture, a.inside():
+            where = (b.addresses[socket.AF_INET], server.port)
+            with bound_time(socket.create_connection(where)) as sock, crowded(daemon, where):
+                sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, TOS)
+                sock.sendall(MESSAGE)
+                wait_for(lambda: daemon.process.send_signal(signal.SIGCONT) or any(
+                    p.frame[p.ip_offset + 1] == TOS for p in said(capture, server, sock)
+                ), "the class of service that the program has set")
+                check(True, "what the program set holds")
+
+
+def said(capture, server, sock):
+    """What a program's socket sends, one byte more."""
+    sock.sendall(b"x")
+    port = sock.getsockname()[1]
+    return [p for p in capture.packets(server.port) if p.src[1] == port and p.payload]
 
 
 def leaves_nothing():
@@ -491,5 +528,6 @@ if __name__ == "__main__":
         killed,
         terminated,
         give_up_unheard,
+        options_unheard,
         leaves_nothing,
     )
