@@ -141,11 +141,18 @@ static __always_inline enum shared_left_alone left_alone(struct bpf_sock_addr *c
 static __always_inline void app_forget(struct bpf_sock_addr *ctx)
 {
 	struct app_sock *app = bpf_sk_storage_get(&app_socks, ctx->sk, NULL, 0);
+	struct shared_told key = { .type = SHARED_EVENT_OPTIONS };
 
 	if (!app)
 		return;
-	bpf_map_delete_elem(&released, &app->cookie);
-	bpf_map_delete_elem(&unheard, &app->cookie);
+	key.cookie = app->cookie;
+	bpf_map_delete_elem(&released, &key.cookie);
+	bpf_map_delete_elem(&unheard, &key.cookie);
+	/* What is set on the socket is read anew, and what will be is to be told anew: the word that is
+	 * under way is of the connection before. */
+	bpf_map_delete_elem(&untold, &key.cookie);
+	bpf_map_delete_elem(&changed_options, &key.cookie);
+	bpf_map_delete_elem(&told, &key);
 	bpf_sk_storage_delete(&app_socks, ctx->sk);
 }
 

@@ -22,7 +22,7 @@ from apps import (
     family_name,
     read_exactly,
 )
-from harness import Net, check, check_equal, main, sockets_of, wait_for
+from harness import Net, check, check_equal, libc, main, sockets_of, wait_for
 from load import PLACES, bpf_objects, map_entries, map_number, taken
 from packets import Capture
 from wire import wired_pair
@@ -429,15 +429,21 @@ def begin(address, port):
 
 
 @contextlib.contextmanager
-def crowded(daemon, where):
-    """The daemon is stopped, and its ring buffer full."""
+def stopped(daemon):
     daemon.process.send_signal(signal.SIGSTOP)
     try:
-        for _ in range(8000):
-            begin(*where).close()
         yield
     finally:
         daemon.process.send_signal(signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def crowded(daemon, where):
+    """The daemon is stopped, and its ring buffer full."""
+    with stopped(daemon):
+        for _ in range(8000):
+            begin(*where).close()
+        yield
 
 
 def given_up(daemon, where):
@@ -482,6 +488,32 @@ def options_unheard():
                     p.frame[p.ip_offset + 1] == TOS for p in said(capture, server, sock)
                 ), "the class of service that the program has set")
                 check(True, "what the program set holds")
+
+
+def options_again():
+    """What a program sets on a socket that it connects again before the daemon has looked."""
+    with Net() as net:
+        a, b = net.pair()
+        daemon = net.daemon(a, "workers = 1\nremember-plain-seconds = 0\n")
+        with Server(b, echo) as server, Capture(b, b.interfaces[0]) as capture, a.inside():
+            where = (b.addresses[socket.AF_INET], server.port)
+            with bound_time(socket.create_connection(where)) as sock, stopped(daemon):
+                sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, TOS + 8)
+                disconnect(sock)
+                sock.setblocking(False)
+                sock.connect_ex(where)
+                sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, TOS)
+                daemon.process.send_signal(signal.SIGCONT)
+                wait_for(lambda: select.select([], [sock], [], 1)[1], "the second connection")
+                wait_for(lambda: any(p.frame[p.ip_offset + 1] == TOS
+                                     for p in said(capture, server, sock)),
+                         "the class of service that the program has set")
+                check(True, "connected again: what the program set holds")
+
+
+def disconnect(sock):
+    unspecified = struct.pack("H14x", socket.AF_UNSPEC)
+    check_equal(libc.connect(sock.fileno(), unspecified, len(unspecified)), 0, "disconnected")
 
 
 def said(capture, server, sock):
@@ -529,5 +561,6 @@ if __name__ == "__main__":
         terminated,
         give_up_unheard,
         options_unheard,
+        options_again,
         leaves_nothing,
     )
