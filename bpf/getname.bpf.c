@@ -10,6 +10,13 @@ static __always_inline struct app_sock *app_sock_get(struct bpf_sock_addr *ctx)
 	return ctx->sk ? bpf_sk_storage_get(&app_socks, ctx->sk, NULL, 0) : NULL;
 }
 
+/* The port of a connection that has ended is none of the socket's any more: has it got another one since,
+ * by bind() or listen()? */
+static __always_inline int is_bound_anew(struct bpf_sock *sk)
+{
+	return sk && (sk->state == BPF_TCP_LISTEN || (sk->state == BPF_TCP_CLOSE && sk->src_port));
+}
+
 /* The local end to show: known to the socket since connect() completed; before that to the
  * daemon's socket alone. */
 static __always_inline const struct shared_endpoint *local_of(struct bpf_sock_addr *ctx)
@@ -17,6 +24,8 @@ static __always_inline const struct shared_endpoint *local_of(struct bpf_sock_ad
 	struct app_sock *app = app_sock_get(ctx);
 	struct shared_flow_end *upstream;
 
+	if (is_bound_anew(ctx->sk))
+		return NULL;
 	if (!app || app->local.port)
 		return app ? &app->local : NULL;
 	upstream = bpf_map_lookup_elem(&released, &app->cookie);

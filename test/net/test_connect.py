@@ -29,6 +29,7 @@ from wire import wired_pair
 
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
 CLOSED = 9999
+PORT = 7001
 FOREIGN = "203.0.113.7"
 SILENT = "198.51.100.7"
 IP_TRANSPARENT = 19
@@ -512,8 +513,24 @@ def options_again():
 
 
 def disconnect(sock):
-    unspecified = struct.pack("H14x", socket.AF_UNSPEC)
+    unspecified = struct.pack("H26x", socket.AF_UNSPEC)
     check_equal(libc.connect(sock.fileno(), unspecified, len(unspecified)), 0, "disconnected")
+
+
+def bound_again():
+    """What a socket that was connected is bound to, when it is not any more."""
+    with Net() as net:
+        a, b = net.pair()
+        daemon = net.daemon(a)
+        for family in FAMILIES:
+            with Server(b, echo, family) as server, a.inside(), socket.socket(family) as sock:
+                sock.connect((b.addresses[family], server.port))
+                daemon.wait_list(port=server.port)
+                disconnect(sock)
+                sock.bind((a.addresses[family], PORT))
+                check_equal(sock.getsockname()[:2], (a.addresses[family], PORT), "bound")
+                sock.listen()
+                check_equal(sock.getsockname()[:2], (a.addresses[family], PORT), "it listens")
 
 
 def said(capture, server, sock):
@@ -562,5 +579,6 @@ if __name__ == "__main__":
         give_up_unheard,
         options_unheard,
         options_again,
+        bound_again,
         leaves_nothing,
     )
