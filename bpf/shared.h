@@ -288,7 +288,7 @@ struct shared_worker {
 	uint32_t awake;	  /* it will look at its ring buffer before it waits */
 	uint64_t begun;	  /* that the slot has seen: no id comes twice */
 	uint64_t quiet;	  /* so far its ring has events that nobody was woken for: event_submit() */
-	uint32_t unheard; /* how often its ring had no room for what is in the maps "unheard" and "untold" */
+	uint32_t unheard; /* how often its ring had no room: see "unheard" and "untold" */
 	uint32_t pad[9];
 	/* How often programs have asked it by TCP_CRYPT_CACHE_FLUSH (setsockopt.bpf.c), */
 	uint32_t flushes;
