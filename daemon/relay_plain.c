@@ -62,6 +62,10 @@ static int plain_step(struct flow *f, const struct plain_direction *d)
 		s->shut = true;
 		return d->from->gone || relay_end_failed(f, d->from) ? RELAY_ENDED : RELAY_BLOCKED;
 	}
+	/* Not before the loop has heard of it: what the program has set on its socket before it wrote
+	 * has been looked at by then. */
+	if (!d->from->readable && !d->from->urgent)
+		return RELAY_BLOCKED;
 	if (relay_at_mark(d->from->source.fd))
 		return plain_urgent(f, d);
 	if (s->pipe.read_fd < 0 && pipe_get(&f->worker->pipes, &s->pipe))

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Connections that cannot be encrypted stay plain, work, and say why."""
 import socket
+import sys
 
 from apps import BROKEN, Server, echo, errno_of, exchange, family_name
 from harness import Net, check, check_equal, main
@@ -194,6 +195,35 @@ def syn_cookies():
             check_reason(da, server.port, "no-eno", text)
 
 
+# Sets an option as soon as it is connected, and writes as soon as that is set.
+OPTION_FIRST = """
+import socket, sys
+for _ in range(int(sys.argv[3])):
+    s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+    s.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, 0x48)
+    s.sendall(b"thanks")
+    s.shutdown(socket.SHUT_WR)
+    s.recv(10, socket.MSG_WAITALL)
+    s.close()
+"""
+CONNECTIONS = 1000
+
+
+def options_before_data():
+    """What a program sets before it writes is set when that leaves the host."""
+    with Net() as net:
+        a, b = net.pair()
+        net.daemon(a, "remember-plain-seconds = 0\n")
+        wire = net.use(Capture(a, a.interfaces[0]))
+        with Server(b, echo) as server:
+            address = b.addresses[socket.AF_INET]
+            a.run([sys.executable, "-c", OPTION_FIRST, address, server.port, CONNECTIONS])
+            sent = [p for p in wire.packets(server.port) if p.dst[1] == server.port and p.payload]
+        check(len(sent) >= CONNECTIONS, "each connection has sent", len(sent))
+        late = [p for p in sent if p.frame[15] != 0x48]
+        check_equal(len(late), 0, "with IP_TOS, which was set before")
+
+
 if __name__ == "__main__":
     main(
         "without tcpcrypt at both ends, or with a path that eats ENO, TCP works as before",
@@ -206,4 +236,5 @@ if __name__ == "__main__":
         stripped_in_the_ack,
         eno_syns_dropped,
         syn_cookies,
+        options_before_data,
     )
