@@ -6,12 +6,31 @@ import os
 import pathlib
 import re
 import select
+import signal
 import subprocess
 
 from harness import REPO, check, indent, wait_for
 
 TRAFFIC = os.environ.get("TRAFFIC", str(REPO / "build/test/net/traffic"))
 BAD_WIRE = os.environ.get("BAD_WIRE", str(REPO / "build/test/net/bad_wire"))
+
+
+def is_stopped(pid):
+    """All its threads: one may run on for a moment."""
+    stats = [(task / "stat").read_text() for task in pathlib.Path(f"/proc/{pid}/task").iterdir()]
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+
+
+@contextlib.contextmanager
+def stopped(daemon):
+    """What happens meanwhile the daemon hears of at once."""
+    pid = daemon.process.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_for(lambda: is_stopped(pid), "the daemon to stop")
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 class Program:

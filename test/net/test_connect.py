@@ -23,7 +23,7 @@ from apps import (
     read_exactly,
 )
 from harness import Net, check, check_equal, libc, main, sockets_of, wait_for
-from load import PLACES, bpf_objects, map_entries, map_number, taken
+from load import PLACES, bpf_objects, map_entries, map_number, stopped, taken
 from packets import Capture
 from wire import wired_pair
 
@@ -429,36 +429,28 @@ def begin(address, port):
     return sock
 
 
-@contextlib.contextmanager
-def stopped(daemon):
-    daemon.process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        daemon.process.send_signal(signal.SIGCONT)
+def overfill(where):
+    """More is to be told than the ring buffers of a daemon have room for, while it reads none."""
+    for _ in range(8000):
+        begin(*where).close()
 
 
 @contextlib.contextmanager
 def crowded(daemon, where):
     """The daemon is stopped, and its ring buffer full."""
     with stopped(daemon):
-        for _ in range(8000):
-            begin(*where).close()
+        overfill(where)
         yield
 
 
 def given_up(daemon, where):
     """Programs give up while the daemon is stopped; returns of how many there was no room to tell it."""
-    daemon.process.send_signal(signal.SIGSTOP)
-    try:
+    with stopped(daemon):
         waiting = [begin(*where) for _ in range(16)]
-        for _ in range(8000):
-            begin(*where).close()
+        overfill(where)
         for sock in waiting:
             sock.close()
         return map_entries(daemon.process.pid, "unheard")
-    finally:
-        daemon.process.send_signal(signal.SIGCONT)
 
 
 def give_up_unheard():

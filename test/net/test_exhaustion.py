@@ -10,7 +10,6 @@ import itertools
 import os
 import pathlib
 import re
-import signal
 import socket
 import subprocess
 import threading
@@ -18,7 +17,7 @@ import time
 
 from apps import Server, bound_time, connect, echo, exchange, read_exactly
 from harness import Net, check, check_equal, main, remove_cgroup, wait_for
-from load import Traffic, check_traffic, cpu_ticks, is_sanitized, serve
+from load import Traffic, check_traffic, cpu_ticks, is_sanitized, serve, stopped
 from packets import Capture
 
 LIVE = 20
@@ -252,16 +251,6 @@ def client_without_memory():
 
 def server_without_memory():
     no_memory(1, "the server's daemon without memory")
-
-
-@contextlib.contextmanager
-def stopped(daemon):
-    """A daemon that gets no CPU."""
-    daemon.process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        daemon.process.send_signal(signal.SIGCONT)
 
 
 def memory_group():

@@ -4,10 +4,7 @@
 import contextlib
 import errno
 import json
-import os
-import pathlib
 import select
-import signal
 import socket
 import subprocess
 
@@ -23,6 +20,7 @@ from harness import (
     sockets_of,
     wait_for,
 )
+from load import stopped
 from packets import Capture
 from test_policy import (
     MESSAGE,
@@ -123,24 +121,14 @@ def hangs():
         net.daemon(b)
         address = b.addresses[socket.AF_INET]
         wire = net.use(Capture(a, a.interfaces[0]))
-        os.kill(daemon.process.pid, signal.SIGSTOP)
-        try:
-            wait_for(lambda: is_stopped(daemon.process.pid), "the daemon to stop")
+        with stopped(daemon):
             # One that was turned to it before the programs noticed waits for it.
             wait_for(lambda: refused_quickly(a, address, out.port), "connections to be refused")
             check_closed(a, wire, out.port, "a daemon that hangs")
             error = connect_error(b, a.addresses[socket.AF_INET], into.port)
             check_refused(a, error, wire, into.port, "a daemon that hangs: incoming")
-        finally:
-            os.kill(daemon.process.pid, signal.SIGCONT)
         wait_for(lambda: connect_error(a, address, out.port) == 0, "it to go on")
         check_said(daemon, "had been stopped or hung", "a daemon that hangs")
-
-
-def is_stopped(pid):
-    """All its threads: one may run on for a moment."""
-    stats = [(task / "stat").read_text() for task in pathlib.Path(f"/proc/{pid}/task").iterdir()]
-    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
 
 
 def refused_quickly(host, address, port):

@@ -4,13 +4,13 @@
 import contextlib
 import errno
 import os
-import pathlib
 import signal
 import socket
 
 from apps import Server, connect, echo, errno_of, exchange, family_name, read_exactly
 from harness import (TCPCRYPTD, Net, cgroup_root, check, check_equal, main, remove_cgroup,
                      wait_for)
+from load import stopped
 from packets import RST, SYN, Capture
 from test_middlebox import md5_key
 from test_sockopt import ENABLED, RAW, Listener, opened
@@ -364,11 +364,10 @@ def moved_unheard():
         daemon = net.daemon(a)
         net.daemon(b)
         check(gone in daemon.status()["engine"]["interfaces"], "an interface is served")
-        os.kill(daemon.process.pid, signal.SIGSTOP)
-        flood_of_addresses(a)
-        a.ip("addr", "del", MOVES, "dev", a.interfaces[0])
-        a.ip("link", "del", gone)
-        os.kill(daemon.process.pid, signal.SIGCONT)
+        with stopped(daemon):
+            flood_of_addresses(a)
+            a.ip("addr", "del", MOVES, "dev", a.interfaces[0])
+            a.ip("link", "del", gone)
         b.ip("addr", "add", MOVES, "dev", b.interfaces[0])
         a.ip("route", "add", MOVES, "dev", a.interfaces[0])
         with contextlib.suppress(TimeoutError):

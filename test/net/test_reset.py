@@ -3,8 +3,6 @@
 """A connection that one program breaks is broken for the other one too."""
 import contextlib
 import errno
-import os
-import pathlib
 import signal
 import socket
 import struct
@@ -14,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from apps import BROKEN, Server, bound_time, connect, errno_of, family_name, read_exactly, read_to_end
 from harness import Net, check, check_equal, main, sockets_of, wait_for
+from load import stopped
 
 CLIENTS = 200
 PORT = 7061
@@ -132,23 +131,6 @@ def reset_behind_the_end():
         for daemon, name in ((da, "client"), (db, "server")):
             daemon.wait_list(CLIENTS, port=server.port, state="closed")
             check(True, f"no connection is left at the {name}'s end")
-
-
-def is_stopped(pid):
-    tasks = pathlib.Path(f"/proc/{pid}/task").glob("*/stat")
-    return all(task.read_text().rpartition(")")[2].split()[0] == "T" for task in tasks)
-
-
-@contextlib.contextmanager
-def stopped(daemon):
-    """What happens meanwhile the daemon hears of at once."""
-    pid = daemon.process.pid
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        wait_for(lambda: is_stopped(pid), "the daemon to stop")
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 def has_unread(daemon):

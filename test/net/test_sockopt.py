@@ -5,12 +5,12 @@ import contextlib
 import ctypes
 import errno
 import os
-import signal
 import socket
 import struct
 
 from apps import Server, bound_time, echo, errno_of, family_name, read_exactly
 from harness import Net, Skip, check, check_equal, libc, main, wait_for
+from load import stopped
 from packets import Capture
 from wire import wired_pair
 
@@ -612,10 +612,9 @@ def said_in_between(a, b, daemon, listener):
     b.ip("route", "add", "blackhole", f"{a.addresses[socket.AF_INET]}/32")
     socks = [connecting(a, address, port) for _ in range(CROWD)]
     wait_for(lambda: len(opening()) == CROWD, "the daemon to connect, too")
-    os.kill(daemon.process.pid, signal.SIGSTOP)
-    b.ip("route", "del", "blackhole", f"{a.addresses[socket.AF_INET]}/32")
-    wait_for(lambda: not any(s.connects for s in opening()), "the server's answers")
-    os.kill(daemon.process.pid, signal.SIGCONT)
+    with stopped(daemon):
+        b.ip("route", "del", "blackhole", f"{a.addresses[socket.AF_INET]}/32")
+        wait_for(lambda: not any(s.connects for s in opening()), "the server's answers")
     for sock in socks:
         put(sock, TEP_MANDATORY, 1)
     return socks

@@ -221,14 +221,18 @@ def under_load():
             end_all(daemon)
 
 
+def wait_all_ended(daemon):
+    wait_for(lambda: not daemons_in(daemon.host), "all daemons to end", LINGER)
+    daemon.process.wait()
+    daemon.stopped = True
+
+
 def end_all(daemon):
     """Ends what --upgrade has started, which is not the harness's process."""
     with contextlib.suppress(RuntimeError):
         os.kill(daemon.pid(), signal.SIGTERM)
-    wait_for(lambda: not daemons_in(daemon.host), "all daemons to end", LINGER)
+    wait_all_ended(daemon)
     check(not list(daemon.run_dir.iterdir()), "nothing is left in the run directory")
-    daemon.process.wait()
-    daemon.stopped = True
 
 
 def generations():
@@ -256,9 +260,7 @@ def generations():
                     check("error" in daemon.ask(command="verify", local="10.9.9.9:1",
                                          peer="10.9.9.8:2"), "and says what is not found")
                     os.kill(daemon.pid(), signal.SIGTERM)
-                    wait_for(lambda: not daemons_in(a), "SIGTERM to end all three", LINGER)
-        daemon.process.wait()
-        daemon.stopped = True
+                    wait_all_ended(daemon)
 
 
 def ones_without_connections_end():
@@ -556,9 +558,7 @@ def told_to_end_together():
             os.kill(new, signal.SIGTERM)
             wait_for(lambda: daemons_in(a) == [daemon.process.pid], "the new one to end")
             exchange_one(client, server)
-        wait_for(lambda: not daemons_in(a), "the old one to end with it", LINGER)
-        daemon.process.wait()
-        daemon.stopped = True
+        wait_all_ended(daemon)
 
 
 def told_to_end_before_the_new_one_dies():
@@ -577,9 +577,7 @@ def told_to_end_before_the_new_one_dies():
                 exchange_one(*one)
                 check_equal(len(daemon.list(recent=False)), 1, "a new connection is left alone")
             exchange_one(*old)
-        wait_for(lambda: not daemons_in(a), "the old one to end", LINGER)
-        daemon.process.wait()
-        daemon.stopped = True
+        wait_all_ended(daemon)
 
 
 def required():
