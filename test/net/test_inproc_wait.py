@@ -562,11 +562,13 @@ def fill():
     time.sleep(.5)
     data = b""
     while b"world" not in data: data += os.read(r, 65536)
-    print("world")
+    came.append("world")
+came = []
 filler = threading.Thread(target=fill)
 filler.start()
 print(splice(s.fileno(), w))
 filler.join()
+print(*came)
 # Two threads that wait for one pipe, and the connections of both are used.
 r, w = os.pipe()
 both, talks = [], [connected(), connected()]
