@@ -470,18 +470,24 @@ def both_shut():
             check_equal(talk.server.stdout.readline(), "b''\n", f"{first}: which the peer heard of")
 
 
-# Its processes are killed when they have been heard, one for each connection.
+# Its processes are killed when they have been heard, one for each connection, which it has given up itself
+# by then: else it would be the one to end it, and well.
 KILLED = """
 import os, socket, sys
 l = socket.create_server(("0.0.0.0", int(sys.argv[1])))
 while True:
     s, _ = l.accept()
+    r, w = os.pipe()
     if not os.fork():
+        os.close(w)
+        os.read(r, 1)
         s.recv(1)
         s.sendall(b"k")
         s.recv(1)
         os.kill(os.getpid(), 9)
     s.close()
+    os.close(w)
+    os.close(r)
     os.wait()
 """
 SEVERAL = """
