@@ -277,19 +277,21 @@ size_t arena_single_index(const struct arena *arena)
 	return arena - singles;
 }
 
-struct arena *arena_single(size_t index, uint8_t *slot, uint8_t *buffers,
-			   struct arena_single_taken *taken)
+struct arena *arena_single(size_t index)
 {
-	struct arena *a = &singles[index];
+	return &singles[index];
+}
 
-	a->slots = (struct pieces){
-		.base = slot, .size = ARENA_SLOT_SIZE, .n = 1, .taken = &taken->slot
+void arena_single_place(size_t index, uint8_t *slot, uint8_t *buffers,
+			struct arena_single_taken *taken)
+{
+	singles[index] = (struct arena){
+		.slots = { .base = slot, .size = ARENA_SLOT_SIZE, .n = 1, .taken = &taken->slot },
+		.buffers = { .base = buffers,
+			     .size = ARENA_BUFFER_ROOM,
+			     .n = ARENA_SINGLE_BUFFERS,
+			     .taken = taken->buffers },
 	};
-	a->buffers = (struct pieces){ .base = buffers,
-				      .size = ARENA_BUFFER_ROOM,
-				      .n = ARENA_SINGLE_BUFFERS,
-				      .taken = taken->buffers };
-	return a;
 }
 
 /* Programs that share a connection count nothing together. */

@@ -94,8 +94,10 @@ struct arena_single_taken {
 	atomic_bool slot;
 	atomic_bool buffers[ARENA_SINGLE_BUFFERS];
 };
-struct arena *arena_single(size_t index, uint8_t *slot, uint8_t *buffers,
-			   struct arena_single_taken *taken);
+/* When nobody uses what was at this index before: others read it without a lock from then on. */
+void arena_single_place(size_t index, uint8_t *slot, uint8_t *buffers,
+			struct arena_single_taken *taken);
+struct arena *arena_single(size_t index);
 bool arena_is_single(const struct arena *arena);
 size_t arena_single_index(const struct arena *arena);
 

@@ -98,12 +98,6 @@ static struct head *head_of(size_t index)
 	return (struct head *)(void *)base_of(index);
 }
 
-static struct arena *arena_at(size_t index)
-{
-	return arena_single(index, base_of(index) + SLOT_AT, base_of(index) + PAGE_LEN,
-			    &head_of(index)->taken);
-}
-
 struct conn *vessel_conn(const struct arena *arena)
 {
 	return (struct conn *)(void *)(base_of(arena_single_index(arena)) + SLOT_AT);
@@ -111,7 +105,7 @@ struct conn *vessel_conn(const struct arena *arena)
 
 struct arena *vessel_of(const struct conn *c)
 {
-	return is_inside(c) ? arena_at(index_of(c)) : NULL;
+	return is_inside(c) ? arena_single(index_of(c)) : NULL;
 }
 
 /* Two libraries that agree on this have the same members at the same places. */
@@ -210,7 +204,7 @@ void vessel_reap(void (*give_back)(void *slot, struct arena_share *share))
 			end();
 			if (!dead)
 				continue;
-			give_back(vessel_conn(arena_at(i)), &m->share);
+			give_back(vessel_conn(arena_single(i)), &m->share);
 			m->state = MEMBER_FREE;
 		}
 	}
@@ -248,6 +242,7 @@ static int place_take(int fd, const struct stat *st)
 		return -1;
 	}
 	madvise(base, SIZE, MADV_DONTDUMP);
+	arena_single_place(index, base + SLOT_AT, base + PAGE_LEN, &head_of(index)->taken);
 	places[index] = (struct place){
 		.state = PLACE_USED,
 		.fd = fd,
@@ -261,6 +256,18 @@ static int place_take(int fd, const struct stat *st)
 	return index;
 }
 
+/* With the lock, like place_take(). */
+static int place_make(int fd, const struct stat *st)
+{
+	const int index = place_take(fd, st);
+
+	if (index < 0)
+		return index;
+	layout_write(head_of(index)->layout);
+	member_enter(index);
+	return index;
+}
+
 struct arena *vessel_make(void)
 {
 	int fd = kept_move_up(memfd_create("tcpcrypt", MFD_CLOEXEC | MFD_ALLOW_SEALING));
@@ -271,16 +278,14 @@ struct arena *vessel_make(void)
 		return NULL;
 	if (!ftruncate(fd, SIZE) && !next()->fcntl(fd, F_ADD_SEALS, SEALS) && !fstat(fd, &st)) {
 		begin();
-		index = place_take(fd, &st);
+		index = place_make(fd, &st);
 		end();
 	}
 	if (index < 0) {
 		next()->close(fd);
 		return NULL;
 	}
-	layout_write(head_of(index)->layout);
-	member_enter(index);
-	return arena_at(index);
+	return arena_single(index);
 }
 
 /* With the lock. */
@@ -329,7 +334,7 @@ struct arena *vessel_open(int fd)
 	}
 	if ((index < 0 || known >= 0) && fd >= 0)
 		next()->close(fd);
-	return index < 0 ? NULL : arena_at(index);
+	return index < 0 ? NULL : arena_single(index);
 }
 
 int vessel_descriptor(const struct conn *c)
@@ -355,7 +360,7 @@ void vessel_use(const struct conn *c)
 static void place_leave(size_t index)
 {
 	struct place *p = &places[index];
-	const struct arena *arena = arena_at(index);
+	const struct arena *arena = arena_single(index);
 
 	keys_leave(&vessel_conn(arena)->keys, arena);
 	member_end(members_of(index), p->member);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* What a process has of an arena comes back, however it ends, and only then. */
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -260,6 +262,39 @@ static void in_the_middle_of_a_page(void **state)
 		arena_buffer_put(arena, buffers[i]);
 }
 
+#define LOOKS 1000000
+
+static atomic_bool enough;
+
+static void *look(void *data)
+{
+	while (!enough)
+		assert_true(arena_is_single(arena_single(0)));
+	return data;
+}
+
+/* A connection's own memory is there for one thread while another looks for it. */
+static void single(void **state)
+{
+	static uint8_t memory[ARENA_SINGLE_BUFFERS * ARENA_BUFFER_ROOM], only[ARENA_SLOT_SIZE];
+	static struct arena_single_taken taken;
+	pthread_t looking;
+	int missing = 0;
+
+	(void)state;
+	arena_single_place(0, only, memory, &taken);
+	assert_int_equal(pthread_create(&looking, NULL, look, NULL), 0);
+	for (int i = 0; i < LOOKS; i++) {
+		uint8_t *buffer = arena_buffer_get(arena_single(0));
+
+		missing += buffer < memory || buffer >= memory + sizeof(memory);
+		arena_buffer_put(arena_single(0), buffer);
+	}
+	enough = true;
+	pthread_join(looking, NULL);
+	assert_int_equal(missing, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -270,6 +305,7 @@ int main(void)
 		cmocka_unit_test(never_forked),
 		cmocka_unit_test(trimmed),
 		cmocka_unit_test(in_the_middle_of_a_page),
+		cmocka_unit_test(single),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

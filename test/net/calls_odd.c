@@ -370,15 +370,22 @@ static bool copies_work(void)
 {
 	int fd = connected();
 	bool work = true;
-	char buffer[8];
 
-	for (int i = 0; i < 8; i++) {
+	for (int i = 0; i < 8 && work; i++) {
+		char buffer[8] = "";
+		ssize_t sent, received = 0;
 		int copy = dup(fd);
 
 		close(fd);
 		fd = copy;
-		work &= send(fd, "hello", 5, MSG_NOSIGNAL) == 5 &&
-			recv(fd, buffer, 5, MSG_WAITALL) == 5 && !memcmp(buffer, "hello", 5);
+		errno = 0;
+		sent = send(fd, "hello", 5, MSG_NOSIGNAL);
+		if (sent == 5)
+			received = recv(fd, buffer, 5, MSG_WAITALL);
+		work = received == 5 && !memcmp(buffer, "hello", 5);
+		if (!work)
+			printf("copy %d is %d: sent %zd, received %zd \"%.5s\": %s\n", i, fd, sent,
+			       received, buffer, strerror(errno));
 	}
 	close(fd);
 	return work;
