@@ -222,7 +222,7 @@ void table_settle(void)
 	for (int fd = 0; fd < atomic_load(&table_end); fd++) {
 		struct conn *c = table_get(fd);
 
-		if (!c || c == &closing || !inherited[fd] || c->phase != CONN_EXPECT_TCP)
+		if (!c || c == &closing || !inherited[fd])
 			continue;
 		c = table_use(fd, &error);
 		if (c)
@@ -398,11 +398,15 @@ void table_closing(int fd)
 {
 	struct conn *c = take(fd, &closing);
 
-	/* Who else had it was killed, perhaps. */
-	if (c && c->refs > 1)
-		conn_reap();
 	if (!c || conn_lock(c))
 		return;
+	/* Who else had it was killed, perhaps. */
+	if (c->refs > 1) {
+		conn_unlock(c);
+		conn_reap();
+		if (conn_lock(c))
+			return;
+	}
 	turns_end(fd, c->rx_shut);
 	leave(c, fd);
 	conn_unlock_release(c);

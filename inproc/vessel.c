@@ -62,7 +62,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint8_t *_Atomic region; /* places_max times SIZE, or NULL */
 static size_t places_max;
 static struct place places[ARENA_SINGLES];
-static size_t places_end; /* all others are free */
+static atomic_size_t places_end; /* all others are free */
 
 static void begin(void)
 {
@@ -189,21 +189,29 @@ struct arena_share *vessel_share(const struct arena *arena, bool own)
 	return member < 0 ? NULL : &head_of(index)->members[member].share;
 }
 
+/* The place's next member from n on that has ended, which is the caller's to set free; NULL: none. */
+static struct member *dead_find(size_t index, int n)
+{
+	const struct place *p = &places[index];
+	struct member *found = NULL;
+
+	begin();
+	for (; p->state == PLACE_USED && p->own_file && !found && n < MEMBERS_MAX; n++) {
+		struct member *m = &members_of(index)[n];
+
+		if (n != p->member && member_dead(m, n, p->fd))
+			found = m;
+	}
+	end();
+	return found;
+}
+
 void vessel_reap(void (*give_back)(void *slot, struct arena_share *share))
 {
 	for (size_t i = 0; i < places_end; i++) {
-		for (int n = 0; places[i].state == PLACE_USED && n < MEMBERS_MAX; n++) {
-			struct member *m = &members_of(i)[n];
-			bool dead;
+		struct member *m = NULL;
 
-			if (m->state != MEMBER_LIVES)
-				continue;
-			begin();
-			dead = places[i].state == PLACE_USED && places[i].own_file &&
-			       n != places[i].member && member_dead(m, n, places[i].fd);
-			end();
-			if (!dead)
-				continue;
+		while ((m = dead_find(i, m ? m - members_of(i) + 1 : 0))) {
 			give_back(vessel_conn(arena_single(i)), &m->share);
 			m->state = MEMBER_FREE;
 		}

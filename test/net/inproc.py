@@ -24,6 +24,10 @@ def secret_file(path, size):
     return sha256(path)
 
 
+# A sanitizer's runtime, which must be the first library of a program with a sanitized one.
+RUNTIME = os.environ.get("SANITIZER_RUNTIME")
+
+
 def as_user(user, args):
     """The program, and the library in it, without root's rights."""
     return ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *args]
@@ -33,6 +37,8 @@ def loaded(args, daemon=None):
     """The program as `tcpcrypt run` starts it; it tells this daemon of its connections."""
     library = f"TCPCRYPT_INPROC_LIBRARY={LIBRARY}"
     run_dir = ["--run-dir", daemon.run_dir] if daemon else []
+    if RUNTIME:
+        args = ["env", f"LD_PRELOAD={RUNTIME}:{LIBRARY}", *args]
     return [str(arg) for arg in ("env", library, TCPCRYPT, *run_dir, "run", "--require", "--", *args)]
 
 
