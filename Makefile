@@ -9,7 +9,7 @@ BUILD ?= build
 # UndefinedBehaviorSanitizer, whose stack frames are too large for -Wstack-usage. The unit tests
 # run a third time as clang builds them, and with clang libFuzzer runs the fuzz targets for a
 # moment. Some network tests run again on an emulated machine with the oldest kernel that is supported.
-# ThreadSanitizer has a target of its own, check-tsan.
+# ThreadSanitizer has a target of its own, check-tsan, and the sanitized library in programs, check-inproc.
 SANITIZE = -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=false
 
 SANITIZE_THREADS = -Db_sanitize=thread -Db_lundef=false -Dwerror=false
@@ -25,7 +25,7 @@ SOAK_MINUTES ?= 30
 
 export DEBIAN_FRONTEND = noninteractive
 
-.PHONY: all deps check check-tsan demo fuzz soak bench bench-quick install uninstall clean
+.PHONY: all deps check check-inproc check-tsan demo fuzz soak bench bench-quick install uninstall clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -54,7 +54,7 @@ check:
 	ninja -C $(BUILD)-clang all meson-test-prereq
 	rm -f $(foreach b,$(BUILD) $(BUILD)-sanitized $(BUILD)-clang,$(b)/meson-logs/testlog.json)
 	-$(TEST) -C $(BUILD)
-	-$(TEST) -C $(BUILD)-sanitized
+	-$(TEST) -C $(BUILD)-sanitized --no-suite inproc
 	-$(TEST) -C $(BUILD)-clang --suite unit --suite fuzz
 	@tools/test-summary $(BUILD) $(BUILD)-sanitized $(BUILD)-clang
 
@@ -65,6 +65,14 @@ check-tsan: deps
 	rm -f $(BUILD)-tsan/meson-logs/testlog.json
 	-$(TEST) -C $(BUILD)-tsan --suite unit --suite net
 	@tools/test-summary $(BUILD)-tsan
+
+# The library in programs, with AddressSanitizer and UndefinedBehaviorSanitizer.
+check-inproc: deps
+	$(MAKE) $(BUILD)-sanitized/build.ninja
+	ninja -C $(BUILD)-sanitized all meson-test-prereq
+	rm -f $(BUILD)-sanitized/meson-logs/testlog.json
+	-$(TEST) -C $(BUILD)-sanitized --suite inproc
+	@tools/test-summary $(BUILD)-sanitized
 
 # Long fuzzing; what is found new is kept in the build directory.
 fuzz: deps

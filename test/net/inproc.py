@@ -24,8 +24,8 @@ def secret_file(path, size):
     return sha256(path)
 
 
-# A sanitizer's runtime, which must be the first library of a program with a sanitized one.
-RUNTIME = os.environ.get("SANITIZER_RUNTIME")
+# A sanitizer's runtime, which must be the first library of a program with a sanitized one; empty: none.
+RUNTIME = os.environ.get("SANITIZER_RUNTIME", "")
 
 
 def as_user(user, args):
