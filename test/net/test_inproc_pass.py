@@ -247,7 +247,8 @@ def lending():
     each_role("lent to children", body)
 
 
-# The peer does not read before the old program has gone, with what the kernel did not take.
+# The peer does not read before the old program has gone, with what the kernel did not take: the new one makes
+# a file, whose name the peer has sent.
 FILLING = """
 def fill(sock):
     sock.setblocking(False)
@@ -261,23 +262,22 @@ def fill(sock):
 PENDING_SERVER = FORKING + FILLING + """
 if len(sys.argv) == 1:
     sock = client(7104)
-    sock.recv(2)
+    path = sock.recv(100).decode()
     sent = fill(sock)
     os.set_inheritable(sock.fileno(), True)
-    os.execv(sys.executable, [*sys.orig_argv, str(sock.fileno()), str(sent)])
+    os.execv(sys.executable, [*sys.orig_argv, str(sock.fileno()), str(sent), path])
 sock = socket.socket(fileno=int(sys.argv[1]))
+open(sys.argv[3], "x").close()
 sock.setblocking(True)
 sock.sendall(sys.argv[2].encode().rjust(20))
 """
 PENDING_CLIENT = """
-import socket, sys, time
+import os, socket, sys, tempfile, time
 s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
-s.sendall(b"go")
-# Until the other end is full: nothing more comes for a while.
-before = -1
-while len(s.recv(1 << 24, socket.MSG_PEEK)) != before:
-    before = len(s.recv(1 << 24, socket.MSG_PEEK))
-    time.sleep(.3)
+with tempfile.TemporaryDirectory() as directory:
+    path = os.path.join(directory, "full")
+    s.sendall(path.encode())
+    while not os.path.exists(path): time.sleep(.01)
 data = s.makefile("rb").read()
 sent = int(data[-20:])
 print(sent == len(data) - 20, all(data[i] == i // 1000 % 251 for i in range(0, sent, 997)))
@@ -479,18 +479,20 @@ listener = socket.create_server(("0.0.0.0", 7111))
 if not os.fork():
     here.close()
     while True:
-        how, fds, _, _ = socket.recv_fds(there, 100, 1)
+        told, fds, _, _ = socket.recv_fds(there, 100, 1)
         if not fds:
             os._exit(0)
+        sent, path = told.split()
         sock = socket.socket(fileno=fds[0])
+        open(path, "x").close()
         sock.setblocking(True)
-        sock.sendall(how.rjust(20))
+        sock.sendall(sent.rjust(20))
         sock.close()
 while True:
     sock, _ = listener.accept()
-    sock.recv(2)
+    path = sock.recv(100).decode()
     sent = fill(sock)
-    socket.send_fds(here, [str(sent).encode()], [sock.fileno()])
+    socket.send_fds(here, [f"{sent} {path}".encode()], [sock.fileno()])
     sock.close()
 """
 
