@@ -131,6 +131,7 @@ static struct conn *move(struct conn *c)
 	if (!to)
 		return NULL;
 	vessel_use(to);
+	c->moving = true;
 	if (conn_place(to, arena) && !conn_lock(to)) {
 		take_over(c, to, arena);
 		vessel_unuse(to);
@@ -151,8 +152,11 @@ struct conn *boarding_find(int fd)
 			return NULL;
 		if (c->phase == CONN_EXPECT_KEYS)
 			rx_keys(c, fd);
-		if (c->phase != CONN_EXPECT_KEYS || !c->keys.pair_serial)
+		if (c->phase != CONN_EXPECT_KEYS || !c->keys.pair_serial) {
+			/* Who is killed from here on, as others have it, does no harm. */
+			c->moving = false;
 			return c;
+		}
 		conn_unlock(c);
 		next()->poll(NULL, 0, KEYS_MS);
 	}

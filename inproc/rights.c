@@ -82,16 +82,12 @@ static int pack(struct rights *rights, int fd, struct conn *c)
 	return made;
 }
 
-static void replace(void *data, unsigned char *at)
+static void replace_now(struct packing *p, unsigned char *at)
 {
-	struct packing *p = data;
 	const int fd = fd_at(at);
-	struct conn *c, *moved;
+	struct conn *c = boarding_find(fd), *moved;
 	int made;
 
-	if (p->error || !table_get(fd))
-		return;
-	c = boarding_find(fd);
 	if (!c) {
 		/* It is plain, or another thread is closing it: that is not to be sent as it is. */
 		p->error = table_get(fd) ? -EBADF : 0;
@@ -104,6 +100,24 @@ static void replace(void *data, unsigned char *at)
 		p->error = -EOPNOTSUPP;
 	else
 		memcpy(at, &made, sizeof(made));
+}
+
+static void replace(void *data, unsigned char *at)
+{
+	struct packing *p = data;
+	struct table_close moving;
+	struct conn *c;
+
+	if (p->error || !table_get(fd_at(at)))
+		return;
+	/* It waits for keys; who forks shall not wait as well. */
+	c = boarding_find(fd_at(at));
+	if (c)
+		conn_unlock(c);
+	/* No fork comes in between: a child has all of a connection, where it was or where it is. */
+	table_close_begin(&moving);
+	replace_now(p, at);
+	table_close_end(&moving);
 }
 
 int rights_begin(struct rights *rights, const struct msghdr *message)
@@ -153,9 +167,8 @@ static void take(int fd, struct conn *c, bool inherits, bool looks)
 	atomic_store(&conn_unknown, true);
 }
 
-static void receive(void *data, unsigned char *at)
+static void receive_now(int fd, bool looks)
 {
-	const int *flags = data, fd = fd_at(at);
 	struct conn *c;
 	int mode;
 
@@ -166,8 +179,18 @@ static void receive(void *data, unsigned char *at)
 	c = table_holds(fd) ? handover_open(fd) : NULL;
 	if (!c)
 		return;
-	take(fd, c, !(mode & FD_CLOEXEC), *flags & MSG_PEEK);
+	take(fd, c, !(mode & FD_CLOEXEC), looks);
 	vessel_unuse(c);
+}
+
+static void receive(void *data, unsigned char *at)
+{
+	const int *flags = data;
+	struct table_close entering;
+
+	table_close_begin(&entering);
+	receive_now(fd_at(at), *flags & MSG_PEEK);
+	table_close_end(&entering);
 }
 
 void rights_received(struct msghdr *message, int flags)

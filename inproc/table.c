@@ -357,6 +357,8 @@ static void leave(struct conn *c, int fd)
 	int r = 0;
 
 	conn_unref(c, lives_own());
+	/* Who is killed in here, as others still have it, does no harm. */
+	c->moving = c->tx.held || !c->refs;
 	/* It would be with the kernel, and on its way. */
 	if (c->tx.held)
 		tx_flush(c, fd, 0);
@@ -398,13 +400,13 @@ void table_closing(int fd)
 {
 	struct conn *c = take(fd, &closing);
 
-	if (!c || conn_lock(c))
+	if (!c || conn_lock_still(c))
 		return;
 	/* Who else had it was killed, perhaps. */
 	if (c->refs > 1) {
 		conn_unlock(c);
 		conn_reap();
-		if (conn_lock(c))
+		if (conn_lock_still(c))
 			return;
 	}
 	turns_end(fd, c->rx_shut);
@@ -445,7 +447,7 @@ void table_ending(void)
 	for (int fd = 0; fd < atomic_load(&table_end); fd++) {
 		struct conn *c = table_get(fd);
 
-		if (!c || c == &closing || conn_lock(c))
+		if (!c || c == &closing || conn_lock_still(c))
 			continue;
 		/* Other threads may still come; the slot is given back by who reaps this process. */
 		conn_hold(c);
@@ -462,9 +464,9 @@ static void references_change(void (*change)(struct conn *))
 	if (getpid() != owner)
 		return;
 	for (int fd = 0; fd < atomic_load(&table_end); fd++) {
-		struct conn *c = table_get(fd);
+		struct conn *c = table_look(fd);
 
-		if (!c || c == &closing || conn_lock_still(c))
+		if (!c)
 			continue;
 		change(c);
 		conn_unlock(c);
@@ -550,9 +552,9 @@ void table_forking(void)
 		taken->child = lives_child();
 	vessel_child_begin();
 	for (int fd = 0; fd < atomic_load(&table_end); fd++) {
-		struct conn *c = table_get(fd);
+		struct conn *c = table_look(fd);
 
-		if (!c || c == &closing || conn_lock_still(c))
+		if (!c)
 			continue;
 		conn_ref(c, lives_child());
 		if (taken && taken->n < taken->size)
