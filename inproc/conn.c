@@ -109,7 +109,7 @@ int conn_lock_still(struct conn *c)
 	int error;
 
 	section_enter();
-	error = pthread_mutex_lock(&c->lock);
+	error = robust_lock(&c->lock);
 	killed = error == EOWNERDEAD;
 	if (killed)
 		error = pthread_mutex_consistent(&c->lock);

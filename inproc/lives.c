@@ -53,7 +53,7 @@ static void holder_ends(void *place)
 
 static void hold(struct place *p)
 {
-	int r = pthread_mutex_lock(&p->held); /* others have it for a moment only */
+	int r = robust_lock(&p->held); /* others have it for a moment only */
 
 	if (r == EOWNERDEAD)
 		r = pthread_mutex_consistent(&p->held);
