@@ -365,8 +365,35 @@ static void *forks(void *data)
 	return data;
 }
 
+/* By way of a socket of one's own, as from another program. */
+static int passed(int fd)
+{
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(sizeof(fd))];
+	} control = { .header = { .cmsg_len = CMSG_LEN(sizeof(fd)),
+				  .cmsg_level = SOL_SOCKET,
+				  .cmsg_type = SCM_RIGHTS } };
+	char byte = 'x';
+	struct iovec iov = { &byte, 1 };
+	struct msghdr message = { .msg_iov = &iov,
+				  .msg_iovlen = 1,
+				  .msg_control = &control,
+				  .msg_controllen = sizeof(control) };
+	int ends[2], copy = -1;
+
+	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+		return -1;
+	if (sendmsg(ends[0], &message, 0) == 1 && recvmsg(ends[1], &message, MSG_CMSG_CLOEXEC) == 1)
+		memcpy(&copy, CMSG_DATA(&control.header), sizeof(copy));
+	close(ends[0]);
+	close(ends[1]);
+	return copy;
+}
+
 /* The last one is as good as the first. */
-static bool copies_work(void)
+static bool copies_work(int (*copied)(int fd))
 {
 	int fd = connected();
 	bool work = true;
@@ -374,7 +401,7 @@ static bool copies_work(void)
 	for (int i = 0; i < 8 && work; i++) {
 		char buffer[8] = "";
 		ssize_t sent, received = 0;
-		int copy = dup(fd);
+		int copy = copied(fd);
 
 		close(fd);
 		fd = copy;
@@ -391,15 +418,22 @@ static bool copies_work(void)
 	return work;
 }
 
-void copies_case(void)
+static void copies(int (*copied)(int fd))
 {
 	pthread_t thread;
 	int good = 0;
 
+	enough = false;
 	pthread_create(&thread, NULL, forks, NULL);
 	for (int i = 0; i < 200; i++)
-		good += copies_work();
+		good += copies_work(copied);
 	enough = true;
 	pthread_join(thread, NULL);
 	tell("of 200", good, NULL);
+}
+
+void copies_case(void)
+{
+	copies(dup);
+	copies(passed);
 }
