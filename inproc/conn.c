@@ -164,13 +164,21 @@ void conn_unlock_release(struct conn *c)
 	section_leave();
 }
 
-/* Who is killed between the two steps has a share that is too small: a slot may be lost, but
- * never given away that somebody has. */
+/*
+ * Who is killed between the two steps has a share that is too small: a slot may be lost, but
+ * never given away that somebody has. The compiler has to keep their order.
+ */
+static void step(void)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
 void conn_ref(struct conn *c, life whose)
 {
 	struct arena_share *share = arena_share(c->keys.arena, c, whose);
 
 	c->refs++;
+	step();
 	if (share && share->refs < UINT8_MAX)
 		share->refs++;
 }
@@ -181,6 +189,7 @@ void conn_unref(struct conn *c, life whose)
 
 	if (share && share->refs)
 		share->refs--;
+	step();
 	c->refs--;
 }
 
@@ -205,6 +214,7 @@ void conn_hold(struct conn *c)
 	struct arena_share *share = arena_share(c->keys.arena, c, lives_own());
 
 	c->holds++;
+	step();
 	if (share && share->holds < UINT8_MAX / 2)
 		share->holds++;
 }
@@ -215,6 +225,7 @@ void conn_unhold(struct conn *c)
 
 	if (share && share->holds)
 		share->holds--;
+	step();
 	c->holds--;
 }
 

@@ -32,18 +32,33 @@ int member_begin(struct member members[static MEMBERS_MAX], int fd)
 
 void member_end(struct member members[static MEMBERS_MAX], int number)
 {
+	uint8_t state = MEMBER_LIVES;
+
 	if (number < 0)
 		return;
 	members[number].share = (struct arena_share){};
-	members[number].state = MEMBER_FREE;
+	/* Or somebody has it who looks at the lock: it is his to set free, or the next one's. */
+	atomic_compare_exchange_strong(&members[number].state, &state, MEMBER_FREE);
+}
+
+static bool is_locked(int number, int fd)
+{
+	struct flock one = lock_of(number);
+
+	return next()->fcntl(fd, F_OFD_GETLK, &one) || one.l_type != F_UNLCK;
 }
 
 bool member_dead(struct member *m, int number, int fd)
 {
-	struct flock one = lock_of(number);
 	uint8_t state = MEMBER_LIVES;
 
-	return m->state == MEMBER_LIVES && !next()->fcntl(fd, F_OFD_GETLK, &one) &&
-	       one.l_type == F_UNLCK &&
-	       atomic_compare_exchange_strong(&m->state, &state, MEMBER_REAPED);
+	if (m->state != MEMBER_LIVES || is_locked(number, fd) ||
+	    !atomic_compare_exchange_strong(&m->state, &state, MEMBER_REAPED))
+		return false;
+	/* The one that had no lock may have ended in order, and the number be another one's since, which
+	 * cannot end any more without our seeing it. */
+	if (!is_locked(number, fd))
+		return true;
+	m->state = MEMBER_LIVES;
+	return false;
 }
