@@ -45,6 +45,7 @@ static bool prepare(int fd)
 		return false;
 	}
 	c->connecting = true;
+	c->connector = lives_own();
 	if (c->urgent.wanted)
 		urgent_owned(c, fd);
 	table_enter(fd, c);

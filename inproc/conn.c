@@ -444,6 +444,9 @@ void conn_negotiated(struct conn *c, int fd)
 
 	if (ended)
 		r = negotiated_ask(fd, &inproc);
+	/* The kernel has not been asked to connect yet: a child asks, forked by another thread just now. */
+	if ((r == -ENOENT || r == -ENODATA) && c->connecting && conn_is_closed(fd))
+		return;
 	conn_remembered = r == -ENODATA;
 	if (r == -ENOENT || r == -ENODATA)
 		c->phase = CONN_PLAIN;

@@ -99,7 +99,8 @@ struct conn {
 	unsigned int holds;	/* others that keep the slot */
 	uint64_t rekey_bytes;	/* 0: the AEAD's default */
 	bool passive;
-	bool connecting; /* connect() has been called and has not returned yet */
+	bool connecting; /* connect() has been called and has not returned yet, */
+	life connector;	 /* by this process; 0: nobody knows */
 	bool eof;	 /* the peer's FINp was opened */
 	bool rx_shut;	 /* by the program */
 	bool fin_wanted; /* FINp shall follow what is queued */

@@ -182,6 +182,13 @@ static bool is_elsewhere(int fd, const struct conn *c)
 	return now && now != c && now != &closing;
 }
 
+/* From connect() that was killed nobody returns. */
+static void connector_look(struct conn *c)
+{
+	if (c->connecting && c->connector && lives_ended(c->connector))
+		c->connecting = false;
+}
+
 struct conn *table_use(int fd, int *ret_error)
 {
 	struct conn *c;
@@ -205,8 +212,10 @@ struct conn *table_use(int fd, int *ret_error)
 		return NULL;
 	}
 	conn_reset_orphan(c, fd);
-	if (c->phase == CONN_EXPECT_TCP)
+	if (c->phase == CONN_EXPECT_TCP) {
+		connector_look(c);
 		conn_negotiated(c, fd);
+	}
 	if (c->phase != CONN_PLAIN)
 		return c;
 	inheritance_return(fd);
@@ -236,6 +245,8 @@ void table_forget(int fd)
 
 	if (!c)
 		return;
+	/* Children that have it as well need not wait for that. */
+	c->connecting = false;
 	inheritance_return(fd);
 	conn_unlock(c);
 	let_go(fd);
@@ -445,9 +456,9 @@ void table_ending(void)
 		return;
 	conn_reap();
 	for (int fd = 0; fd < atomic_load(&table_end); fd++) {
-		struct conn *c = table_get(fd);
+		struct conn *c = table_look(fd);
 
-		if (!c || c == &closing || conn_lock_still(c))
+		if (!c)
 			continue;
 		/* Other threads may still come; the slot is given back by who reaps this process. */
 		conn_hold(c);
