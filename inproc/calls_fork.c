@@ -80,10 +80,18 @@ static void forked(void)
 	section_leave();
 }
 
+/*
+ * pthread_atfork() in the name of a library that is never unloaded: that way the handlers stay when exit()
+ * comes to this one, and a thread that forks at that time does not keep all locks, which the end needs.
+ * (Linux Standard Base; glibc has it for this.)
+ */
+int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void),
+		      void *library);
+
 /* The C library's own calls of fork() come by here only. */
 __attribute__((constructor(103))) static void fork_prepare(void)
 {
-	pthread_atfork(forking, fork_done, forked);
+	__register_atfork(forking, fork_done, forked, NULL);
 }
 
 CALL pid_t fork(void)
