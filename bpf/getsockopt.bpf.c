@@ -223,7 +223,9 @@ static __noinline int left_alone(struct bpf_sock *sk, const struct shared_wishes
 	const struct shared_plain *plain;
 	struct shared_tuple ends;
 
-	if (!sk || !w || w->inproc < SHARED_INPROC_REMEMBERS)
+	if (!sk || !w)
+		return -ESTALE;
+	if (w->inproc < SHARED_INPROC_REMEMBERS)
 		return -ENOENT;
 	ends_read(sk, &ends);
 	plain = bpf_map_lookup_elem(&plain_destinations, &ends.remote);

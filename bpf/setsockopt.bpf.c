@@ -308,18 +308,49 @@ static __always_inline int guard_ask(const struct shared_settings *s)
 	return -EAGAIN;
 }
 
+/* An engine before this one has marked it, and the kernel keeps the callbacks (inproc_listen()): only what
+ * is kept for the socket is gone. */
+static __noinline int inproc_listener_write(struct bpf_sockopt *ctx, struct shared_settings *s,
+					    int value)
+{
+	struct shared_wishes *w;
+	struct eno_sock *sock;
+
+	if (!ctx->sk || !s || value < SHARED_INPROC_RESUMES)
+		return -EINVAL;
+	sock = bpf_sk_storage_get(&eno_socks, ctx->sk, NULL, 0);
+	if (sock)
+		return sock->kind == ENO_SOCK_INPROC ? 0 : -EISCONN;
+	w = wishes_make(ctx, s);
+	if (!w)
+		return -ENOMEM;
+	if (w->raw.len)
+		return -EISCONN;
+	w->inproc = value;
+	if (wishes_off(w) || (settings_port_left_alone(s, ctx->sk->src_port) && !wishes_on(w)))
+		return 0;
+	sock = bpf_sk_storage_get(&eno_socks, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!sock)
+		return -ENOMEM;
+	__builtin_memset(sock, 0, sizeof(*sock));
+	sock->kind = ENO_SOCK_INPROC;
+	return 0;
+}
+
 static __always_inline int inproc_write(struct bpf_sockopt *ctx, struct shared_settings *s)
 {
 	struct shared_wishes *w;
 	int value, error;
 
-	if (ctx->sk->state != BPF_TCP_CLOSE)
+	if (ctx->sk->state != BPF_TCP_CLOSE && ctx->sk->state != BPF_TCP_LISTEN)
 		return -EISCONN;
 	error = take_int(ctx, SHARED_INPROC_OFF, SHARED_INPROC_REMEMBERS, &value);
 	if (error)
 		return error;
 	if (value && !s->guarded)
 		return guard_ask(s);
+	if (ctx->sk->state == BPF_TCP_LISTEN)
+		return inproc_listener_write(ctx, s, value);
 	w = wishes_make(ctx, s);
 	if (!w)
 		return -ENOMEM;

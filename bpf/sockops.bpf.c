@@ -90,9 +90,11 @@ int tcpcrypt_sockops(struct bpf_sock_ops *ops)
 		break;
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
 		sock = eno_sock_get(ops);
-		if (!sock)
+		if (!sock) {
+			if (ops->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG)
+				unmarked_accepted(ops);
 			app_accepted(ops, s);
-		else if (sock->kind == ENO_SOCK_STEERED)
+		} else if (sock->kind == ENO_SOCK_STEERED)
 			steered_established(ops, sock);
 		else if (sock->kind == ENO_SOCK_INPROC)
 			inproc_accepted(ops, sock, s);

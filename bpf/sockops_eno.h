@@ -203,8 +203,8 @@ struct noted {
 	__u32 uid;
 };
 
-/* Returns 0 when the server may have had wishes that nobody knows now: then a SYN-ACK goes without
- * ENO, and the connection is ended when it is made. */
+/* Returns 0 when the server may have had wishes that nobody knows now: the connection is ended when it is
+ * made. */
 static __noinline int noted_find(struct bpf_sock_ops *ops, struct noted *ret)
 {
 	struct shared_settings *s = settings_get();
@@ -228,6 +228,19 @@ static __noinline int noted_find(struct bpf_sock_ops *ops, struct noted *ret)
 	return !ret->terms.wished || ret->wished;
 }
 
+/*
+ * Has the SYN been seen to come for a listener that answers? Without a note the SYN-ACK goes without
+ * ENO: its listener may be one that an engine before this one has marked. That it asks here stays with
+ * the kernel's socket, and nothing else: nobody would encrypt what it accepts.
+ */
+static __noinline int is_noted(struct bpf_sock_ops *ops)
+{
+	struct shared_tuple key;
+
+	tuple_set(&key, ops);
+	return bpf_map_lookup_elem(&steered, &key) || bpf_map_lookup_elem(&wished, &key);
+}
+
 /* SYN-ACK of the steered listener, or of a server with its own TEP, first sending or
  * retransmission: the saved SYN and the notes make both the same (8547-4.6-4), unless ENO was
  * withdrawn meanwhile (8547-4.6-3, decision D15). */
@@ -237,7 +250,8 @@ static __noinline int answer_for_synack(struct bpf_sock_ops *ops, struct eno_ans
 	struct noted noted = {};
 	__be32 seq;
 
-	if (!answer || area_from_syn(ops, &area, &seq) != SYN_READ || !noted_find(ops, &noted))
+	if (!answer || !is_noted(ops) || area_from_syn(ops, &area, &seq) != SYN_READ ||
+	    !noted_find(ops, &noted))
 		return 0;
 	return noted.wished && noted.terms.wished && noted.wished->raw.len
 		       ? answer_raw(&area, noted.wished, answer)

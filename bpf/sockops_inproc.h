@@ -140,6 +140,32 @@ static __noinline int inproc_connected(struct bpf_sock_ops *ops, struct eno_sock
 	return 0;
 }
 
+/*
+ * An engine before this one has marked the listener (or others have, for purposes of their own). Without
+ * ENO in the ACK the connection is plain, which its program may know (8547-4.6-3); what another engine has
+ * negotiated nobody knows.
+ */
+static __noinline int unmarked_accepted(struct bpf_sock_ops *ops)
+{
+	struct bpf_sock *sk = ops->sk;
+	struct eno_area area = {};
+	struct shared_tuple ends;
+	struct eno_sock *sock;
+
+	tuple_set(&ends, ops);
+	if (!sk || stays_on_host(&ends.remote) || !area_from_segment(ops, &area) || area.eno_count)
+		return 0;
+	sock = bpf_sk_storage_get(&eno_socks, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!sock)
+		return 0;
+	__builtin_memset(sock, 0, sizeof(*sock));
+	sock->kind = ENO_SOCK_INPROC;
+	sock->raw_role = 1;
+	sock->state = ENO_SOCK_DISABLED;
+	sock->reason = ENO_SOCK_NO_ACK;
+	return 0;
+}
+
 /* A connection that a listener accepts, or one by simultaneous open. */
 static __noinline int inproc_accepted(struct bpf_sock_ops *ops, struct eno_sock *sock,
 				      const struct shared_settings *s)

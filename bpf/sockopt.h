@@ -17,6 +17,7 @@
 #define ENOPROTOOPT 92
 #define EISCONN	    106
 #define ENOTCONN    107
+#define ESTALE	    116
 
 /* Of longer values the kernel shows the programs the beginning only, and takes it for the
  * whole unless told otherwise. A page, or less than one. */

@@ -453,6 +453,7 @@ ssize_t calls_write(int fd, struct bytes *from, int flags, bool *ret_native)
 void calls_new(int fd)
 {
 	epolled_new(fd);
+	table_listener_ended(fd);
 	if (fd < 0 || !table_get(fd))
 		return;
 	/* Closed behind our back: its connection ended without a word. Or close() has not returned. */

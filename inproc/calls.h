@@ -55,4 +55,7 @@ int calls_shell_wait(pid_t pid);
 /* What was written to streams of connections and is still in them: before they end. */
 void calls_streams_flush(void);
 
+/* The daemon has been started again, perhaps: its engine learns of the process's listeners. */
+void calls_listeners_mend(void);
+
 #endif

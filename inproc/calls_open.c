@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* The calls with which connections begin. */
+#include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -124,12 +125,48 @@ CALL int listen(int fd, int backlog)
 	return next()->listen(fd, backlog);
 }
 
+/* The program has it as one that was reset in the meantime, which may happen to it at any time. */
+static bool adopt_lost(int fd)
+{
+	struct conn *c = table_holds(fd) ? conn_new() : NULL;
+
+	if (!c || conn_lock(c))
+		return false;
+	conn_fail_for(c, fd, TCPCRYPT_E_NO_ENGINE);
+	table_enter(fd, c);
+	conn_unlock(c);
+	return true;
+}
+
+static void listener_mend(int listener)
+{
+	if (negotiated_listener_lost(listener))
+		conn_mark(listener, SHARED_INPROC_RESUMES);
+}
+
+void calls_listeners_mend(void)
+{
+	for (int fd = 0; fd < table_listeners_end(); fd++)
+		if (table_is_listener(fd))
+			listener_mend(fd);
+}
+
 /*
- * A connection that was accepted. What the engine knows of it decides; has the engine gone since,
- * then a connection whose SYN had no ENO is plain, and of any other nobody knows. Returns false
- * when it must not be used.
+ * The engine that the listener was marked by has gone, or another one has come. A connection whose SYN had
+ * no ENO is plain; of any other nobody knows, and it is reset. Those that come later are as others again.
  */
-static bool adopt(int fd)
+static bool adopt_unknown(int listener, int fd, int r)
+{
+	const bool unknown = negotiated_syn_had_eno(fd);
+
+	if (unknown || (r == -ESTALE && table_is_listener(listener)))
+		listener_mend(listener);
+	return !unknown || adopt_lost(fd);
+}
+
+/* A connection that was accepted. What the engine knows of it decides. Returns false when it must not be
+ * used. */
+static bool adopt(int listener, int fd)
 {
 	struct shared_inproc inproc;
 	struct conn *c;
@@ -138,8 +175,10 @@ static bool adopt(int fd)
 
 	r = negotiated_ask(fd, &inproc);
 	if (r)
-		return r == -ENOENT || !negotiated_syn_had_eno(fd);
+		return r == -ENOENT || adopt_unknown(listener, fd, r);
 	if (inproc.state == ENO_SOCK_DISABLED) {
+		if (inproc.reason == ENO_SOCK_NO_ACK)
+			listener_mend(listener);
 		conn_observer->plain(&inproc, inproc.required);
 		return !inproc.required;
 	}
@@ -160,7 +199,7 @@ static bool adopt(int fd)
 	return !failed;
 }
 
-static int accepted(int fd)
+static int accepted(int listener, int fd)
 {
 	const struct linger reset = { .l_onoff = 1 };
 	struct table_close entering;
@@ -172,7 +211,7 @@ static int accepted(int fd)
 	calls_new(fd);
 	/* See begin(). */
 	table_close_begin(&entering);
-	adopted = adopt(fd);
+	adopted = adopt(listener, fd);
 	table_close_end(&entering);
 	if (!adopted) {
 		next()->setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
@@ -186,12 +225,12 @@ static int accepted(int fd)
 
 CALL int accept(int fd, struct sockaddr *restrict from, socklen_t *restrict len)
 {
-	return accepted(next()->accept(fd, from, len));
+	return accepted(fd, next()->accept(fd, from, len));
 }
 
 CALL int accept4(int fd, struct sockaddr *restrict from, socklen_t *restrict len, int flags)
 {
-	return accepted(next()->accept4(fd, from, len, flags));
+	return accepted(fd, next()->accept4(fd, from, len, flags));
 }
 
 CALL int socket(int domain, int type, int protocol)

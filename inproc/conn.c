@@ -349,7 +349,7 @@ int conn_fail_for(struct conn *c, int fd, int cause)
 bool conn_mark(int fd, int how)
 {
 	int saved = errno;
-	bool done = !next()->setsockopt(fd, IPPROTO_TCP, TCP_CRYPT_INPROC, &how, sizeof(how));
+	bool done = !negotiated_mark(fd, how);
 
 	errno = saved;
 	return done;

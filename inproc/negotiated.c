@@ -6,11 +6,30 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "inproc/next.h"
 
 /* Engines of other versions may say more. */
 #define ANSWER_ROOM 512
+
+/* For the engine to attach its guard. */
+#define GUARD_TRIES    100
+#define GUARD_PAUSE_NS 10000000L
+
+int negotiated_mark(int fd, int how)
+{
+	const struct timespec pause = { .tv_nsec = GUARD_PAUSE_NS };
+
+	for (int i = 0; i < GUARD_TRIES; i++) {
+		if (!next()->setsockopt(fd, IPPROTO_TCP, TCP_CRYPT_INPROC, &how, sizeof(how)))
+			return 0;
+		if (errno != EAGAIN)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	return -errno;
+}
 
 int negotiated_ask(int fd, struct shared_inproc *ret)
 {
@@ -83,6 +102,28 @@ size_t negotiated_aeads(int fd, enum tcpcrypt_role role, uint16_t ret[TCPCRYPT_A
 		ret[at] = bytes[2 * i] << 8 | bytes[2 * i + 1];
 	}
 	return n;
+}
+
+static void syns_keep(int listener, int keep)
+{
+	next()->setsockopt(listener, IPPROTO_TCP, TCP_SAVE_SYN, &keep, sizeof(keep));
+}
+
+bool negotiated_listener_lost(int listener)
+{
+	struct shared_inproc inproc;
+	int listens = 0, r;
+	socklen_t len = sizeof(listens);
+
+	if (next()->getsockopt(listener, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) || !listens)
+		return false;
+	r = negotiated_ask(listener, &inproc);
+	/* Before the mark: what is answered must be known afterwards. */
+	if (r == -ESTALE)
+		syns_keep(listener, 1);
+	else if (r == -ENOPROTOOPT)
+		syns_keep(listener, 0);
+	return r == -ESTALE;
 }
 
 bool negotiated_syn_had_eno(int fd)

@@ -14,9 +14,15 @@
 
 #include "bpf/shared.h"
 
+/* Tells the engine how this process encrypts what the socket negotiates (enum shared_inproc_mark); for the
+ * first one that does it waits until the engine's guard is there. 0 or a negative errno value;
+ * -ENOPROTOOPT: there is no engine. */
+int negotiated_mark(int fd, int how);
+
 /* Asks the engine: 0, or a negative errno value. -ENOENT: it left the socket alone; -ENODATA:
  * so it did, and will with the next one to that destination (only for SHARED_INPROC_REMEMBERS). Anything else
- * means that it is not there any more, and not knowing is no licence for plain text. */
+ * means that it is not there any more, or (-ESTALE) another one is, and not knowing is no licence for
+ * plain text. */
 int negotiated_ask(int fd, struct shared_inproc *ret);
 
 /* What core makes of the two options. For a connection that the engine calls encrypted it must
@@ -32,6 +38,13 @@ bool negotiated_resumption(const struct shared_inproc *inproc,
 /* The AEADs that the socket offers as host A or accepts as host B, in decreasing preference: the
  * program's own wish, or the host's settings. How many; 0: there is no engine. */
 size_t negotiated_aeads(int fd, enum tcpcrypt_role role, uint16_t ret[TCPCRYPT_AEADS_MAX]);
+
+/*
+ * Is the listener's mark gone, with the engine that had it? True: another engine is there, to be told by
+ * negotiated_mark(). Where there is none the kernel is told that SYNs need not be kept: of who comes
+ * from now on it is known that nobody answers.
+ */
+bool negotiated_listener_lost(int listener);
 
 /* Had the SYN of an accepted connection an ENO option? Without an engine only one that had none
  * is known to be plain. */

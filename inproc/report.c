@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include "inproc/calls.h"
 #include "inproc/helper.h"
 #include "inproc/moment.h"
 #include "inproc/outbox.h"
@@ -126,10 +127,11 @@ static void count(void)
 
 int report_work(uint64_t now)
 {
-	bool all;
+	bool all, comes_back;
 	int r;
 
 	pthread_mutex_lock(&lock);
+	comes_back = retry_ms;
 	if (retry_ms > now || (!retry_ms && (!due_ms || due_ms > now))) {
 		r = retry_ms ? (int)(retry_ms - now) : due_ms ? (int)(due_ms - now) : -1;
 		pthread_mutex_unlock(&lock);
@@ -148,6 +150,8 @@ int report_work(uint64_t now)
 		lost(now);
 		return pause_ms;
 	}
+	if (comes_back)
+		calls_listeners_mend();
 	pthread_mutex_lock(&lock);
 	retry_ms = 0;
 	pause_ms = RETRY_MS;

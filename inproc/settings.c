@@ -7,41 +7,28 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "bpf/shared.h"
 #include "inproc/keys.h"
 #include "inproc/negotiated.h"
 #include "inproc/next.h"
 #include "inproc/servable.h"
 
-/* For the engine to attach its guard, when this is the first process that asks. */
-#define GUARD_TRIES    100
-#define GUARD_PAUSE_NS 10000000L
-
 static bool on;
 
 static void ask(void)
 {
-	const struct timespec pause = { .tv_nsec = GUARD_PAUSE_NS };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	const char *how = getenv("TCPCRYPT_INPROC");
-	int one = 1, error = EAGAIN;
 	uint16_t aeads[TCPCRYPT_AEADS_MAX];
 
 	if (fd < 0)
 		return;
 	/* For whoever wants one program of a service left alone. */
-	if ((how && !strcmp(how, "off")) || servable_is_unfit())
-		error = ENOPROTOOPT;
-	for (int i = 0; error == EAGAIN && i < GUARD_TRIES; i++) {
-		if (i)
-			nanosleep(&pause, NULL);
-		error = next()->setsockopt(fd, IPPROTO_TCP, TCP_CRYPT_INPROC, &one, sizeof(one))
-				? errno
-				: 0;
-	}
-	on = !error && negotiated_aeads(fd, TCPCRYPT_ROLE_A, aeads) &&
+	on = !(how && !strcmp(how, "off")) && !servable_is_unfit() &&
+	     !negotiated_mark(fd, SHARED_INPROC_ON) &&
+	     negotiated_aeads(fd, TCPCRYPT_ROLE_A, aeads) &&
 	     negotiated_aeads(fd, TCPCRYPT_ROLE_B, aeads) && keys_crypto();
 	next()->close(fd);
 }

@@ -122,8 +122,11 @@ void table_settle(void);
 void table_replacing(void);
 void table_not_replaced(void);
 
-/* fd listens, and what it accepts is ours to encrypt; all such descriptors are below the end. */
+/* fd listens, and what it accepts is ours to encrypt; all such descriptors are below the end. fd is another
+ * file by now: ended. */
 void table_listens(int fd);
+void table_listener_ended(int fd);
+bool table_is_listener(int fd);
 int table_listeners_end(void);
 
 /*

@@ -6,14 +6,27 @@
 static _Atomic uint32_t made[TABLE_SIZE];
 static _Atomic uint32_t generation = 1;
 
+static atomic_bool listens[TABLE_SIZE];
 static atomic_int listeners_end;
 
 void table_listens(int fd)
 {
 	int end = atomic_load(&listeners_end);
 
+	listens[fd] = true;
 	while (end <= fd && !atomic_compare_exchange_weak(&listeners_end, &end, fd + 1))
 		;
+}
+
+void table_listener_ended(int fd)
+{
+	if (fd < atomic_load_explicit(&listeners_end, memory_order_relaxed) && table_holds(fd))
+		listens[fd] = false;
+}
+
+bool table_is_listener(int fd)
+{
+	return table_holds(fd) && listens[fd];
 }
 
 int table_listeners_end(void)

@@ -8,47 +8,26 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <tcpcrypt/tcp_eno.h>
 
 #include "bpf/shared.h"
 #include "core/aead.h"
+#include "inproc/negotiated.h"
 #include "inproc/next.h"
 #include "inproc/stream.h"
 #include "lib/process.h"
 #include "lib/report.h"
 
-/* For the engine to attach its guard, when this is the first socket that asks. */
-#define GUARD_TRIES    100
-#define GUARD_PAUSE_NS 10000000L
-
-#define AEADS_OF_RFC 3
-
 /* What the parameters had in the first version. */
 #define PARAMS_SIZE_MIN (offsetof(struct tcpcrypt_socket_params, rekey_bytes) + sizeof(uint64_t))
-
-/* 0, or a negative errno value; -ENOPROTOOPT: there is no engine. */
-static int mark(int fd, int on)
-{
-	const struct timespec pause = { .tv_nsec = GUARD_PAUSE_NS };
-
-	for (int i = 0; i < GUARD_TRIES; i++) {
-		if (!next()->setsockopt(fd, IPPROTO_TCP, TCP_CRYPT_INPROC, &on, sizeof(on)))
-			return 0;
-		if (errno != EAGAIN)
-			break;
-		nanosleep(&pause, NULL);
-	}
-	return -errno;
-}
 
 static void unmark(int fd)
 {
 	const int saved = errno;
 
-	mark(fd, SHARED_INPROC_OFF);
+	negotiated_mark(fd, SHARED_INPROC_OFF);
 	errno = saved;
 }
 
@@ -95,6 +74,16 @@ static int wish_all(int fd, const struct tcpcrypt_socket_params *p)
 	return r;
 }
 
+/* Of a listener they are wanted once more: accepted(). */
+static void params_keep(struct tcpcrypt_socket *s, const struct tcpcrypt_socket_params *p)
+{
+	s->params = *p;
+	if (p->teps)
+		s->params.teps = memcpy(s->teps, p->teps, p->n_teps);
+	if (p->aeads)
+		s->params.aeads = memcpy(s->aeads, p->aeads, p->n_aeads * sizeof(*p->aeads));
+}
+
 static bool is_tcp(int fd)
 {
 	int protocol = 0;
@@ -112,7 +101,7 @@ static int prepare(struct tcpcrypt_socket *s, const struct tcpcrypt_socket_param
 		return socket_error(TCPCRYPT_E_ARGUMENT);
 	s->require = p->require;
 	s->rekey_bytes = p->rekey_bytes;
-	r = mark(s->fd, SHARED_INPROC_RESUMES);
+	r = negotiated_mark(s->fd, SHARED_INPROC_RESUMES);
 	s->marked = r == 0;
 	if (r == -ENOPROTOOPT)
 		return p->require ? socket_error(TCPCRYPT_E_NO_ENGINE) : 0;
@@ -122,6 +111,8 @@ static int prepare(struct tcpcrypt_socket *s, const struct tcpcrypt_socket_param
 	if (r) {
 		r = r == TCPCRYPT_E_SYSTEM ? socket_error_system() : socket_error(r);
 		unmark(s->fd);
+	} else {
+		params_keep(s, p);
 	}
 	return r;
 }
@@ -264,10 +255,19 @@ static void reset(int fd)
 	next()->close(fd);
 }
 
+/* The engine has gone, or another one has come: see negotiated_listener_lost(). */
+static void listener_mend(const struct tcpcrypt_socket *listener, const struct tcpcrypt_socket *s)
+{
+	if (s->lost && negotiated_listener_lost(listener->fd) &&
+	    !wish_all(listener->fd, &listener->params))
+		negotiated_mark(listener->fd, SHARED_INPROC_RESUMES);
+}
+
 /* Takes fd over, also when it fails. */
 static struct tcpcrypt_socket *accepted(const struct tcpcrypt_socket *listener, int fd)
 {
 	struct tcpcrypt_socket *s = calloc(1, sizeof(*s));
+	bool usable;
 
 	if (s) {
 		s->fd = fd;
@@ -276,7 +276,9 @@ static struct tcpcrypt_socket *accepted(const struct tcpcrypt_socket *listener, 
 		s->require = listener->require;
 		s->rekey_bytes = listener->rekey_bytes;
 		/* As far as it is known by now whether the connection may be used. */
-		if (!conn_make(s) && advance(s) >= 0)
+		usable = !conn_make(s) && advance(s) >= 0;
+		listener_mend(listener, s);
+		if (usable)
 			return s;
 	}
 	reset(fd);

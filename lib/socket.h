@@ -8,13 +8,19 @@
 
 #include <tcpcrypt/socket.h>
 
+#include "bpf/shared.h"
 #include "inproc/conn.h"
 
-struct shared_inproc;
+#define AEADS_OF_RFC 3
 
 struct tcpcrypt_socket {
 	int fd;
 	bool marked; /* there is an engine */
+	int lost; /* what it said of this accepted connection, of which it does not know: an errno value; 0 */
+	/* As they were given; what they lead to is behind them. */
+	struct tcpcrypt_socket_params params;
+	uint8_t teps[SHARED_TEPS_MAX];
+	uint16_t aeads[AEADS_OF_RFC];
 	bool require;
 	bool listening;
 	bool accepted;

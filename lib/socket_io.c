@@ -57,6 +57,7 @@ static void negotiate(struct tcpcrypt_socket *s)
 	struct conn *c = s->conn;
 	int r = s->marked ? negotiated_ask(s->fd, &inproc) : -ENOPROTOOPT;
 
+	s->lost = r == -ESTALE || (!r && inproc.reason == ENO_SOCK_NO_ACK);
 	if (r == -ENOENT) {
 		c->phase = CONN_PLAIN;
 		s->reason = TCPCRYPT_ENO_LEFT_ALONE;
@@ -64,6 +65,7 @@ static void negotiate(struct tcpcrypt_socket *s)
 		c->phase = CONN_PLAIN;
 		s->reason = TCPCRYPT_ENO_NO_ENGINE;
 	} else if (r) {
+		s->lost = true;
 		conn_fail_for(c, s->fd, TCPCRYPT_E_NO_ENGINE);
 	} else if (inproc.state == ENO_SOCK_PENDING) {
 		conn_fail_for(c, s->fd, TCPCRYPT_E_STATE);
