@@ -102,13 +102,25 @@ static int usage(const char *unit)
 	return COMMAND_USAGE;
 }
 
+/* The service would start without it, whatever it requires. */
+static int unfit(const char *why)
+{
+	fputs("tcpcrypt: cannot load ", stderr);
+	format_text(stderr, inproc_library());
+	fprintf(stderr, ": %s\n", why);
+	return COMMAND_NOT_SO;
+}
+
 int enable_main(const struct command_options *options, char **arguments)
 {
+	const char *why = inproc_library_unfit();
 	char folder[512], path[600];
 	FILE *file;
 
 	if (!folder_of(arguments[0], folder, sizeof(folder)))
 		return usage(arguments[0]);
+	if (why)
+		return unfit(why);
 	if (*options->run_dir != '/') {
 		fputs("tcpcrypt: a service needs the whole path of --run-dir\n", stderr);
 		return COMMAND_USAGE;

@@ -8,6 +8,10 @@
 /* The library to load into programs; TCPCRYPT_INPROC_LIBRARY names another one. */
 const char *inproc_library(void);
 
+/* ld.so starts programs without a library that it cannot preload, and says so at most on their standard
+ * error. NULL, or why it will not preload this one. */
+const char *inproc_library_unfit(void);
+
 /* Has the next program that is executed load it, and tell the daemon in run_dir. False: no memory. */
 bool inproc_preload(const char *run_dir);
 

@@ -51,11 +51,40 @@ static int refuse(const char *program, const char *why)
 	return COMMAND_NOT_SO;
 }
 
+/* Nothing will be encrypted. May the program be started all the same? */
+static bool goes_plain(const struct command_options *options)
+{
+	fputs(options->require ? "not started\n" : "connections will be plain\n", stderr);
+	return !options->require;
+}
+
+/* Has the program load the library, if that can be. False: it is not to be started. */
+static bool load(const struct command_options *options)
+{
+	const char *why = inproc_library_unfit();
+
+	if (why) {
+		fputs("tcpcrypt: cannot load ", stderr);
+		format_text(stderr, inproc_library());
+		fprintf(stderr, ": %s: ", why);
+		return goes_plain(options);
+	}
+	if (inproc_engine()) {
+		fputs("tcpcrypt: no engine here (tcpcryptd, or tcpcryptd --engine-only): ", stderr);
+		if (!goes_plain(options))
+			return false;
+	}
+	if (inproc_preload(options->run_dir) &&
+	    (!options->require || !setenv("TCPCRYPT_INPROC", "require", 1)))
+		return true;
+	fputs("tcpcrypt: no room in the environment\n", stderr);
+	return false;
+}
+
 int run_main(const struct command_options *options, char **arguments)
 {
 	const char *program = arguments[0], *why;
 	char path[4096];
-	int error;
 
 	if (!find(program, path, sizeof(path))) {
 		fputs("tcpcrypt: no program ", stderr);
@@ -66,23 +95,8 @@ int run_main(const struct command_options *options, char **arguments)
 	why = servable_reason(path);
 	if (why)
 		return refuse(program, why);
-	if (access(inproc_library(), R_OK)) {
-		fprintf(stderr, "tcpcrypt: %s: %s\n", inproc_library(), strerror(errno));
+	if (!load(options))
 		return COMMAND_NOT_SO;
-	}
-	error = inproc_engine();
-	if (error) {
-		fprintf(stderr,
-			"tcpcrypt: no engine here (tcpcryptd, or tcpcryptd --engine-only): %s\n",
-			options->require ? "not started" : "connections will be plain");
-		if (options->require)
-			return COMMAND_NOT_SO;
-	}
-	if (!inproc_preload(options->run_dir) ||
-	    (options->require && setenv("TCPCRYPT_INPROC", "require", 1))) {
-		fputs("tcpcrypt: no room in the environment\n", stderr);
-		return COMMAND_NOT_SO;
-	}
 	/* As it would be without us: of services systemd has it ignored. */
 	if (!options->ignores_pipe)
 		signal(SIGPIPE, SIG_DFL);

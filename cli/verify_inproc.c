@@ -38,8 +38,7 @@ static bool is_engine_only(const struct command_options *options, int64_t deadli
 
 bool verify_wants_inproc(const struct command_options *options, int64_t deadline)
 {
-	return !verify_is_inproc() && !access(inproc_library(), R_OK) &&
-	       is_engine_only(options, deadline);
+	return !verify_is_inproc() && !inproc_library_unfit() && is_engine_only(options, deadline);
 }
 
 int verify_again_inproc(const struct command_options *options, char **arguments, int64_t deadline)

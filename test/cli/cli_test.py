@@ -710,6 +710,11 @@ class Verify(Case):
         self.assertEqual(host.received, b"")
 
 
+def any_library():
+    """One that ld.so takes: the C library's own."""
+    return next(line.split()[-1] for line in open("/proc/self/maps") if "/libc.so" in line)
+
+
 class Run(Case):
     """Goal: run starts what execvp() would, and in the state that it was started in itself."""
 
@@ -721,7 +726,7 @@ class Run(Case):
         shutil.copy("/bin/true", os.path.join(self.bin, "found"))
 
     def start(self, *program, **options):
-        """The library need not be one: nothing is asked of it."""
+        """The library need not be one: the program is started without it."""
         options.setdefault("env", os.environ)
         options["env"] = dict(options["env"], TCPCRYPT_INPROC_LIBRARY="/dev/null")
         return subprocess.run([TOOL, "run", *program], capture_output=True, timeout=30, **options)
@@ -751,11 +756,41 @@ class Run(Case):
             self.assertEqual(bits >> (signal.SIGPIPE - 1) & 1, ignored == signal.SIG_IGN)
 
 
+    def test_unfit_library(self):
+        """What ld.so would not load, and start the program all the same, is said."""
+        for name in ("a b", "a:b", "a$LIB"):
+            shutil.copy(any_library(), os.path.join(self.dir, name))
+        with open(any_library(), "rb") as library, open(f"{self.dir}/foreign", "wb") as file:
+            head = bytearray(library.read(64))
+            head[18] ^= 1  # the machine
+            file.write(head)
+        open(f"{self.dir}/short", "wb").close()
+        for library, why in (("a b", "space"), ("a:b", "colon"), ("a$LIB", "dollar"),
+                             ("short", "no shared library"), ("foreign", "no shared library"),
+                             ("none", "No such file"), (".", "no shared library"),
+                             (os.path.relpath(any_library(), self.dir), "whole path")):
+            path = library if "/" in library else os.path.join(self.dir, library)
+            env = dict(os.environ, TCPCRYPT_INPROC_LIBRARY=path)
+            for option, printed, status in (("--require", b"", 1), ("--", b"started\n", 0)):
+                with self.subTest(library=library, option=option):
+                    done = subprocess.run([TOOL, "run", option, "echo", "started"], cwd=self.dir,
+                                          capture_output=True, timeout=30, env=env)
+                    self.assertEqual((done.stdout, done.returncode), (printed, status), done)
+                    self.assertIn("cannot load", done.stderr.decode())
+                    self.assertIn(why, done.stderr.decode())
+            done = subprocess.run([TOOL, "enable", "web"], cwd=self.dir, capture_output=True,
+                                  timeout=30, env=dict(env, TCPCRYPT_UNITS=self.dir))
+            self.assertEqual(done.returncode, 1, done)
+            self.assertIn(why, done.stderr.decode())
+            self.assertFalse(os.path.exists(f"{self.dir}/web.service.d"))
+
+
 class Enable(Case):
     """Goal: the drop-in is the service's, and systemd reads in it what was meant."""
 
     def enable(self, unit, run_dir="/run/x", command="enable", status=0):
-        environment = dict(os.environ, TCPCRYPT_UNITS=self.dir)
+        environment = dict(os.environ, TCPCRYPT_UNITS=self.dir,
+                           TCPCRYPT_INPROC_LIBRARY=any_library())
         done = subprocess.run([TOOL, "--run-dir", run_dir, command, unit], timeout=30,
                               env=environment, capture_output=True)
         self.assertEqual(done.returncode, status, done)

@@ -543,6 +543,13 @@ def refusals():
         for program, why in (("/usr/bin/passwd", "setuid"), (f"{go}/bin/go", "Go program")):
             done = a.run(loaded([program]), check=False)
             check(why in done.stderr and done.returncode == 1, f"run refuses: {why}", done)
+        # ld.so starts programs without a library that it cannot preload.
+        spaced = shutil.copy(LIBRARY, net.directory() / "with space.so")
+        for path, why in ((spaced, "a space"), (__file__, "no shared library")):
+            for option, printed in (("--require", ""), ("--", "plain\n")):
+                done = a.run(["env", f"TCPCRYPT_INPROC_LIBRARY={path}", TCPCRYPT, "run", option, "echo",
+                              "plain"], check=False)
+                check(why in done.stderr and done.stdout == printed, f"run {option}: {why}", done)
         # As some distributions install sudo.
         unread = shutil.copy("/usr/bin/id", net.directory() / "id")
         unread.chmod(0o4111)
