@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Which programs take in a preloaded library: dynamically linked ones whose privileges are their
- * caller's, and that make their system calls through the C library.
+ * caller's, and that make their system calls through the C library that it is made for.
  */
 #include "inproc/servable.h"
 
@@ -21,16 +21,27 @@ static bool read_at(int fd, void *to, size_t len, off_t at)
 	return pread(fd, to, len, at) == (ssize_t)len;
 }
 
-static bool has_segment(int fd, const Elf64_Ehdr *elf, uint32_t type)
+static bool segment_of(int fd, const Elf64_Ehdr *elf, uint32_t type, Elf64_Phdr *ret)
 {
-	Elf64_Phdr segment;
-
 	for (int i = 0; i < elf->e_phnum; i++)
-		if (read_at(fd, &segment, sizeof(segment),
-			    elf->e_phoff + (off_t)i * elf->e_phentsize) &&
-		    segment.p_type == type)
+		if (read_at(fd, ret, sizeof(*ret), elf->e_phoff + (off_t)i * elf->e_phentsize) &&
+		    ret->p_type == type)
 			return true;
 	return false;
+}
+
+/* glibc's ld.so, which the library needs; other C libraries' have other names. */
+static bool is_loader(int fd, const Elf64_Phdr *segment)
+{
+	static const char wanted[] = "ld-linux";
+	char path[PATH_MAX] = "";
+	const char *slash;
+
+	if (segment->p_filesz >= sizeof(path) ||
+	    !read_at(fd, path, segment->p_filesz, segment->p_offset))
+		return false;
+	slash = strrchr(path, '/');
+	return slash && !strncmp(slash + 1, wanted, strlen(wanted));
 }
 
 /* Go programs bring their own system calls, even those that are linked dynamically. */
@@ -55,12 +66,16 @@ static bool is_go(int fd, const Elf64_Ehdr *elf)
 
 static const char *elf_reason(int fd, const Elf64_Ehdr *elf)
 {
+	Elf64_Phdr interpreter;
+
 	if (elf->e_ident[EI_CLASS] != ELFCLASS64)
 		return "it is a 32-bit program";
 	if (is_go(fd, elf))
 		return "it is a Go program, which makes its system calls itself";
-	if (!has_segment(fd, elf, PT_INTERP))
+	if (!segment_of(fd, elf, PT_INTERP, &interpreter))
 		return "it is linked statically";
+	if (!is_loader(fd, &interpreter))
+		return "it is linked with another C library than glibc";
 	return NULL;
 }
 

@@ -756,6 +756,17 @@ class Run(Case):
             self.assertEqual(bits >> (signal.SIGPIPE - 1) & 1, ignored == signal.SIG_IGN)
 
 
+    def test_other_loader(self):
+        """A program of another C library's, such as musl's, has no use for this one's."""
+        program = os.path.join(self.bin, "other")
+        with open("/bin/true", "rb") as true, open(program, "wb") as file:
+            file.write(true.read().replace(b"/ld-linux", b"/ld-musl-"))
+        os.chmod(program, 0o755)
+        for option in ("--require", "--"):
+            done = self.start(option, program)
+            self.assertEqual(done.returncode, 1, done)
+            self.assertIn(b"another C library", done.stderr)
+
     def test_unfit_library(self):
         """What ld.so would not load, and start the program all the same, is said."""
         for name in ("a b", "a:b", "a$LIB"):
