@@ -15,9 +15,19 @@
 #define UNITS	"/etc/systemd/system"
 #define DROP_IN "50-tcpcrypt.conf"
 
+/* What systemd takes in the name of a unit. */
+#define CHARACTERS                   \
+	"abcdefghijklmnopqrstuvwxyz" \
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZ" \
+	"0123456789:-_.\\@"
+
 static int failed(const char *what)
 {
-	fprintf(stderr, "tcpcrypt: %s: %s\n", what, strerror(errno));
+	const int error = errno;
+
+	fputs("tcpcrypt: ", stderr);
+	format_text(stderr, what);
+	fprintf(stderr, ": %s\n", strerror(error));
 	return COMMAND_NOT_SO;
 }
 
@@ -43,16 +53,59 @@ static bool is_other_type(const char *unit)
 	return false;
 }
 
-/* A service's drop-in folder; TCPCRYPT_UNITS is for tests. As for systemctl, a name may have dots and
- * still lack its type. */
+/* As for systemctl, a name may have dots and still lack its type. */
+static const char *suffix_of(const char *unit)
+{
+	return ends_in(unit, ".service") ? "" : ".service";
+}
+
+/* A service's drop-in folder; TCPCRYPT_UNITS is for tests. */
 static bool folder_of(const char *unit, char *to, size_t size)
 {
 	const char *root = getenv("TCPCRYPT_UNITS");
-	const char *suffix = ends_in(unit, ".service") ? "" : ".service";
 
-	if (!*unit || *unit == '-' || strchr(unit, '/') || is_other_type(unit))
+	if (!*unit || *unit == '-' || unit[strspn(unit, CHARACTERS)] || is_other_type(unit))
 		return false;
-	return (size_t)snprintf(to, size, "%s/%s%s.d", root ? root : UNITS, unit, suffix) < size;
+	return (size_t)snprintf(to, size, "%s/%s%s.d", root ? root : UNITS, unit, suffix_of(unit)) <
+	       size;
+}
+
+/* Has directory the service, or the template that it is an instance of? */
+static bool is_in(const char *directory, const char *unit)
+{
+	const char *at = strchr(unit, '@');
+	char path[1024];
+
+	snprintf(path, sizeof(path), "%s/%s%s", directory, unit, suffix_of(unit));
+	if (!access(path, F_OK))
+		return true;
+	if (!at)
+		return false;
+	snprintf(path, sizeof(path), "%s/%.*s@.service", directory, (int)(at - unit), unit);
+	return !access(path, F_OK);
+}
+
+/* Where systemd looks: its manager need not run, nor be there. */
+static bool is_known(const char *unit)
+{
+	static const char *const directories[] = {
+		"/etc/systemd/system.control", "/run/systemd/system.control",
+		"/run/systemd/transient",      "/run/systemd/generator.early",
+		"/etc/systemd/system",	       "/etc/systemd/system.attached",
+		"/run/systemd/system",	       "/run/systemd/system.attached",
+		"/run/systemd/generator",      "/usr/local/lib/systemd/system",
+		"/usr/lib/systemd/system",     "/lib/systemd/system",
+		"/run/systemd/generator.late",
+	};
+	const char *root = getenv("TCPCRYPT_UNITS");
+
+	if (root)
+		return is_in(root, unit);
+	for (size_t i = 0; i < sizeof(directories) / sizeof(directories[0]); i++) {
+		if (is_in(directories[i], unit))
+			return true;
+	}
+	return false;
 }
 
 /* In quotes, and with what systemd would read something else in escaped. */
@@ -142,6 +195,9 @@ int enable_main(const struct command_options *options, char **arguments)
 	if (fclose(file))
 		return failed(path);
 	printf("%s: from its next start on it encrypts in its own process\n", arguments[0]);
+	/* It may be installed later. */
+	if (!is_known(arguments[0]))
+		fprintf(stderr, "tcpcrypt: there is no service %s here yet\n", arguments[0]);
 	return reload();
 }
 

@@ -814,9 +814,27 @@ class Enable(Case):
                              ("web@1.2", "web@1.2.service.d")):
             self.assertEqual(list(self.enable(unit)), [folder])
             self.assertEqual(self.enable(unit, command="disable"), {})
-        for wrong in ("", "a/b", "web.socket", "web.timer", "multi-user.target"):
+        for wrong in ("", "a/b", "web.socket", "web.timer", "multi-user.target", "a b", "a\nb", "a\33[1m",
+                      "a\u202eb", "web.service ", "50%"):
             for command in ("enable", "disable"):
                 self.assertEqual(self.enable(wrong, command=command, status=2), {})
+
+    def test_raw(self):
+        """Nothing of a name reaches the terminal as it is that could steer it."""
+        done = subprocess.run([TOOL, "enable", "a\n\33[1m"], timeout=30, capture_output=True,
+                              env=dict(os.environ, TCPCRYPT_UNITS=self.dir))
+        self.assertIn(b"no name of a service: a\\x0a\\x1b[1m\n", done.stderr)
+        self.assertEqual((done.stdout, done.returncode), (b"", 2))
+
+    def test_unknown(self):
+        """A service that is not there may come later, but who mistyped its name hears of it."""
+        for name in ("web.service", "web@.service"):
+            open(os.path.join(self.dir, name), "w").close()
+        env = dict(os.environ, TCPCRYPT_UNITS=self.dir, TCPCRYPT_INPROC_LIBRARY=any_library())
+        for unit, known in (("web", True), ("web.service", True), ("web@1.2", True), ("web@", True),
+                            ("wbe", False), ("wbe@1", False), ("web@1.socket.service", True)):
+            done = subprocess.run([TOOL, "enable", unit], timeout=30, capture_output=True, env=env)
+            self.assertEqual((done.returncode, b"no service" not in done.stderr), (0, known), done)
 
     def test_run_dir(self):
         for run_dir, written in (("/run/x", "/run/x"), ("/a b", "/a b"), ("/a%i", "/a%%i"),
