@@ -11,6 +11,12 @@
 #include "inproc/rights.h"
 #include "inproc/settings.h"
 
+#ifndef RWF_NOAPPEND
+#define RWF_NOAPPEND 0x20
+#endif
+/* Flags of preadv2() and pwritev2() that the kernel takes for sockets. */
+#define RWF_KNOWN (RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND | RWF_NOAPPEND)
+
 /* As the kernel sees it; what it refuses is left to it. */
 static bool is_sound(const struct iovec *iov, size_t n)
 {
@@ -75,10 +81,19 @@ static int flags_of(int flags)
 	return flags & RWF_NOWAIT ? MSG_DONTWAIT : 0;
 }
 
+/* Others it refuses when there is something to do; a newer one may not, and must not be asked. */
+static bool flags_refused(int fd, const struct iovec *iov, int n, off_t offset, int flags)
+{
+	return flags & ~RWF_KNOWN && table_get(fd) && n > 0 && offset == -1 &&
+	       bytes_of(iov, n).left;
+}
+
 CALL ssize_t preadv2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
 {
 	ssize_t r;
 
+	if (flags_refused(fd, iov, n, offset, flags))
+		return calls_result(-EOPNOTSUPP);
 	/* Only at the current position: a socket has no other. */
 	if (n > 0 && offset == -1 && read_file_here(fd, iov, n, flags_of(flags), &r))
 		return r;
@@ -126,7 +141,7 @@ CALL ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 	if (r >= 0) {
 		message->msg_namelen = 0;
 		message->msg_controllen = 0;
-		message->msg_flags = 0;
+		message->msg_flags = flags & MSG_CMSG_CLOEXEC;
 	}
 	return r;
 }
@@ -150,6 +165,8 @@ CALL ssize_t pwritev2(int fd, const struct iovec *iov, int n, off_t offset, int 
 {
 	ssize_t r;
 
+	if (flags_refused(fd, iov, n, offset, flags))
+		return calls_result(-EOPNOTSUPP);
 	if (n > 0 && offset == -1 && write_here(fd, iov, n, flags_of(flags), &r))
 		return r;
 	return next()->pwritev2(fd, iov, n, offset, flags);
@@ -189,7 +206,9 @@ CALL ssize_t sendto(int fd, const void *buf, size_t len, int flags, const struct
 
 	if (!begins_fast(fd, &flags, to, to_len, &r))
 		return r;
-	if (write_here(fd, &iov, 1, flags, &r))
+	/* As for is_sound(), though nobody reads the address. */
+	if ((!to || to_len <= sizeof(struct sockaddr_storage)) &&
+	    write_here(fd, &iov, 1, flags, &r))
 		return r;
 	return next()->sendto(fd, buf, len, flags, to, to_len);
 }
@@ -207,6 +226,25 @@ static ssize_t send_rights(int fd, const struct msghdr *message, int flags)
 	return r;
 }
 
+/* Ancillary data is not sent, but must be in the kernel's form. */
+static bool control_is_whole(const struct msghdr *message)
+{
+	const char *at = message->msg_control;
+	size_t left = at ? message->msg_controllen : 0, len;
+
+	while (left >= sizeof(struct cmsghdr)) {
+		len = ((const struct cmsghdr *)at)->cmsg_len;
+		if (len < sizeof(struct cmsghdr) || len > left)
+			return false;
+		len = CMSG_ALIGN(len);
+		if (len >= left)
+			break;
+		at += len;
+		left -= len;
+	}
+	return true;
+}
+
 CALL ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
 	ssize_t r;
@@ -215,6 +253,8 @@ CALL ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 		return send_rights(fd, message, flags);
 	if (!begins_fast(fd, &flags, message->msg_name, message->msg_namelen, &r))
 		return r;
+	if (table_get(fd) && !control_is_whole(message))
+		return calls_result(-EINVAL);
 	if (write_here(fd, message->msg_iov, message->msg_iovlen, flags, &r))
 		return r;
 	return next()->sendmsg(fd, message, flags);
@@ -272,7 +312,7 @@ CALL int recvmmsg(int fd, struct mmsghdr *messages, unsigned int n, int flags,
 		if (flags & MSG_WAITFORONE)
 			flags |= MSG_DONTWAIT;
 	}
-	return done ? done : -1;
+	return done || !n ? done : -1;
 }
 
 CALL ssize_t sendfile(int out, int in, off_t *offset, size_t len)
@@ -283,7 +323,8 @@ CALL ssize_t sendfile(int out, int in, off_t *offset, size_t len)
 
 	if (table_is_ours(in))
 		return calls_result(-EINVAL);
-	if (!table_get(out))
+	/* Or as for is_sound(). */
+	if (!table_get(out) || len > SSIZE_MAX)
 		return next()->sendfile(out, in, offset, len);
 	from.offset = offset ? *offset : lseek(in, 0, SEEK_CUR);
 	/* Only from files that have a position, if it is to move. */
@@ -292,6 +333,9 @@ CALL ssize_t sendfile(int out, int in, off_t *offset, size_t len)
 	r = calls_write(out, &from, 0, &native);
 	if (native)
 		return next()->sendfile(out, in, offset, len);
+	/* Where there is nothing to be read at a position. */
+	if (r < 0 && (errno == EISDIR || (errno == ESPIPE && !offset)))
+		errno = EINVAL;
 	if (r > 0 && offset)
 		*offset += r;
 	else if (r > 0 && lseek(in, from.offset, SEEK_SET) < 0)

@@ -226,6 +226,17 @@ static int error_get(struct conn *c, int fd, void *value, socklen_t *len)
 	return 0;
 }
 
+/* As much as there is room for. */
+static int rcvlowat_get(const struct conn *c, void *value, socklen_t *len)
+{
+	if ((int)*len < 0)
+		return -EINVAL;
+	if (*len > sizeof(c->rcvlowat))
+		*len = sizeof(c->rcvlowat);
+	memcpy(value, &c->rcvlowat, *len);
+	return 0;
+}
+
 static bool is_ours_to_get(int level, int name)
 {
 	if (level == SOL_SOCKET)
@@ -238,7 +249,7 @@ static int get(struct conn *c, int fd, int level, int name, void *value, socklen
 	if (level == SOL_SOCKET && name == SO_ERROR)
 		return error_get(c, fd, value, len);
 	if (level == SOL_SOCKET && c->rcvlowat)
-		return give((const uint8_t *)&c->rcvlowat, sizeof(c->rcvlowat), value, len);
+		return rcvlowat_get(c, value, len);
 	if (level == SOL_SOCKET)
 		return next()->getsockopt(fd, level, name, value, len);
 	/* The kernel's pages have frames. */
@@ -270,7 +281,7 @@ static int rcvlowat_set(struct conn *c, const void *value, socklen_t len)
 {
 	int n;
 
-	if (len < sizeof(n))
+	if ((int)len < (int)sizeof(n))
 		return -EINVAL;
 	memcpy(&n, value, sizeof(n));
 	c->rcvlowat = n > 0 ? n : n < 0 ? INT32_MAX : 1;
@@ -297,7 +308,7 @@ static int set(struct conn *c, int fd, int level, int name, const void *value, s
 		return -EOPNOTSUPP;
 	/* The kernel's TLS: programs do without where there is none. */
 	if (name == TCP_ULP)
-		return -ENOENT;
+		return len ? -ENOENT : -EINVAL;
 	return session_set(c, fd, name, value, len);
 }
 
@@ -313,14 +324,26 @@ static int linger_set(int fd, const void *value, socklen_t len)
 	return r;
 }
 
+/* No data in SYNs of connections that may be encrypted: connect() does without. What else the kernel has
+ * to say of it is said. */
+static int fastopen_set(int fd, const void *value, socklen_t len)
+{
+	const int off = 0;
+	int on = 0;
+
+	if (len >= sizeof(on))
+		memcpy(&on, value, sizeof(on));
+	return next()->setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, on == 1 ? &off : value,
+				  len);
+}
+
 CALL int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 {
 	struct conn *c = NULL;
 	int error = 0, r;
 
-	/* No data in SYNs of connections that may be encrypted: connect() does without. */
 	if (level == IPPROTO_TCP && name == TCP_FASTOPEN_CONNECT && settings_on())
-		return 0;
+		return fastopen_set(fd, value, len);
 	/* It tells when pages may be used again that frames are not made of. */
 	if (level == SOL_SOCKET && name == SO_ZEROCOPY && settings_on())
 		return calls_result(-EOPNOTSUPP);

@@ -623,6 +623,7 @@ int main(int argc, char **argv)
 		{ "limits", limits_case },	 { "together", together_case },
 		{ "partial", partial_case },	 { "refused", refused_case },
 		{ "taken", taken_case },	 { "copies", copies_case },
+		{ "forms", forms_case },
 	};
 
 	if (argc != 4 || inet_pton(AF_INET, argv[1], &server.sin_addr) != 1)

@@ -28,6 +28,7 @@ void peeks_case(void);
 void pieces_case(void);
 void nothing_case(void);
 void limits_case(void);
+void forms_case(void);
 void together_case(void);
 void partial_case(void);
 void refused_case(void);

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -13,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -143,6 +146,124 @@ void limits_case(void)
 	echoed("what comes", fd, 21);
 }
 
+/* ---- what the kernel refuses for its form ---- */
+
+static void control_forms(int fd)
+{
+	union {
+		struct cmsghdr header;
+		char room[2 * CMSG_SPACE(sizeof(int))];
+	} control = { .header = { .cmsg_level = IPPROTO_IP } };
+	char text[] = "text";
+	struct iovec iov = { text, 4 };
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control };
+	const struct {
+		const char *what;
+		size_t len, control_len;
+	} forms[] = {
+		{ "control data, without a length", 0, sizeof(control) },
+		{ "control data, too short", sizeof(struct cmsghdr) - 1, sizeof(control) },
+		{ "control data, too long", sizeof(control) + 1, sizeof(control) },
+		{ "control data, and a piece", CMSG_LEN(sizeof(int)), CMSG_SPACE(sizeof(int)) + 8 },
+		{ "control data, and one without a length", CMSG_LEN(sizeof(int)),
+		  sizeof(control) },
+		{ "control data", CMSG_LEN(sizeof(int)), CMSG_SPACE(sizeof(int)) },
+		{ "control data, not padded", CMSG_LEN(sizeof(int)), CMSG_LEN(sizeof(int)) },
+		{ "control data, less than one", 0, 8 },
+	};
+
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		control.header.cmsg_len = forms[i].len;
+		message.msg_controllen = forms[i].control_len;
+		tell(forms[i].what, sendmsg(fd, &message, 0), NULL);
+	}
+	echoed("sent", fd, 16);
+}
+
+static void address_forms(int fd)
+{
+	static char address[200];
+	struct sockaddr *to = (struct sockaddr *)address;
+
+	tell("to an address", sendto(fd, "text", 4, 0, to, 16), NULL);
+	tell("to a long one", sendto(fd, "text", 4, 0, to, sizeof(struct sockaddr_storage)), NULL);
+	tell("to a longer one", sendto(fd, "text", 4, 0, to, sizeof(address)), NULL);
+	tell("to one of no length", sendto(fd, "text", 4, 0, to, -1), NULL);
+	tell("to none", sendto(fd, "text", 4, 0, NULL, sizeof(address)), NULL);
+	echoed("sent", fd, 12);
+}
+
+static void vector_forms(int fd)
+{
+	char buffer[] = "text";
+	struct iovec iov = { buffer, 4 }, nothing = { buffer, 0 };
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	tell("pwritev2, unknown flags", pwritev2(fd, &iov, 1, -1, 1 << 30), NULL);
+	tell("pwritev2, of nothing", pwritev2(fd, &nothing, 1, -1, 1 << 30), NULL);
+	tell("pwritev2, known flags", pwritev2(fd, &iov, 1, -1, RWF_DSYNC | RWF_APPEND), NULL);
+	all_has_come(fd, 4);
+	tell("preadv2, unknown flags", preadv2(fd, &iov, 1, -1, 1 << 30), NULL);
+	tell("preadv2, of nothing", preadv2(fd, &nothing, 1, -1, 1 << 30), NULL);
+	tell("preadv2, at a place", preadv2(fd, &iov, 1, 0, 1 << 30), NULL);
+	tell("recvmmsg, of none", recvmmsg(fd, NULL, 0, MSG_DONTWAIT, NULL), NULL);
+	tell("recvmsg", recvmsg(fd, &message, MSG_CMSG_CLOEXEC), buffer);
+	tell("flags", message.msg_flags, NULL);
+}
+
+static void option_forms(int fd)
+{
+	static const socklen_t lengths[] = { 0, 1, 4, 8, -1 };
+	char value[8];
+
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		socklen_t len = lengths[i];
+		int n = 2;
+
+		tell("SO_RCVLOWAT", setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &n, len), NULL);
+		tell("is", getsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, value, &len), NULL);
+		tell("of length", (int)len, value);
+		n = 1;
+		len = lengths[i];
+		tell("TCP_FASTOPEN_CONNECT",
+		     setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &n, len), NULL);
+	}
+	tell("TCP_ULP", setsockopt(fd, IPPROTO_TCP, TCP_ULP, "", 0), NULL);
+}
+
+static void fastopen_forms(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0), sockets[2];
+
+	for (int on = -1; on < 3; on++) {
+		tell("before connect()",
+		     setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof(on)), NULL);
+		tell("short", setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, 3), NULL);
+	}
+	close(fd);
+	tell("of none", setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &fd, sizeof(fd)), NULL);
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sockets))
+		return;
+	fd = 1;
+	tell("of another kind",
+	     setsockopt(sockets[0], IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &fd, sizeof(fd)), NULL);
+}
+
+void forms_case(void)
+{
+	int fd = connected();
+
+	send_text(fd, "hello");
+	echoed("hello", fd, 5);
+	control_forms(fd);
+	address_forms(fd);
+	vector_forms(fd);
+	option_forms(fd);
+	fastopen_forms();
+	send_text(fd, "last");
+	echoed("last", fd, 4);
+}
+
 static void *trickle(void *data)
 {
 	until_it_waits(getpid());
@@ -253,6 +374,10 @@ void refused_case(void)
 	tell("from a socket", sendfile(fd, sockets[0], NULL, 4), NULL);
 	tell("from before a file", sendfile(fd, file, &before, 4), NULL);
 	tell("from none", sendfile(fd, 999, NULL, 4), NULL);
+	tell("from a directory", sendfile(fd, open("/", O_RDONLY), NULL, 4), NULL);
+	tell("from a place there", sendfile(fd, open("/", O_RDONLY), &at, 4), NULL);
+	tell("from a counter", sendfile(fd, eventfd(1, 0), NULL, 8), NULL);
+	tell("less than nothing", sendfile(fd, file, &at, -1), NULL);
 	tell("over its end", sendfile(fd, file, &at, 100), NULL);
 	tell("offset", at, NULL);
 	tell("at its end", sendfile(fd, file, &at, 100), NULL);

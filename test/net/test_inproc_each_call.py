@@ -29,6 +29,7 @@ test/behaviour, which run.py --inproc plays, and "programs" are those of test_in
     MSG_PEEK, MSG_DONTWAIT                           behaviour/data.py: peeks; test_inproc_wait.py: peeks
     MSG_WAITALL                                      behaviour/data.py: peeks, short_waitall; here: waitall, pieces, eintr
     MSG_TRUNC                                        behaviour/data.py: peeks; here: trunc
+    flags, lengths and control data that are wrong   here: forms
     SO_RCVTIMEO, SO_SNDTIMEO                         here: timeouts; behaviour/data.py: receive_timeout; test_inproc_wait.py
     fork with a shared listener, fork after accept   behaviour/processes.py, servers.py; test_inproc.py
     exec, SCM_RIGHTS                                 test_inproc_pass.py; test_inproc_calls.py: inherited
@@ -137,6 +138,7 @@ def odd():
     play("pieces")
     play("nothing")
     play("limits")
+    play("forms")
     play("together")
     play("partial", resets=True)
     play("refused")
