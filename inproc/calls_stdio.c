@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Streams of the C library on connections: it would read and write past us. */
+#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -10,6 +11,7 @@
 
 #include "inproc/calls.h"
 #include "inproc/next.h"
+#include "inproc/settings.h"
 
 /* Entries stay, and are used again, so that they can be read without a lock. */
 struct stream {
@@ -75,6 +77,12 @@ static ssize_t cookie_write(void *cookie, const char *from, size_t len)
 	return n < 0 ? 0 : n;
 }
 
+static int cookie_seek(void *cookie, off64_t *position, int whence)
+{
+	errno = ESPIPE;
+	return -1;
+}
+
 static int cookie_close(void *cookie)
 {
 	struct stream *s = cookie;
@@ -90,6 +98,7 @@ static FILE *stream_open(int fd, const char *mode)
 {
 	static const cookie_io_functions_t functions = { .read = cookie_read,
 							 .write = cookie_write,
+							 .seek = cookie_seek,
 							 .close = cookie_close };
 	struct stream *s = stream_take(fd);
 
@@ -112,9 +121,23 @@ FILE *calls_stream_on(int fd, const char *mode, pid_t pid)
 	return file;
 }
 
+/* Is fd a socket that may become a connection of ours? A file may have the number of one by now. */
+static bool may_become(int fd)
+{
+	const int saved = errno;
+	socklen_t len = sizeof(int);
+	int protocol = 0;
+
+	if (!table_is_sole(fd) || !settings_on())
+		return false;
+	next()->getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len);
+	errno = saved;
+	return protocol == IPPROTO_TCP;
+}
+
 CALL FILE *fdopen(int fd, const char *mode)
 {
-	return table_get(fd) ? stream_open(fd, mode) : next()->fdopen(fd, mode);
+	return table_get(fd) || may_become(fd) ? stream_open(fd, mode) : next()->fdopen(fd, mode);
 }
 
 /* The C library has no answer for such streams. */

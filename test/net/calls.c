@@ -320,6 +320,20 @@ static void alias_case(void)
 
 /* ---- streams of the C library ---- */
 
+static void places(FILE *file)
+{
+	fpos_t at;
+
+	tell("ftell", ftell(file), NULL);
+	tell("fseek", fseek(file, 0, SEEK_CUR), NULL);
+	tell("fseek, to an end", fseek(file, 0, SEEK_END), NULL);
+	tell("fgetpos", fgetpos(file, &at), NULL);
+	errno = 0;
+	rewind(file);
+	printf("rewind: %s\n", strerrorname_np(errno));
+	tell("ferror", !!ferror(file), NULL);
+}
+
 static void stdio_case(void)
 {
 	int fd = connected();
@@ -335,6 +349,8 @@ static void stdio_case(void)
 	printf("fgets: %s", fgets(line, sizeof(line), in));
 	printf("getc: %c\n", getc(in));
 	printf("fgets: %s", fgets(line, sizeof(line), in));
+	places(in);
+	places(out);
 	tell("fputs", fputs("last", out) < 0, NULL);
 	tell("fflush", fflush(out), NULL);
 	shutdown(fd, SHUT_WR);
@@ -343,6 +359,37 @@ static void stdio_case(void)
 	tell("fclose", fclose(out), NULL);
 	tell("fclose", fclose(in), NULL);
 	tell("closed", fcntl(fd, F_GETFD), NULL);
+}
+
+/* A socket that has a stream before it is connected. */
+static void stream_first_case(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0), pipes[2];
+	FILE *file = fdopen(fd, "r+"), *other;
+	char line[64];
+
+	if (!file || pipe(pipes))
+		return;
+	tell("wrong mode", fdopen(fd, "x") ? 0 : -1, NULL);
+	places(file);
+	tell("connect", connect(fd, (struct sockaddr *)&server, sizeof(server)), NULL);
+	tell("fprintf", fprintf(file, "Nobody reads line %zu\n", run_time(1)), NULL);
+	tell("fflush", fflush(file), NULL);
+	places(file);
+	printf("fgets: %s", fgets(line, sizeof(line), file));
+	tell("fileno", fileno(file) == fd, NULL);
+	tell("fclose", fclose(file), NULL);
+	tell("closed", fcntl(fd, F_GETFD), NULL);
+	/* A file that has such a socket's number. */
+	other = fdopen(dup2(pipes[0], socket(AF_INET, SOCK_STREAM, 0)), "r");
+	tell("write", write(pipes[1], "pipe\n", 5), NULL);
+	printf("fgets: %s", fgets(line, sizeof(line), other));
+	fclose(other);
+	close(socket(AF_INET, SOCK_STREAM, 0));
+	other = fdopen(open("/proc/self/exe", O_RDONLY), "r");
+	tell("getc", getc(other), NULL);
+	tell("ftell", ftell(other), NULL);
+	fclose(other);
 }
 
 /* ---- flags ---- */
@@ -623,7 +670,7 @@ int main(int argc, char **argv)
 		{ "limits", limits_case },	 { "together", together_case },
 		{ "partial", partial_case },	 { "refused", refused_case },
 		{ "taken", taken_case },	 { "copies", copies_case },
-		{ "forms", forms_case },
+		{ "forms", forms_case },	 { "stream_first", stream_first_case },
 	};
 
 	if (argc != 4 || inet_pton(AF_INET, argv[1], &server.sin_addr) != 1)

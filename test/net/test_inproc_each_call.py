@@ -36,7 +36,7 @@ test/behaviour, which run.py --inproc plays, and "programs" are those of test_in
     posix_spawn, posix_spawnp, system, popen         test_inproc_spawn.py
     threads using one socket                         behaviour/data.py: both_ways; test_inproc_calls.py: cancelled; here: taken, copies
     EINTR                                            here: eintr; test_inproc_wait.py: interruptions, restarts
-    stdio on sockets                                 here: stdio
+    stdio on sockets                                 here: stdio, stream_first
     stdin, stdout, freopen on a connection           test_inproc_pass.py: streams, terminal
     login_tty, forkpty                               test_inproc_pass.py: terminal
     epoll_ctl, and events of nothing to read         test_inproc_wait.py: trusting
@@ -121,6 +121,7 @@ def aliases():
 
 def streams():
     play("stdio")
+    play("stream_first")
 
 
 def flags():
