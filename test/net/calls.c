@@ -462,11 +462,17 @@ static bool takes(int fd, size_t len)
 	return send(fd, zeros, len, MSG_DONTWAIT) > 0;
 }
 
-void fill(int fd)
+/* The other end may be held up by others for a while. */
+static bool has_room_soon(int fd)
 {
 	struct pollfd polled = { .fd = fd, .events = POLLOUT };
 
-	while (takes(fd, 65536) || takes(fd, 1) || poll(&polled, 1, 300) > 0 || takes(fd, 1))
+	return poll(&polled, 1, 2000) > 0;
+}
+
+void fill(int fd)
+{
+	while (takes(fd, 65536) || takes(fd, 1) || has_room_soon(fd) || takes(fd, 1))
 		;
 }
 
