@@ -15,4 +15,5 @@ run test_life.py programs_are_easy
 run test_resume.py second
 run test_inproc_resume.py stirred
 run test_inproc_guard.py past_the_library
+run test_inproc_engine.py restarted
 exit $failed
