@@ -2,6 +2,7 @@
 #include "engine/window.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include <bpf/bpf.h>
@@ -81,6 +82,14 @@ uint32_t window_slot(const struct window *w, uint32_t number)
 	return number - w->base;
 }
 
+/* A secret that was taken back unused is there again, and its identifier not to be deleted. */
+static void remember(struct window *w, const struct shared_half *half)
+{
+	for (uint32_t i = w->n_used; i-- > 0;)
+		if (!memcmp(&w->used[i], half, sizeof(*half)))
+			w->used[i] = w->used[--w->n_used];
+}
+
 int window_add(struct window *w, const struct shared_half *halves,
 	       struct shared_resumption *secrets, size_t n)
 {
@@ -91,6 +100,7 @@ int window_add(struct window *w, const struct shared_half *halves,
 	for (size_t i = 0; i < n; i++) {
 		window_offer(w, secrets[i].slot, secrets[i].token);
 		secrets[i].slot += w->base;
+		remember(w, &halves[i]);
 	}
 	error = bpf_map_update_batch(w->resumptions_fd, halves, secrets, &count, &opts);
 	if (!error)
