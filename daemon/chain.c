@@ -4,7 +4,8 @@
 #include <string.h>
 
 /* How many secrets of a chain are ready beyond the highest that was used: WINDOW_STEP as long as
- * nobody has come back, then enough for many connections at a time. */
+ * nobody has come back, and so many more with each use, so that none waits for many, until there are
+ * enough for many connections at a time. */
 #define WINDOW_FULL 64
 /* Who has this part of all chains there may be makes room for more with own ones. */
 #define PEER_SHARE  16
@@ -13,14 +14,16 @@
 
 /* ---- slots ---- */
 
+/* There must be one: slots_provide(). */
 static struct slot *slot_new(struct resumption *r)
 {
 	struct slot *s = TAILQ_FIRST(&r->free_slots);
 
 	if (s)
 		TAILQ_REMOVE(&r->free_slots, s, entry);
-	else if (r->slots_touched < SLOTS_MAX)
+	else
 		s = &r->slots[r->slots_touched++];
+	r->n_slots++;
 	return s;
 }
 
@@ -35,6 +38,7 @@ static void slot_free(struct resumption *r, struct slot *s)
 		TAILQ_REMOVE(s->state == SLOT_READY ? &c->ready : &c->taken, s, entry);
 	explicit_bzero(s, sizeof(*s));
 	TAILQ_INSERT_HEAD(&r->free_slots, s, entry);
+	r->n_slots--;
 }
 
 /* The identifier's half that a host with this original role sends. */
@@ -101,10 +105,20 @@ bool chain_is_spent(const struct chain *c)
 	return TAILQ_EMPTY(&c->ready) && TAILQ_EMPTY(&c->taken);
 }
 
+static void window_set(struct resumption *r, struct chain *c, uint64_t window)
+{
+	if (c->window > WINDOW_STEP)
+		TAILQ_REMOVE(&r->wide, c, wide_entry);
+	if (window > WINDOW_STEP)
+		TAILQ_INSERT_TAIL(&r->wide, c, wide_entry);
+	c->window = window;
+}
+
 void chain_forget(struct resumption *r, struct chain *c)
 {
 	struct slot *s;
 
+	window_set(r, c, 0);
 	while ((s = TAILQ_FIRST(&c->ready)))
 		if (slot_recall(r, s))
 			slot_free(r, s);
@@ -146,27 +160,44 @@ static struct chain *victim_for(struct resumption *r, const uint8_t peer[16],
 	return c && c == except ? TAILQ_NEXT(c, use_entry) : c;
 }
 
-/* Room for n more secrets of c, for which other chains may have to go. */
-static bool slots_provide(struct resumption *r, const struct chain *c, struct slot *ret[], size_t n)
+/* Gives back what is ready beyond the first step. It will be derived again, so only what nobody can
+ * have used: the last ones without a gap (8548-3.5-21). */
+static void chain_narrow(struct resumption *r, struct chain *c)
 {
-	for (size_t i = 0; i < n; i++) {
-		while (!(ret[i] = slot_new(r))) {
-			struct chain *victim = victim_for(r, c->peer, c);
+	struct slot *s;
 
-			if (!victim)
-				break;
-			chain_forget(r, victim);
-		}
-		if (ret[i])
+	window_set(r, c, WINDOW_STEP);
+	while ((s = TAILQ_LAST(&c->ready, slot_list)) && s->index + 1 == c->next &&
+	       s->index > c->used + WINDOW_STEP && slot_recall(r, s)) {
+		c->frontier = s->secret;
+		c->next = s->index;
+		slot_free(r, s);
+	}
+}
+
+/* Room for the next secrets of c. For that other chains give back their wide windows, the one first that
+ * was not used for longest. Only if c has none left, others have to go. */
+static bool slots_provide(struct resumption *r, const struct chain *c)
+{
+	while (r->n_slots + WINDOW_STEP > SLOTS_MAX) {
+		struct chain *wide = TAILQ_FIRST(&r->wide), *victim;
+
+		if (wide == c)
+			wide = TAILQ_NEXT(wide, wide_entry);
+		if (wide) {
+			chain_narrow(r, wide);
 			continue;
-		while (i--)
-			slot_free(r, ret[i]);
-		return false;
+		}
+		victim = c->next > c->used + 1 ? NULL : victim_for(r, c->peer, c);
+		if (!victim)
+			return false;
+		chain_forget(r, victim);
 	}
 	return true;
 }
 
-/* Makes the secrets from here on ready; the last of them becomes the frontier, which is not. */
+/* Makes the secrets from here on ready, for which slots_provide() has made room; the last of them becomes
+ * the frontier, which is not. */
 static int chain_extend(struct resumption *r, struct chain *c,
 			const struct tcpcrypt_next_secret secrets[static WINDOW_STEP + 1])
 {
@@ -176,11 +207,10 @@ static int chain_extend(struct resumption *r, struct chain *c,
 	uint8_t nonces[WINDOW_STEP][SHARED_NONCE_MAX];
 
 	/* 8548-3.5-2: random, and each is for one SYN; the claim adds its moment. */
-	if (r->crypto->random(nonces[0], sizeof(nonces)) ||
-	    !slots_provide(r, c, slots, WINDOW_STEP))
+	if (r->crypto->random(nonces[0], sizeof(nonces)))
 		return -1;
 	for (size_t i = 0; i < WINDOW_STEP; i++) {
-		struct slot *s = slots[i];
+		struct slot *s = slots[i] = slot_new(r);
 
 		s->state = SLOT_READY;
 		s->token = ++r->last_token;
@@ -257,26 +287,36 @@ struct chain *chain_new(struct resumption *r,
 	c->bound = false;
 	c->since = now;
 	c->next = 1;
-	c->window = WINDOW_STEP;
+	window_set(r, c, WINDOW_STEP);
 	TAILQ_INIT(&c->ready);
 	TAILQ_INIT(&c->taken);
 	TAILQ_INSERT_HEAD(chain_bucket(r, c->peer), c, peer_entry);
 	TAILQ_INSERT_TAIL(&r->by_use, c, use_entry);
 	TAILQ_INSERT_TAIL(&r->by_age, c, age_entry);
-	if (!chain_extend(r, c, secrets))
+	if (slots_provide(r, c) && !chain_extend(r, c, secrets))
 		return c;
 	chain_forget(r, c);
 	return NULL;
 }
 
-void chain_used(struct resumption *r, struct chain *c, uint64_t index, const uint8_t peer[16])
+/* Makes as many ready as the window is wide and there is room for. */
+static void chain_follow(struct resumption *r, struct chain *c)
 {
 	struct tcpcrypt_next_secret secrets[WINDOW_STEP + 1];
 	int error = 0;
 
+	while (!error && c->next + WINDOW_STEP <= c->used + c->window + 1 && slots_provide(r, c)) {
+		error = chain_derive(r->crypto, &c->frontier, secrets);
+		if (!error)
+			error = chain_extend(r, c, secrets);
+	}
+	explicit_bzero(secrets, sizeof(secrets));
+}
+
+void chain_used(struct resumption *r, struct chain *c, uint64_t index, const uint8_t peer[16])
+{
 	if (c->used < index)
 		c->used = index;
-	c->window = WINDOW_FULL;
 	c->misses = 0;
 	/* Who was used last is proposed first and forgotten last. */
 	TAILQ_REMOVE(chain_bucket(r, c->peer), c, peer_entry);
@@ -284,13 +324,9 @@ void chain_used(struct resumption *r, struct chain *c, uint64_t index, const uin
 	TAILQ_INSERT_HEAD(chain_bucket(r, c->peer), c, peer_entry);
 	TAILQ_REMOVE(&r->by_use, c, use_entry);
 	TAILQ_INSERT_TAIL(&r->by_use, c, use_entry);
-	while (!error && c->next + WINDOW_STEP <= c->used + c->window + 1) {
-		error = chain_derive(r->crypto, &c->frontier, secrets);
-		if (!error)
-			error = chain_extend(r, c, secrets);
-	}
-	explicit_bzero(secrets, sizeof(secrets));
-	if (c->n_ready > WINDOW_FULL + PASSED_MAX)
+	window_set(r, c, c->window < WINDOW_FULL ? c->window + WINDOW_STEP : WINDOW_FULL);
+	chain_follow(r, c);
+	if (c->n_ready > c->next - c->used + PASSED_MAX)
 		chain_forget(r, c);
 }
 

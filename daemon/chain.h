@@ -42,6 +42,7 @@ struct chain {
 	TAILQ_ENTRY(chain) peer_entry; /* those with the same peer, last used first */
 	TAILQ_ENTRY(chain) use_entry;  /* all of them, last used last; or the free ones */
 	TAILQ_ENTRY(chain) age_entry;  /* all of them, oldest first */
+	TAILQ_ENTRY(chain) wide_entry; /* those with more than a step ready, last used last */
 	uint64_t id;		       /* 0: free */
 	uint8_t peer[16];
 	uint16_t port; /* the peer's, in the original session */
@@ -69,7 +70,8 @@ struct resumption {
 	struct chain *chains;
 	struct slot_list free_slots;
 	size_t slots_touched; /* those behind were never used */
-	struct chain_list free_chains, by_use, by_age;
+	size_t n_slots;	      /* that are not free */
+	struct chain_list free_chains, by_use, by_age, wide;
 	size_t n_chains, chains_touched;
 	struct chain_list by_peer[PEER_BUCKETS];
 	uint64_t last_id, last_token;
@@ -110,8 +112,8 @@ bool chain_is_spent(const struct chain *c);
 /* Chains of hosts with addresses like this. */
 struct chain_list *chain_bucket(struct resumption *r, const uint8_t peer[16]);
 
-/* Both ends have used this index: its host was there, and the window follows. The chain may be
- * gone afterwards. */
+/* Both ends have used this index: its host was there, and the window follows and grows. The chain may
+ * be gone afterwards. */
 void chain_used(struct resumption *r, struct chain *c, uint64_t index, const uint8_t peer[16]);
 
 /* Takes the lowest secret that is unused, to propose it; NULL: there is none. */

@@ -28,6 +28,7 @@ struct resumption *resumption_new(struct window *w, const struct tcpcrypt_crypto
 	TAILQ_INIT(&r->free_chains);
 	TAILQ_INIT(&r->by_use);
 	TAILQ_INIT(&r->by_age);
+	TAILQ_INIT(&r->wide);
 	for (size_t i = 0; i < PEER_BUCKETS; i++)
 		TAILQ_INIT(&r->by_peer[i]);
 	r->window = w;

@@ -246,7 +246,7 @@ static void test_both_ways(void **state)
 	cache_free(r);
 }
 
-/* SYNs far ahead of what was used are known, once somebody has come back. */
+/* SYNs far ahead of what was used are known, the more so the more often somebody has come back. */
 static void test_window(void **state)
 {
 	struct resumption *r = cache_new(100, 10);
@@ -256,17 +256,44 @@ static void test_window(void **state)
 	assert_int_equal(syn_with(1, 20, 1).token, 0);
 	t = syn_with(1, 8, 1);
 	expect_taken(r, &t, 1, 8);
-	t = syn_with(1, 60, 1);
-	expect_taken(r, &t, 1, 60);
+	assert_int_equal(syn_with(1, 60, 1).token, 0);
+	for (unsigned int i = 9; i <= 15; i++) {
+		t = syn_with(1, i, 1);
+		expect_taken(r, &t, 1, i);
+	}
+	t = syn_with(1, 70, 1);
+	expect_taken(r, &t, 1, 70);
 	/* None is left out, however late: 8548-3.5-20. */
 	t = expect_proposal(r, 1, 1);
 	expect_taken(r, &t, 1, 1);
 	t = syn_with(1, 2, 1);
 	expect_taken(r, &t, 1, 2);
 	/* But when too many were, there will be no more. */
-	t = syn_with(1, 110, 1);
-	expect_taken(r, &t, 1, 110);
+	t = syn_with(1, 128, 1);
+	expect_taken(r, &t, 1, 128);
 	assert_int_equal(resumption_count(r), 0);
+	cache_free(r);
+}
+
+/* None of the first uses waits for many secrets to be derived, and soon there are enough for many
+ * connections at a time. */
+static void test_growth(void **state)
+{
+	struct resumption *r = cache_new(100, 10);
+	struct resumption_ticket t;
+
+	store(r, 1, &peer, 0);
+	for (unsigned int i = 1; i <= 8; i++) {
+		size_t before = n_claims;
+
+		t = expect_proposal(r, 1, i);
+		expect_taken(r, &t, 1, i);
+		assert_in_range(n_claims, before, before + WINDOW_STEP - 1);
+	}
+	assert_int_equal(n_claims, 64);
+	for (unsigned int i = 9; i <= 40; i++)
+		expect_proposal(r, 1, i);
+	resumption_flush(r);
 	cache_free(r);
 }
 
@@ -489,23 +516,39 @@ static void test_share(void **state)
 	cache_free(r);
 }
 
-/* All slots in use: the longest unused chains make room. */
+/* One of many other hosts. */
+static struct shared_endpoint numbered(unsigned int n)
+{
+	struct shared_endpoint host = {};
+
+	memcpy(host.addr + 8, &n, sizeof(n));
+	return host;
+}
+
+static void store_many(struct resumption *r, unsigned int count)
+{
+	for (unsigned int n = 0; n < count; n++) {
+		struct shared_endpoint host = numbered(n);
+
+		store(r, 9, &host, 0);
+	}
+}
+
+/* All slots in use: a window does not grow at the cost of others' sessions. */
 static void test_slots(void **state)
 {
 	struct resumption *r = cache_new(100, CONFIG_RESUME_MAX);
 	struct resumption_ticket t;
-	struct shared_endpoint many = {};
 
-	for (unsigned int n = 0; n < CONFIG_RESUME_MAX; n++) {
-		memcpy(many.addr, &n, sizeof(n));
-		store(r, 1, &many, 0);
-	}
+	store_many(r, CONFIG_RESUME_MAX);
 	assert_int_equal(resumption_count(r), CONFIG_RESUME_MAX);
 	assert_int_equal(n_claims, SHARED_RESUMPTIONS_MAX);
 	store(r, 2, &peer, 0);
-	t = syn_with(2, 1, 1);
-	expect_taken(r, &t, 2, 1);
-	assert_int_equal(resumption_count(r), CONFIG_RESUME_MAX - 7);
+	for (unsigned int i = 1; i <= 20; i++) {
+		t = syn_with(2, i, 1);
+		expect_taken(r, &t, 2, i);
+	}
+	assert_int_equal(resumption_count(r), CONFIG_RESUME_MAX);
 	/* And when the kernel has no room, there is just no session. */
 	full = true;
 	store(r, 3, &other, 0);
@@ -513,16 +556,124 @@ static void test_slots(void **state)
 	cache_free(r);
 }
 
+static void use(struct resumption *r, unsigned int n)
+{
+	struct shared_endpoint host = numbered(n);
+	struct tcpcrypt_resumption resume;
+	struct tcpcrypt_eno_resume name;
+	struct resumption_ticket t;
+	struct resumption_chain c;
+
+	assert_null(resumption_propose(r, &host, &usual, 0, &name, &t, &c));
+	assert_true(resumption_take(r, &t, &host, &resume, &c));
+}
+
+/* As many sessions as the configuration says, with all of them in use. */
+static void test_capacity(void **state)
+{
+	struct resumption *r = cache_new(100, CONFIG_RESUME_MAX);
+
+	store_many(r, CONFIG_RESUME_MAX);
+	for (unsigned int i = 0; i < 10; i++)
+		for (unsigned int n = 0; n < CONFIG_RESUME_MAX; n++)
+			use(r, n);
+	assert_int_equal(resumption_count(r), CONFIG_RESUME_MAX);
+	resumption_flush(r);
+	/* With half as many there is room for whole windows: theirs who came last. */
+	store_many(r, CONFIG_RESUME_MAX / 2);
+	for (unsigned int n = 0; n < CONFIG_RESUME_MAX / 2; n++)
+		for (unsigned int i = 0; i < 8; i++)
+			use(r, n);
+	assert_int_equal(resumption_count(r), CONFIG_RESUME_MAX / 2);
+	assert_int_equal(TAILQ_FIRST(&r->by_use)->n_ready, WINDOW_STEP);
+	assert_int_equal(TAILQ_LAST(&r->by_use, chain_list)->n_ready, 64);
+	cache_free(r);
+}
+
+/* Slots for all but one with a whole window, of session 1. */
+static struct resumption *cache_full(void)
+{
+	struct resumption *r = cache_new(10000, CONFIG_RESUME_MAX);
+	struct resumption_ticket t;
+
+	store_many(r, CONFIG_RESUME_MAX - 8);
+	store(r, 1, &peer, 0);
+	for (unsigned int i = 1; i <= 8; i++) {
+		t = expect_proposal(r, 1, i);
+		expect_taken(r, &t, 1, i);
+	}
+	assert_int_equal(n_claims, SHARED_RESUMPTIONS_MAX);
+	return r;
+}
+
+/* Who needs room gets it from a wide window, whose secrets come again later. */
+static void test_narrow(void **state)
+{
+	struct resumption *r = cache_full();
+	struct resumption_ticket t;
+
+	store(r, 2, &other, 0);
+	assert_int_equal(resumption_count(r), CONFIG_RESUME_MAX - 6);
+	assert_int_equal(syn_with(1, 17, 1).token, 0);
+	for (unsigned int i = 9; i <= 100; i++) {
+		t = i % 2 ? expect_proposal(r, 1, i) : syn_with(1, i, 1);
+		expect_taken(r, &t, 1, i);
+	}
+	cache_free(r);
+}
+
+/* 8548-3.5-21: what was used up far ahead does not come again with what is before it. */
+static void test_narrow_once(void **state)
+{
+	struct resumption *r = cache_full();
+	struct resumption_ticket t, u;
+
+	t = syn_with(1, 70, 1);
+	resumption_drop(r, &t);
+	t = syn_with(1, 65, 1);
+	store(r, 2, &other, 0);
+	assert_int_equal(resumption_count(r), CONFIG_RESUME_MAX - 7);
+	assert_int_equal(syn_with(1, 71, 1).token, 0);
+	for (unsigned int i = 9; i <= 100; i++) {
+		if (i == 65 || i == 70)
+			continue;
+		u = expect_proposal(r, 1, i);
+		expect_taken(r, &u, 1, i);
+		assert_int_equal(syn_with(1, 65, 1).token, 0);
+		assert_int_equal(syn_with(1, 70, 1).token, 0);
+	}
+	expect_taken(r, &t, 1, 65);
+	cache_free(r);
+}
+
+/* One that a SYN has claimed stays, and what is before it. */
+static void test_narrow_claimed(void **state)
+{
+	struct resumption *r = cache_full();
+	struct resumption_ticket t = syn_with(1, 70, 1);
+
+	store(r, 2, &other, 0);
+	assert_int_equal(syn_with(1, 71, 1).token, 0);
+	expect_taken(r, &t, 1, 70);
+	t = syn_with(1, 69, 1);
+	expect_taken(r, &t, 1, 69);
+	t = syn_with(1, 71, 1);
+	expect_taken(r, &t, 1, 71);
+	cache_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lowest), cmocka_unit_test(test_both_ways),
-		cmocka_unit_test(test_window), cmocka_unit_test(test_busy),
-		cmocka_unit_test(test_misses), cmocka_unit_test(test_peers),
-		cmocka_unit_test(test_ports),  cmocka_unit_test(test_wanted),
-		cmocka_unit_test(test_bounds), cmocka_unit_test(test_forget),
-		cmocka_unit_test(test_claims), cmocka_unit_test(test_share),
-		cmocka_unit_test(test_slots),
+		cmocka_unit_test(test_lowest),	    cmocka_unit_test(test_both_ways),
+		cmocka_unit_test(test_window),	    cmocka_unit_test(test_busy),
+		cmocka_unit_test(test_misses),	    cmocka_unit_test(test_peers),
+		cmocka_unit_test(test_ports),	    cmocka_unit_test(test_wanted),
+		cmocka_unit_test(test_bounds),	    cmocka_unit_test(test_forget),
+		cmocka_unit_test(test_claims),	    cmocka_unit_test(test_share),
+		cmocka_unit_test(test_slots),	    cmocka_unit_test(test_growth),
+		cmocka_unit_test(test_capacity),    cmocka_unit_test(test_narrow),
+		cmocka_unit_test(test_narrow_once), cmocka_unit_test(test_narrow_claimed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
