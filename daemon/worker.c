@@ -74,6 +74,13 @@ static const char *overdue_reason(const struct flow *f)
 	return f->session && !f->established ? "handshake-timeout" : "timeout";
 }
 
+/* Not when one is taken: that connection's answer is on its way, and would wait. */
+static void want_keypairs(struct worker *w)
+{
+	if (w->keypairs.n < KEYPAIRS_MAX)
+		loop_want_idle(w->loop);
+}
+
 /* Once a second: deadlines, new keys, probes. */
 static void tick(void *data)
 {
@@ -93,6 +100,7 @@ static void tick(void *data)
 	}
 	liveness_tick(w);
 	buffer_pool_tick(&w->buffers);
+	want_keypairs(w);
 	if (w->inproc)
 		inproc_channel_tick(w->inproc);
 	outgoing_tick(w);
@@ -121,7 +129,6 @@ static bool idle(void *data)
 
 struct tcpcrypt_keypair *worker_keypair(struct worker *w, uint8_t tep)
 {
-	loop_want_idle(w->loop);
 	return keypairs_take(&w->keypairs, tep);
 }
 
@@ -263,6 +270,8 @@ void worker_stop(struct worker *w)
 void worker_count_flow(struct worker *w, int change)
 {
 	w->n_flows += change;
+	if (change < 0)
+		want_keypairs(w);
 	engine_lane_set_flows(w->lane, w->n_flows);
 	intake_count(w->intake, change, change * FILES_A_FLOW);
 }
