@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -19,16 +20,24 @@
 
 int negotiated_mark(int fd, int how)
 {
+	/* It did not come: then no further socket waits for it. */
+	static atomic_bool in_vain;
 	const struct timespec pause = { .tv_nsec = GUARD_PAUSE_NS };
 
 	for (int i = 0; i < GUARD_TRIES; i++) {
-		if (!next()->setsockopt(fd, IPPROTO_TCP, TCP_CRYPT_INPROC, &how, sizeof(how)))
+		if (!next()->setsockopt(fd, IPPROTO_TCP, TCP_CRYPT_INPROC, &how, sizeof(how))) {
+			if (in_vain)
+				in_vain = false;
 			return 0;
+		}
 		if (errno != EAGAIN)
-			break;
+			return -errno;
+		if (in_vain)
+			return -EAGAIN;
 		nanosleep(&pause, NULL);
 	}
-	return -errno;
+	in_vain = true;
+	return -EAGAIN;
 }
 
 int negotiated_ask(int fd, struct shared_inproc *ret)
