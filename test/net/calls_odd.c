@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* More cases of `calls`: what few programs ask for, and the kernel answers all the same. */
 #include "calls.h"
+#include "passed.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -490,31 +491,9 @@ static void *forks(void *data)
 	return data;
 }
 
-/* By way of a socket of one's own, as from another program. */
-static int passed(int fd)
+static int passed_on(int fd)
 {
-	union {
-		struct cmsghdr header;
-		char room[CMSG_SPACE(sizeof(fd))];
-	} control = { .header = { .cmsg_len = CMSG_LEN(sizeof(fd)),
-				  .cmsg_level = SOL_SOCKET,
-				  .cmsg_type = SCM_RIGHTS } };
-	char byte = 'x';
-	struct iovec iov = { &byte, 1 };
-	struct msghdr message = { .msg_iov = &iov,
-				  .msg_iovlen = 1,
-				  .msg_control = &control,
-				  .msg_controllen = sizeof(control) };
-	int ends[2], copy = -1;
-
-	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
-		return -1;
-	if (sendmsg(ends[0], &message, 0) == 1 && recvmsg(ends[1], &message, MSG_CMSG_CLOEXEC) == 1)
-		memcpy(&copy, CMSG_DATA(&control.header), sizeof(copy));
-	close(ends[0]);
-	close(ends[1]);
-	return copy;
+	return passed(fd, MSG_CMSG_CLOEXEC);
 }
 
 /* The last one is as good as the first. */
@@ -560,5 +539,5 @@ static void copies(int (*copied)(int fd))
 void copies_case(void)
 {
 	copies(dup);
-	copies(passed);
+	copies(passed_on);
 }

@@ -6,6 +6,8 @@
  * something first, or is killed. Meanwhile one more thread forks for reasons of its own. Each byte of the
  * echo is looked at, and the end; what was wrong is printed, and how much that was.
  */
+#include "passed.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +22,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -128,30 +129,11 @@ static int put_over(struct worker *w, int fd)
 	return other;
 }
 
-static int passed(struct worker *w, int fd)
+static int passed_on(struct worker *w, int fd)
 {
-	union {
-		struct cmsghdr header;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = { .header = { .cmsg_len = CMSG_LEN(sizeof(fd)),
-				  .cmsg_level = SOL_SOCKET,
-				  .cmsg_type = SCM_RIGHTS } };
-	char byte = 'x';
-	struct iovec iov = { &byte, 1 };
-	struct msghdr message = { .msg_iov = &iov,
-				  .msg_iovlen = 1,
-				  .msg_control = &control,
-				  .msg_controllen = sizeof(control) };
-	int between[2], copy = -1;
+	const int copy = passed(fd, 0);
 
 	w->last = "passing";
-	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, between))
-		return -1;
-	if (sendmsg(between[0], &message, 0) == 1 && recvmsg(between[1], &message, 0) == 1)
-		memcpy(&copy, CMSG_DATA(&control.header), sizeof(copy));
-	close(between[0]);
-	close(between[1]);
 	close(fd);
 	return copy;
 }
@@ -220,7 +202,7 @@ static int left_alone(struct worker *w, int fd)
 }
 
 static int (*const becomes[])(struct worker *w, int fd) = {
-	copied, put_over, passed, shared, shared_with_killed, left_alone,
+	copied, put_over, passed_on, shared, shared_with_killed, left_alone,
 };
 
 /* ---- threads ---- */
