@@ -223,7 +223,7 @@ static __noinline int left_alone(struct bpf_sock *sk, const struct shared_wishes
 	const struct shared_plain *plain;
 	struct shared_tuple ends;
 
-	if (!sk || !w)
+	if (!sk || !w || !w->inproc)
 		return -ESTALE;
 	if (w->inproc < SHARED_INPROC_REMEMBERS)
 		return -ENOENT;
@@ -241,7 +241,9 @@ static __always_inline int inproc_read(struct bpf_sockopt *ctx)
 	struct shared_secret secret = {};
 	struct shared_tuple ends;
 
-	if (!sock || sock->kind != ENO_SOCK_INPROC)
+	if (sock && sock->kind != ENO_SOCK_INPROC)
+		return -ENOENT;
+	if (!sock)
 		return left_alone(ctx->sk, w);
 	if ((void *)(out + 1) > ctx->optval_end)
 		return -EINVAL;

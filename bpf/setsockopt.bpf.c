@@ -310,13 +310,12 @@ static __always_inline int guard_ask(const struct shared_settings *s)
 
 /* An engine before this one has marked it, and the kernel keeps the callbacks (inproc_listen()): only what
  * is kept for the socket is gone. */
-static __noinline int inproc_listener_write(struct bpf_sockopt *ctx, struct shared_settings *s,
-					    int value)
+static __noinline int inproc_listener_write(struct bpf_sockopt *ctx, struct shared_settings *s)
 {
 	struct shared_wishes *w;
 	struct eno_sock *sock;
 
-	if (!ctx->sk || !s || value < SHARED_INPROC_RESUMES)
+	if (!ctx->sk || !s)
 		return -EINVAL;
 	sock = bpf_sk_storage_get(&eno_socks, ctx->sk, NULL, 0);
 	if (sock)
@@ -326,7 +325,7 @@ static __noinline int inproc_listener_write(struct bpf_sockopt *ctx, struct shar
 		return -ENOMEM;
 	if (w->raw.len)
 		return -EISCONN;
-	w->inproc = value;
+	w->inproc = SHARED_INPROC_RESUMES;
 	if (wishes_off(w) || (settings_port_left_alone(s, ctx->sk->src_port) && !wishes_on(w)))
 		return 0;
 	sock = bpf_sk_storage_get(&eno_socks, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
@@ -342,15 +341,15 @@ static __always_inline int inproc_write(struct bpf_sockopt *ctx, struct shared_s
 	struct shared_wishes *w;
 	int value, error;
 
-	if (ctx->sk->state != BPF_TCP_CLOSE && ctx->sk->state != BPF_TCP_LISTEN)
-		return -EISCONN;
-	error = take_int(ctx, SHARED_INPROC_OFF, SHARED_INPROC_REMEMBERS, &value);
+	error = take_int(ctx, SHARED_INPROC_OFF, SHARED_INPROC_AGAIN, &value);
 	if (error)
 		return error;
+	if (ctx->sk->state != (value == SHARED_INPROC_AGAIN ? BPF_TCP_LISTEN : BPF_TCP_CLOSE))
+		return -EISCONN;
 	if (value && !s->guarded)
 		return guard_ask(s);
-	if (ctx->sk->state == BPF_TCP_LISTEN)
-		return inproc_listener_write(ctx, s, value);
+	if (value == SHARED_INPROC_AGAIN)
+		return inproc_listener_write(ctx, s);
 	w = wishes_make(ctx, s);
 	if (!w)
 		return -ENOMEM;

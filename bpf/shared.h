@@ -443,8 +443,8 @@ static inline uint64_t shared_opening_flow(uint64_t stage)
 /*
  * The in-process library's own option, at level IPPROTO_TCP. Written before connect() or
  * listen(), int 1: this process encrypts what the socket negotiates; 2: and knows how to resume
- * sessions; 3: and what ENODATA is; EAGAIN: ask again in a moment. A listener that an
- * engine before this one has marked may be marked again; EISCONN: no other. Read: what was negotiated; ENOENT: the
+ * sessions; 3: and what ENODATA is; EAGAIN: ask again in a moment. 4: a
+ * listener that an engine before this one has marked is marked again; EISCONN: only so. Read: what was negotiated; ENOENT: the
  * socket was left alone; ENODATA: so it was, and the destination is known as plain; ESTALE: neither it nor its
  * listener was marked, as far as this engine knows. Programs that are linked with libtcpcrypt have this inside, of whatever version: it grows
  * at its end only.
@@ -456,6 +456,7 @@ enum shared_inproc_mark {
 	SHARED_INPROC_ON,
 	SHARED_INPROC_RESUMES,
 	SHARED_INPROC_REMEMBERS,
+	SHARED_INPROC_AGAIN, /* as RESUMES */
 };
 
 enum shared_inproc_resumed {

@@ -235,10 +235,22 @@ static __noinline int noted_find(struct bpf_sock_ops *ops, struct noted *ret)
  */
 static __noinline int is_noted(struct bpf_sock_ops *ops)
 {
+	struct shared_wishes *w;
 	struct shared_tuple key;
 
 	tuple_set(&key, ops);
-	return bpf_map_lookup_elem(&steered, &key) || bpf_map_lookup_elem(&wished, &key);
+	if (bpf_map_lookup_elem(&steered, &key))
+		return 1;
+	w = bpf_map_lookup_elem(&wished, &key);
+	return w && (w->inproc || w->raw.len);
+}
+
+/* Does the other end take the connection for an encrypted one? (8547-4.6-1) */
+static __noinline int has_eno_ack(struct bpf_sock_ops *ops)
+{
+	struct eno_area area = {};
+
+	return area_from_segment(ops, &area) && area.eno_count;
 }
 
 /* SYN-ACK of the steered listener, or of a server with its own TEP, first sending or

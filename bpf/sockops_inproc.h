@@ -141,19 +141,19 @@ static __noinline int inproc_connected(struct bpf_sock_ops *ops, struct eno_sock
 }
 
 /*
- * An engine before this one has marked the listener (or others have, for purposes of their own). Without
- * ENO in the ACK the connection is plain, which its program may know (8547-4.6-3); what another engine has
- * negotiated nobody knows.
+ * An engine before this one has marked the listener (or others have, for purposes of their own), or its
+ * port is left alone by now. Without ENO in the ACK the connection is plain (8547-4.6-3); what another
+ * engine has negotiated nobody can keep.
  */
 static __noinline int unmarked_accepted(struct bpf_sock_ops *ops)
 {
 	struct bpf_sock *sk = ops->sk;
-	struct eno_area area = {};
 	struct shared_tuple ends;
+	struct shared_wishes *w;
 	struct eno_sock *sock;
 
 	tuple_set(&ends, ops);
-	if (!sk || stays_on_host(&ends.remote) || !area_from_segment(ops, &area) || area.eno_count)
+	if (!sk || stays_on_host(&ends.remote))
 		return 0;
 	sock = bpf_sk_storage_get(&eno_socks, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!sock)
@@ -163,6 +163,8 @@ static __noinline int unmarked_accepted(struct bpf_sock_ops *ops)
 	sock->raw_role = 1;
 	sock->state = ENO_SOCK_DISABLED;
 	sock->reason = ENO_SOCK_NO_ACK;
+	w = bpf_sk_storage_get(&wishes, sk, NULL, 0);
+	sock->required = (w && w->tep_mandatory) || has_eno_ack(ops);
 	return 0;
 }
 
@@ -173,6 +175,7 @@ static __noinline int inproc_accepted(struct bpf_sock_ops *ops, struct eno_sock 
 	struct bpf_sock *sk = ops->sk;
 	struct shared_tuple ends;
 	struct shared_wishes *w;
+	int noted;
 
 	if (!sock || !sk)
 		return 0;
@@ -188,12 +191,15 @@ static __noinline int inproc_accepted(struct bpf_sock_ops *ops, struct eno_sock 
 		sock->state = ENO_SOCK_DISABLED;
 		return app_accepted(ops, s);
 	}
+	noted = is_noted(ops);
 	steered_established(ops, sock);
 	secret_outcome(sock, sock->state == ENO_SOCK_ENABLED && sock->resumes ? SHARED_AGREED
 									      : SHARED_DROPPED);
-	/* Its listener's own word counts, whatever became of the notes. */
+	/* Its listener's own word counts, whatever became of the notes: it may have been marked when the
+	 * SYN had come. */
 	w = bpf_sk_storage_get(&wishes, sk, NULL, 0);
-	sock->required = sock->wishes.tep_mandatory || (w && w->tep_mandatory);
+	sock->required = (noted && sock->wishes.tep_mandatory) || (w && w->tep_mandatory) ||
+			 (sock->state != ENO_SOCK_ENABLED && has_eno_ack(ops));
 	return 0;
 }
 

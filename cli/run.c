@@ -54,8 +54,11 @@ static int refuse(const char *program, const char *why)
 /* Nothing will be encrypted. May the program be started all the same? */
 static bool goes_plain(const struct command_options *options)
 {
-	fputs(options->require ? "not started\n" : "connections will be plain\n", stderr);
-	return !options->require;
+	const char *how = getenv("TCPCRYPT_INPROC");
+	const bool required = options->require || (how && !strcmp(how, "require"));
+
+	fputs(required ? "not started\n" : "connections will be plain\n", stderr);
+	return !required;
 }
 
 /* Has the program load the library, if that can be. False: it is not to be started. */

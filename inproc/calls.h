@@ -55,7 +55,9 @@ int calls_shell_wait(pid_t pid);
 /* What was written to streams of connections and is still in them: before they end. */
 void calls_streams_flush(void);
 
-/* The daemon has been started again, perhaps: its engine learns of the process's listeners. */
+/* The daemon has been started again, perhaps: its engine learns of the process's listeners, or of this one, if it
+ * is such. */
 void calls_listeners_mend(void);
+void calls_listener_mend(int listener);
 
 #endif

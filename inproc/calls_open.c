@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <tcpcrypt/tcp_eno.h>
 
 #include "inproc/calls.h"
 #include "inproc/helper.h"
@@ -117,10 +118,21 @@ CALL int connect(int fd, const struct sockaddr *to, socklen_t len)
 	return r;
 }
 
+/* Who brings an own TEP is no concern of ours. */
+static bool is_raw(int fd)
+{
+	uint8_t bytes[TCP_ENO_RAW_MAX];
+	socklen_t len = sizeof(bytes);
+
+	return !next()->getsockopt(fd, IPPROTO_TCP, TCP_ENO_RAW, bytes, &len) && len;
+}
+
 CALL int listen(int fd, int backlog)
 {
-	if (table_holds(fd) && !table_get(fd) && settings_on() &&
-	    conn_mark(fd, SHARED_INPROC_RESUMES))
+	if (table_is_listener(fd))
+		calls_listener_mend(fd);
+	else if (table_holds(fd) && !table_get(fd) && settings_on() &&
+		 conn_mark(fd, SHARED_INPROC_RESUMES) && !is_raw(fd))
 		table_listens(fd);
 	return next()->listen(fd, backlog);
 }
@@ -138,17 +150,16 @@ static bool adopt_lost(int fd)
 	return true;
 }
 
-static void listener_mend(int listener)
+void calls_listener_mend(int listener)
 {
-	if (negotiated_listener_lost(listener))
-		conn_mark(listener, SHARED_INPROC_RESUMES);
+	if (table_is_listener(listener) && settings_on())
+		negotiated_listener_mend(listener, table_listener_rests(listener), NULL, NULL);
 }
 
 void calls_listeners_mend(void)
 {
 	for (int fd = 0; fd < table_listeners_end(); fd++)
-		if (table_is_listener(fd))
-			listener_mend(fd);
+		calls_listener_mend(fd);
 }
 
 /*
@@ -159,8 +170,8 @@ static bool adopt_unknown(int listener, int fd, int r)
 {
 	const bool unknown = negotiated_syn_had_eno(fd);
 
-	if (unknown || (r == -ESTALE && table_is_listener(listener)))
-		listener_mend(listener);
+	if (unknown || r == -ESTALE)
+		calls_listener_mend(listener);
 	return !unknown || adopt_lost(fd);
 }
 
@@ -177,10 +188,13 @@ static bool adopt(int listener, int fd)
 	if (r)
 		return r == -ENOENT || adopt_unknown(listener, fd, r);
 	if (inproc.state == ENO_SOCK_DISABLED) {
-		if (inproc.reason == ENO_SOCK_NO_ACK)
-			listener_mend(listener);
+		const bool other_engine = inproc.reason == ENO_SOCK_NO_ACK ||
+					  inproc.reason == ENO_SOCK_SYN_COOKIE;
+
+		if (other_engine)
+			calls_listener_mend(listener);
 		conn_observer->plain(&inproc, inproc.required);
-		return !inproc.required;
+		return !inproc.required || (other_engine && adopt_lost(fd));
 	}
 	/* Also when settings_off() has come since the listener said that it can. */
 	c = table_holds(fd) && keys_crypto() ? conn_new() : NULL;

@@ -344,6 +344,9 @@ CALL int setsockopt(int fd, int level, int name, const void *value, socklen_t le
 
 	if (level == IPPROTO_TCP && name == TCP_FASTOPEN_CONNECT && settings_on())
 		return fastopen_set(fd, value, len);
+	/* A listener with wishes and without a mark would be the proxy's to serve. */
+	if (level == IPPROTO_TCP && name >= TCP_ENO_ENABLED && table_is_listener(fd))
+		calls_listener_mend(fd);
 	/* It tells when pages may be used again that frames are not made of. */
 	if (level == SOL_SOCKET && name == SO_ZEROCOPY && settings_on())
 		return calls_result(-EOPNOTSUPP);

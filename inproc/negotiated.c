@@ -118,21 +118,45 @@ static void syns_keep(int listener, int keep)
 	next()->setsockopt(listener, IPPROTO_TCP, TCP_SAVE_SYN, &keep, sizeof(keep));
 }
 
-bool negotiated_listener_lost(int listener)
+/* The kernel keeps them for who was marked, unless they rest. */
+static bool keeps_syns(int listener)
 {
-	struct shared_inproc inproc;
-	int listens = 0, r;
+	int keeps = 0;
+	socklen_t len = sizeof(keeps);
+
+	return !next()->getsockopt(listener, IPPROTO_TCP, TCP_SAVE_SYN, &keeps, &len) && keeps;
+}
+
+static bool is_listening(int fd)
+{
+	int listens = 0;
 	socklen_t len = sizeof(listens);
 
-	if (next()->getsockopt(listener, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) || !listens)
-		return false;
+	return !next()->getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) && listens;
+}
+
+bool negotiated_listener_mend(int listener, bool *rested, int (*wish)(int listener, const void *),
+			      const void *data)
+{
+	struct shared_inproc inproc;
+	int r;
+
+	if (!is_listening(listener) || !(*rested || keeps_syns(listener)))
+		return true;
 	r = negotiated_ask(listener, &inproc);
-	/* Before the mark: what is answered must be known afterwards. */
-	if (r == -ESTALE)
-		syns_keep(listener, 1);
-	else if (r == -ENOPROTOOPT)
+	if (r == -ENOPROTOOPT) {
 		syns_keep(listener, 0);
-	return r == -ESTALE;
+		*rested = true;
+		return true;
+	}
+	/* Before the mark: what is answered must be known afterwards. */
+	syns_keep(listener, 1);
+	*rested = false;
+	if (r != -ESTALE)
+		return true;
+	if (wish && wish(listener, data))
+		return false;
+	return !negotiated_mark(listener, SHARED_INPROC_AGAIN);
 }
 
 bool negotiated_syn_had_eno(int fd)
@@ -141,8 +165,14 @@ bool negotiated_syn_had_eno(int fd)
 	socklen_t len = sizeof(syn);
 	size_t at, end;
 
-	if (next()->getsockopt(fd, IPPROTO_TCP, TCP_SAVED_SYN, syn, &len) || len < 40)
+	/* Where there is no room for it, it had options. */
+	if (next()->getsockopt(fd, IPPROTO_TCP, TCP_SAVED_SYN, syn, &len))
+		return errno == EINVAL;
+	if (len < 40)
 		return false;
+	/* Behind a header of another layer, or extension headers, anything may be. */
+	if (syn[0] >> 4 != 4 && (syn[0] >> 4 != 6 || syn[6] != IPPROTO_TCP))
+		return true;
 	at = syn[0] >> 4 == 4 ? (syn[0] & 15) * 4 : 40;
 	if (at + 20 > len)
 		return true;

@@ -40,11 +40,13 @@ bool negotiated_resumption(const struct shared_inproc *inproc,
 size_t negotiated_aeads(int fd, enum tcpcrypt_role role, uint16_t ret[TCPCRYPT_AEADS_MAX]);
 
 /*
- * Is the listener's mark gone, with the engine that had it? True: another engine is there, to be told by
- * negotiated_mark(). Where there is none the kernel is told that SYNs need not be kept: of who comes
- * from now on it is known that nobody answers.
+ * Of a listener that was marked: if the engine is another one than the one that had its mark, it is marked
+ * again. Where there is none the kernel is told that SYNs need not be kept, which *rested tells: of who comes from now on
+ * it is known that nobody answers. Returns false when the listener needs to be marked, but cannot.
+ * wish, unless NULL: tells the engine what the program wishes, before.
  */
-bool negotiated_listener_lost(int listener);
+bool negotiated_listener_mend(int listener, bool *rested, int (*wish)(int listener, const void *),
+			      const void *data);
 
 /* Had the SYN of an accepted connection an ENO option? Without an engine only one that had none
  * is known to be plain. */

@@ -127,6 +127,9 @@ void table_not_replaced(void);
 void table_listens(int fd);
 void table_listener_ended(int fd);
 bool table_is_listener(int fd);
+
+/* Of a listener, for negotiated_listener_mend(). */
+bool *table_listener_rests(int fd);
 int table_listeners_end(void);
 
 /*

@@ -7,12 +7,14 @@ static _Atomic uint32_t made[TABLE_SIZE];
 static _Atomic uint32_t generation = 1;
 
 static atomic_bool listens[TABLE_SIZE];
+static bool rests[TABLE_SIZE];
 static atomic_int listeners_end;
 
 void table_listens(int fd)
 {
 	int end = atomic_load(&listeners_end);
 
+	rests[fd] = false;
 	listens[fd] = true;
 	while (end <= fd && !atomic_compare_exchange_weak(&listeners_end, &end, fd + 1))
 		;
@@ -27,6 +29,11 @@ void table_listener_ended(int fd)
 bool table_is_listener(int fd)
 {
 	return table_holds(fd) && listens[fd];
+}
+
+bool *table_listener_rests(int fd)
+{
+	return &rests[fd];
 }
 
 int table_listeners_end(void)

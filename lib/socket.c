@@ -255,16 +255,21 @@ static void reset(int fd)
 	next()->close(fd);
 }
 
-/* The engine has gone, or another one has come: see negotiated_listener_lost(). */
-static void listener_mend(const struct tcpcrypt_socket *listener, const struct tcpcrypt_socket *s)
+static int wish_again(int listener, const void *params)
 {
-	if (s->lost && negotiated_listener_lost(listener->fd) &&
-	    !wish_all(listener->fd, &listener->params))
-		negotiated_mark(listener->fd, SHARED_INPROC_RESUMES);
+	return wish_all(listener, params);
+}
+
+/* The engine has gone, or another one has come. */
+static void listener_mend(struct tcpcrypt_socket *listener, const struct tcpcrypt_socket *s)
+{
+	if (s->lost && listener->marked)
+		negotiated_listener_mend(listener->fd, &listener->rested, wish_again,
+					 &listener->params);
 }
 
 /* Takes fd over, also when it fails. */
-static struct tcpcrypt_socket *accepted(const struct tcpcrypt_socket *listener, int fd)
+static struct tcpcrypt_socket *accepted(struct tcpcrypt_socket *listener, int fd)
 {
 	struct tcpcrypt_socket *s = calloc(1, sizeof(*s));
 	bool usable;

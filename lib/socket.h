@@ -16,7 +16,8 @@
 struct tcpcrypt_socket {
 	int fd;
 	bool marked; /* there is an engine */
-	int lost; /* what it said of this accepted connection, of which it does not know: an errno value; 0 */
+	bool rested; /* of a listener: see negotiated_listener_mend() */
+	bool lost; /* the engine did not know of this accepted connection, or may not know its listener */
 	/* As they were given; what they lead to is behind them. */
 	struct tcpcrypt_socket_params params;
 	uint8_t teps[SHARED_TEPS_MAX];

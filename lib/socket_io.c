@@ -57,7 +57,8 @@ static void negotiate(struct tcpcrypt_socket *s)
 	struct conn *c = s->conn;
 	int r = s->marked ? negotiated_ask(s->fd, &inproc) : -ENOPROTOOPT;
 
-	s->lost = r == -ESTALE || (!r && inproc.reason == ENO_SOCK_NO_ACK);
+	s->lost = r == -ESTALE || (!r && (inproc.reason == ENO_SOCK_NO_ACK ||
+					  inproc.reason == ENO_SOCK_SYN_COOKIE));
 	if (r == -ENOENT) {
 		c->phase = CONN_PLAIN;
 		s->reason = TCPCRYPT_ENO_LEFT_ALONE;

@@ -5,8 +5,8 @@
 What a connection's SYN and SYN-ACK have negotiated is never followed by plain text, whoever was the engine
 when; and the servers that are there are encrypted again without being started anew.
 """
-import contextlib
 import os
+import socket
 import subprocess
 import sys
 
@@ -15,17 +15,29 @@ from inproc import SECRET, V4, loaded
 from packets import Capture
 
 PORT = 7053
+ENABLED, TEP_MANDATORY, NONCE_LEN = 1026, "1033", 1046
 EXAMPLES = os.environ["EXAMPLES"]
-# Answers each line, tells what it reads, and whatever becomes of its connections does not end it. With a
-# word it accepts only when it is told to.
+# Answers what it reads, tells of it, and whatever becomes of its connections does not end it. With a word it
+# accepts only when it is told to, and before that runs what it is told.
 SERVER = """
-import socket, sys
-listener = socket.socket()
-listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-listener.bind(("0.0.0.0", int(sys.argv[1])))
+import os, socket, sys, threading
+if os.environ.get("LISTENER"):
+    listener = socket.socket(fileno=int(os.environ["LISTENER"]))
+else:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("0.0.0.0", int(sys.argv[1])))
 listener.listen()
-if sys.argv[2:]:
-    sys.stdin.readline()
+def told():
+    for line in sys.stdin:
+        exec(line)
+        print("done", flush=True)
+        if line == "pass\\n":
+            break
+if sys.argv[2:] == ["waits"]:
+    told()
+elif sys.argv[2:]:
+    threading.Thread(target=told, daemon=True).start()
 while True:
     sock, _ = listener.accept()
     try:
@@ -59,6 +71,8 @@ print("connecting", flush=True)
 sys.stdin.readline()
 sock.setblocking(True)
 try:
+    for option in sys.argv[4:]:
+        sock.setsockopt(socket.IPPROTO_TCP, int(option), 0)
     sock.sendall(sys.argv[3].encode())
     print(sock.recv(65536))
 except OSError as error:
@@ -83,8 +97,14 @@ class Hosts:
         if ready:
             self.b.wait_listening(PORT)
 
-    def client(self, program=CLIENT):
-        args = [sys.executable, "-c", program, self.b.addresses[V4], str(PORT), SECRET.decode()]
+    def tell(self, line):
+        """The server, which has words."""
+        self.server.stdin.write(line.encode() + b"\n")
+        self.server.stdin.flush()
+        wait_for(lambda: self.server.stdout.readline() == b"done\n", "the server to do it")
+
+    def client(self, program=CLIENT, *words):
+        args = [sys.executable, "-c", program, self.b.addresses[V4], str(PORT), SECRET.decode(), *words]
         return args if self.proxied else loaded(args, self.da)
 
     def ask(self):
@@ -187,21 +207,22 @@ def queued():
                 hosts.restart(hosts.db.kill)
             else:
                 hosts.db.kill()
-            with contextlib.closing(hosts.server.stdin) as told:
-                told.write(b"go\n")
+            hosts.tell("pass")
             check_equal(hosts.server.stdout.readline(), b"ConnectionResetError\n", f"{text}: the server")
             check_equal(client.communicate(timeout=30)[0], "ConnectionResetError\n", f"{text}: the client")
             hosts.check_wire(text)
 
 
 def connected_before():
-    """A client's engine ends when it has negotiated, and the client has not asked yet what."""
-    for again in (False, True):
+    """A client's engine ends when it has negotiated, and the client has not asked yet what. A wish that
+    comes late does not make the next engine know the connection."""
+    for again, words in ((False, []), (True, []), (True, [TEP_MANDATORY])):
         text = "connected by another engine" if again else "connected before the engine has gone"
+        text += ", and a late wish" if words else ""
         with Net() as net:
             hosts = Hosts(net)
             hosts.serve(python_server())
-            args = hosts.client(LATE_CLIENT)
+            args = hosts.client(LATE_CLIENT, *words)
             # The library asks when connect() returns: the answer comes later, by the first retransmission.
             route = ["blackhole", f"{hosts.a.addresses[V4]}/32"]
             hosts.b.run(["ip", "route", "add", *route])
@@ -216,6 +237,67 @@ def connected_before():
             hosts.check_wire(text)
 
 
+def wished():
+    """A listener that the engine does not know has wishes."""
+    with Net() as net:
+        hosts = Hosts(net)
+        hosts.serve(python_server("told"))
+        check_equal(hosts.ask(), ("answered", True), "with wishes: encrypted")
+        hosts.restart(hosts.db.kill)
+        hosts.tell(f"listener.setsockopt(socket.IPPROTO_TCP, {NONCE_LEN}, 8)")
+        hosts.wait_encrypts("with wishes")
+        hosts.check_wire("with wishes")
+
+
+def listens_again():
+    """listen() once more, when there was no engine for a while."""
+    with Net() as net:
+        hosts = Hosts(net)
+        hosts.serve(python_server("told"))
+        check_equal(hosts.ask(), ("answered", True), "listens again: encrypted")
+        hosts.db.kill()
+        hosts.ask()
+        check_equal(hosts.ask(), ("answered", False), "listens again: plain without an engine")
+        hosts.restart(lambda: None)
+        hosts.tell("listener.listen()")
+        hosts.wait_encrypts("listens again")
+        hosts.check_wire("listens again")
+
+
+def under_way():
+    """A plain handshake that is under way when the listener is marked again stays plain, and goes on."""
+    with Net() as net:
+        hosts = Hosts(net)
+        hosts.serve(python_server("told"))
+        # The kernel accepts what brings data only.
+        hosts.tell("listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 30)")
+        with hosts.a.socket() as sock:
+            sock.settimeout(30)
+            sock.setsockopt(socket.IPPROTO_TCP, ENABLED, 0)
+            hosts.restart(hosts.db.kill)
+            sock.connect((hosts.b.addresses[V4], PORT))
+            hosts.wait_encrypts("a plain handshake under way")
+            sock.sendall(b"plain")
+            check_equal(sock.recv(5), b"plain", "a plain handshake under way: it is answered")
+
+
+def inherited():
+    """A listener that another program has made is the proxy's to serve, and stays so."""
+    make = (
+        "import os, socket, sys; listener = socket.create_server(('0.0.0.0', int(sys.argv[1]))); "
+        "listener.set_inheritable(True); os.environ['LISTENER'] = str(listener.detach()); "
+        "os.execvp(sys.argv[2], sys.argv[2:])"
+    )
+    with Net() as net:
+        hosts = Hosts(net, options=())
+        args = loaded(python_server(), hosts.db)
+        hosts.server = hosts.b.start([sys.executable, "-c", make, str(PORT), *args], stdout=subprocess.PIPE)
+        hosts.b.wait_listening(PORT)
+        for _ in range(3):
+            check_equal(hosts.ask(), ("answered", True), "inherited: encrypted, by the proxy")
+        hosts.check_wire("inherited")
+
+
 if __name__ == "__main__":
     main(
         "in-process mode: servers when the engine ends and comes back",
@@ -226,4 +308,8 @@ if __name__ == "__main__":
         stopped,
         queued,
         connected_before,
+        wished,
+        listens_again,
+        under_way,
+        inherited,
     )
