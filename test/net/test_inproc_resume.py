@@ -336,6 +336,8 @@ def flushed_at_once():
             check_equal(told, ["0"] * 50, f"{role}: right after TCP_CRYPT_CACHE_FLUSH")
             # That of the one connection that was not flushed.
             wait_for(lambda: hosts.da.status()["resumable"] == 1, "a session")
+            last = hosts.da.list(port=PORT)[-1]["session_id"]
+            wait_for(lambda: hosts.db.list(port=PORT, session_id=last), "the other end's daemon to have it, too")
             client.stdin.write("\n")
             client.stdin.flush()
             told = client.stdout.readline().split()
